@@ -1,0 +1,64 @@
+# crm_deals: the version is written once, in crm_deals.control.
+EXTENSION  = crm_deals
+EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm_deals.control)
+
+# The flow of the data, top to bottom.
+MODULE_big = crm_deals
+OBJS = \
+	src/crm_deals.o \
+	src/currency.o \
+	src/catalog.o \
+	src/owner_query.o \
+	src/pipeline_cache.o \
+	src/stage_lock.o \
+	src/stage_rules.o \
+	src/json.o \
+	src/custom_fields.o \
+	src/deal_row.o \
+	src/deal_rules.o \
+	src/gates.o \
+	src/write_context.o \
+	src/deal_capture.o \
+	src/changes.o \
+	src/event_log.o \
+	src/notify.o \
+	src/moves.o
+
+# What install() creates, in this order; each becomes a part of _schema().
+SCHEMA = types installation account contact host_views pipeline custom_field deal lead \
+	activity event_log views triggers own_account_triggers own_contact_triggers
+
+# What CREATE EXTENSION creates, in this order.
+FUNCTIONS = labels rules install pipelines moves verify access privileges
+
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+DOCS = doc/crm_deals.md
+
+# The contract's sections, s02 first.
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=.
+
+# PostgreSQL's own headers are not ours to keep free of warnings.
+PG_CONFIG ?= pg_config
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
+
+EXTRA_CLEAN = $(DATA_built)
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(EXTENSION)--$(EXTVERSION).sql: sql/extension.awk $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) Makefile
+	awk -f sql/extension.awk $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) > $@
+
+# Objects follow every header: there are few.
+$(OBJS): $(wildcard src/*.h)
+
+.PHONY: demo test lint
+demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
+test: ; test/harness/run-tests
+lint: ; test/harness/lint
+
+print-%: ; @echo $($*)

@@ -1,0 +1,37 @@
+-- A deal is picked by what it is, not by its number: the data may change.
+SELECT id AS deal
+FROM crm_deals.deal_overview
+WHERE pipeline = 'New Business' AND stage_key = 'negotiation'
+ORDER BY amount DESC NULLS LAST, id
+LIMIT 1 \gset
+
+\set ECHO queries
+UPDATE crm_deals.deal
+SET amount = amount + 500, custom_fields = custom_fields || '{"order_number": "PO-4711"}'
+WHERE id = :deal
+RETURNING name, amount, version;
+
+SELECT stage_key, status, probability, closed_at, version
+FROM crm_deals.move_deal(:deal, 'won', note => 'Signed by both sides', actor => 'anna');
+
+\set ECHO none
+SELECT id AS deal
+FROM crm_deals.deal_overview
+WHERE pipeline = 'New Business' AND stage_key = 'proposal'
+ORDER BY amount DESC NULLS LAST, id
+LIMIT 1 \gset
+\set ECHO queries
+SELECT stage_key, status, probability, closed_at, version
+FROM crm_deals.move_deal(:deal, 'lost', lost_reason => 'chose a competitor', actor => 'tom');
+
+\set ECHO none
+SELECT d.id AS deal, s.id AS renewed
+FROM crm_deals.deal_overview AS d
+JOIN crm_deals.stage AS s ON s.pipeline_id = d.pipeline_id AND s.key = 'renewed'
+WHERE d.pipeline = 'Renewals' AND d.stage_key = 'quote_sent'
+ORDER BY d.amount DESC NULLS LAST, d.id
+LIMIT 1 \gset
+\echo '-- A plain UPDATE obeys the same rules: status, probability and closed_at follow the stage.'
+\set ECHO queries
+UPDATE crm_deals.deal SET stage_id = :renewed WHERE id = :deal
+RETURNING name, status, probability, closed_at, version;

@@ -1,0 +1,324 @@
+-- install() and what it needs: the host's tables become the words @account_table@
+-- and the like, which it fills into the DDL of sql/schema.
+
+CREATE FUNCTION crm_deals._fill(ddl text, words jsonb) RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    word record;
+BEGIN
+    FOR word IN SELECT key, value FROM jsonb_each_text(words) LOOP
+        ddl := replace(ddl, '@' || word.key || '@', word.value);
+    END LOOP;
+    RETURN ddl;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._fill(text, jsonb) IS
+    'Internal: DDL of the schema with the host''s tables, keys and labels filled in.';
+
+-- The fields of the host's tables that the product reads and writes.
+CREATE FUNCTION crm_deals._mappable() RETURNS TABLE (entity text, field text, in_label boolean)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    VALUES ('account', 'name', true),
+           ('account', 'organization', false),
+           ('account', 'external_id', false),
+           ('account', 'owner', false),
+           ('account', 'custom_fields', false),
+           ('contact', 'first_name', true),
+           ('contact', 'last_name', true),
+           ('contact', 'email', false),
+           ('contact', 'phone', false),
+           ('contact', 'account_id', false),
+           ('contact', 'organization', false),
+           ('contact', 'external_id', false),
+           ('contact', 'owner', false),
+           ('contact', 'custom_fields', false),
+           ('owner', 'name', true),
+           ('owner', 'email', false)
+$$;
+
+COMMENT ON FUNCTION crm_deals._mappable() IS
+    'Internal: what the argument columns of install() may map.';
+
+-- The column of a host table that a field is mapped to: the one named, else one of its own name.
+CREATE FUNCTION crm_deals._mapped_column(entity text, field text, host regclass, columns jsonb) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT a.attname::text
+    FROM pg_attribute AS a
+    WHERE a.attrelid = host
+      AND a.attname = coalesce(columns -> entity ->> field, field)
+      AND a.attnum > 0
+      AND NOT a.attisdropped
+$$;
+
+COMMENT ON FUNCTION crm_deals._mapped_column(text, text, regclass, jsonb) IS
+    'Internal: the column of a host table that a field of the product is mapped to, NULL where there is none.';
+
+CREATE FUNCTION crm_deals._check_columns(columns jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    mapped record;
+BEGIN
+    IF jsonb_typeof(columns) <> 'object' OR jsonb_path_exists(columns, '$.* ? (@.type() != "object")') THEN
+        RAISE EXCEPTION 'columns must be an object of objects'
+            USING ERRCODE = '22023', HINT = 'Such as {"account": {"name": "company"}}.';
+    END IF;
+    FOR mapped IN
+        SELECT e.key AS entity, f.key AS field, f.value AS target
+        FROM jsonb_each(columns) AS e, LATERAL jsonb_each(e.value) AS f
+    LOOP
+        IF jsonb_typeof(mapped.target) <> 'string'
+           OR NOT EXISTS (SELECT FROM crm_deals._mappable() AS m
+                          WHERE m.entity = mapped.entity AND m.field = mapped.field) THEN
+            RAISE EXCEPTION 'columns cannot map "%" of "%"', mapped.field, mapped.entity
+                USING ERRCODE = '22023',
+                      HINT = format('It can map, each to the name of a column: %s.',
+                                    (SELECT string_agg(m.entity || '.' || m.field, ', ')
+                                     FROM crm_deals._mappable() AS m));
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._check_columns(jsonb) IS
+    'Internal: refuses a mapping of columns that the product does not know.';
+
+-- What the DDL says of one of the host's tables: its key, its type, its label.
+CREATE FUNCTION crm_deals._words_of(entity text, host regclass, columns jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    primary_key record;
+    missing text;
+    label text;
+BEGIN
+    SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type
+    INTO primary_key
+    FROM pg_index AS i
+    JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+    WHERE i.indrelid = host AND i.indisprimary AND i.indnkeyatts = 1;
+
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'table % has no primary key of a single column', host
+            USING ERRCODE = '42830', HINT = format('Deals refer to the %s by such a key.', entity);
+    ELSIF primary_key.type NOT IN ('bigint', 'integer', 'uuid', 'text') THEN
+        RAISE EXCEPTION 'the primary key of table % is of type %', host, primary_key.type
+            USING ERRCODE = '42804', HINT = 'Keys can be bigint, integer, uuid or text.';
+    END IF;
+
+    SELECT string_agg(format('%I', f.value), ', ')
+    INTO missing
+    FROM jsonb_each_text(coalesce(columns -> entity, '{}')) AS f
+    WHERE crm_deals._mapped_column(entity, f.key, host, columns) IS NULL;
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'table % has no column %', host, missing USING ERRCODE = '42703';
+    END IF;
+
+    SELECT string_agg(format('t.%I', crm_deals._mapped_column(m.entity, m.field, host, columns)), ', ' ORDER BY m.field)
+    INTO label
+    FROM crm_deals._mappable() AS m
+    WHERE m.entity = _words_of.entity AND m.in_label;
+
+    RETURN jsonb_build_object(
+        entity || '_table', host::text,
+        entity || '_key', primary_key.type,
+        entity || '_primary_key', quote_ident(primary_key.name),
+        entity || '_reference', 'REFERENCES ' || host::text,
+        entity || '_label', CASE WHEN label IS NULL THEN 'NULL::text'
+                                 ELSE format('nullif(concat_ws('' '', %s), '''')', label) END);
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._words_of(text, regclass, jsonb) IS
+    'Internal: key, type and label of a host table, for the DDL of the schema.';
+
+-- Without a table of owners an owner is a text, and its own label.
+CREATE FUNCTION crm_deals._words_of_plain_owner() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object(
+        'owner_table', '(SELECT NULL::text AS id WHERE false)',
+        'owner_key', 'text',
+        'owner_primary_key', 'id',
+        'owner_reference', '',
+        'owner_label', 't.id')
+$$;
+
+COMMENT ON FUNCTION crm_deals._words_of_plain_owner() IS
+    'Internal: what the DDL says where the host has no table of owners.';
+
+CREATE FUNCTION crm_deals._create_tables(account_table regclass, contact_table regclass, owner_table regclass,
+                                         columns jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    words jsonb;
+    part text;
+BEGIN
+    EXECUTE crm_deals._schema('types');
+    EXECUTE crm_deals._schema('installation');
+
+    words := CASE WHEN owner_table IS NULL THEN crm_deals._words_of_plain_owner()
+                  ELSE crm_deals._words_of('owner', owner_table, columns) END;
+    IF account_table IS NULL THEN
+        EXECUTE crm_deals._fill(crm_deals._schema('account'), words);
+        account_table := 'crm_deals.account'::regclass;
+    END IF;
+    words := words || crm_deals._words_of('account', account_table, columns);
+    IF contact_table IS NULL THEN
+        EXECUTE crm_deals._fill(crm_deals._schema('contact'), words);
+        contact_table := 'crm_deals.contact'::regclass;
+    END IF;
+    words := words || crm_deals._words_of('contact', contact_table, columns);
+
+    FOREACH part IN ARRAY ARRAY['host_views', 'pipeline', 'custom_field', 'deal', 'lead', 'activity', 'event_log'] LOOP
+        EXECUTE crm_deals._fill(crm_deals._schema(part), words);
+    END LOOP;
+
+    INSERT INTO crm_deals.installation (version, account_table, contact_table, owner_table, columns)
+    SELECT e.extversion, _create_tables.account_table, _create_tables.contact_table, _create_tables.owner_table,
+           _create_tables.columns
+    FROM pg_extension AS e
+    WHERE e.extname = 'crm_deals';
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._create_tables(regclass, regclass, regclass, jsonb) IS
+    'Internal: the first call of install().';
+
+-- Views and triggers hang on the extension's functions and go with it; they
+-- come back here. Nothing is locked where nothing is missing.
+CREATE FUNCTION crm_deals._attach_code() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    part text;
+    wanted integer;
+    present integer;
+BEGIN
+    IF to_regclass('crm_deals.deal_overview') IS NULL THEN
+        EXECUTE crm_deals._schema('views');
+    END IF;
+
+    FOREACH part IN ARRAY ARRAY['triggers']
+        || CASE WHEN to_regclass('crm_deals.account') IS NOT NULL THEN ARRAY['own_account_triggers'] ELSE '{}' END
+        || CASE WHEN to_regclass('crm_deals.contact') IS NOT NULL THEN ARRAY['own_contact_triggers'] ELSE '{}' END
+    LOOP
+        SELECT count(*),
+               count(*) FILTER (WHERE EXISTS (SELECT FROM pg_trigger AS t
+                                              WHERE t.tgrelid = to_regclass(m.words[2]) AND t.tgname = m.words[1]))
+        INTO wanted, present
+        FROM regexp_matches(crm_deals._schema(part),
+                            'CREATE OR REPLACE TRIGGER (\w+) [^;]*? ON (crm_deals\.\w+)', 'g') AS m (words);
+        IF present < wanted THEN
+            EXECUTE crm_deals._schema(part);
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._attach_code() IS
+    'Internal: views and triggers of the product that are missing.';
+
+CREATE FUNCTION crm_deals._check_installed_with(account_table regclass, contact_table regclass, owner_table regclass)
+RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    asked record;
+BEGIN
+    FOR asked IN
+        SELECT v.entity, v.wanted, v.installed
+        FROM crm_deals.installation AS i,
+             LATERAL (VALUES ('account', _check_installed_with.account_table, i.account_table),
+                             ('contact', _check_installed_with.contact_table, i.contact_table),
+                             ('owner', _check_installed_with.owner_table, i.owner_table)) AS v (entity, wanted, installed)
+    LOOP
+        IF asked.wanted <> coalesce(asked.installed, to_regclass('crm_deals.' || asked.entity), 0::regclass) THEN
+            RAISE EXCEPTION 'crm_deals is installed with another % table', asked.entity
+                USING ERRCODE = '55000',
+                      DETAIL = format('Deals refer to %s.',
+                                      coalesce(asked.installed::text, to_regclass('crm_deals.' || asked.entity)::text,
+                                               'no table: an owner is a text')),
+                      HINT = 'Leave the argument out to keep what is installed.';
+        END IF;
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._check_installed_with(regclass, regclass, regclass) IS
+    'Internal: a later call of install() names the tables of the first one, or none.';
+
+-- New labels for the host's tables.
+CREATE FUNCTION crm_deals._map_columns(columns jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    words jsonb;
+BEGIN
+    SELECT CASE WHEN i.owner_table IS NULL THEN crm_deals._words_of_plain_owner()
+                ELSE crm_deals._words_of('owner', i.owner_table, _map_columns.columns) END
+           || crm_deals._words_of('account', coalesce(i.account_table, to_regclass('crm_deals.account')),
+                                  _map_columns.columns)
+           || crm_deals._words_of('contact', coalesce(i.contact_table, to_regclass('crm_deals.contact')),
+                                  _map_columns.columns)
+    INTO words
+    FROM crm_deals.installation AS i;
+    EXECUTE crm_deals._fill(crm_deals._schema('host_views'), words);
+    UPDATE crm_deals.installation SET columns = _map_columns.columns;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._map_columns(jsonb) IS
+    'Internal: a later call of install() that maps columns anew.';
+
+CREATE FUNCTION crm_deals.install(account_table regclass DEFAULT NULL, contact_table regclass DEFAULT NULL,
+                                  owner_table regclass DEFAULT NULL, columns jsonb DEFAULT NULL) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+AS $$
+DECLARE
+    granted record;
+BEGIN
+    -- One installer at a time; the second finds everything in place.
+    PERFORM pg_advisory_xact_lock(hashtextextended('crm_deals.install', 0));
+    PERFORM crm_deals._check_columns(coalesce(columns, '{}'));
+
+    IF to_regclass('crm_deals.installation') IS NULL THEN
+        PERFORM crm_deals._create_tables(account_table, contact_table, owner_table, coalesce(columns, '{}'));
+    ELSE
+        PERFORM crm_deals._check_installed_with(account_table, contact_table, owner_table);
+        IF columns <> (SELECT i.columns FROM crm_deals.installation AS i) THEN
+            PERFORM crm_deals._map_columns(columns);
+        END IF;
+    END IF;
+    PERFORM crm_deals._attach_code();
+
+    FOR granted IN
+        SELECT g.role_name, g.level
+        FROM crm_deals.access_grant AS g
+        JOIN pg_roles AS r ON r.rolname = g.role_name
+    LOOP
+        PERFORM crm_deals._grant_level(granted.role_name, granted.level);
+    END LOOP;
+    RETURN (SELECT i.version FROM crm_deals.installation AS i);
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals.install(regclass, regclass, regclass, jsonb) IS
+    'Creates the tables, indexes, triggers and views of crm_deals, owned by the caller, or brings back what is missing; returns the installed version.';

@@ -1,0 +1,178 @@
+-- Moving deals, and asking beforehand.
+
+CREATE FUNCTION crm_deals._override_gates() RETURNS void
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS 'SELECT';
+COMMENT ON FUNCTION crm_deals._override_gates() IS
+    'Internal: who may execute this may override gates.';
+
+CREATE FUNCTION crm_deals._find_stage(pipeline bigint, stage text) RETURNS bigint
+LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'crm_deals_find_stage';
+COMMENT ON FUNCTION crm_deals._find_stage(bigint, text) IS
+    'Internal: a stage of a pipeline by key, name or id; NULL where there is none.';
+
+CREATE FUNCTION crm_deals._broken_rules(deal anyelement, to_stage_id bigint, lost_reason text, override boolean)
+RETURNS TABLE (rule text, detail text)
+LANGUAGE c STABLE PARALLEL SAFE COST 100 ROWS 1 AS 'MODULE_PATHNAME', 'crm_deals_broken_rules';
+COMMENT ON FUNCTION crm_deals._broken_rules(anyelement, bigint, text, boolean) IS
+    'Internal: the rules that a row of deal would break in a stage.';
+
+CREATE FUNCTION crm_deals._move(deal_ids bigint[], to_stage_id bigint, note text, actor text, lost_reason text,
+                                override text) RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_move';
+COMMENT ON FUNCTION crm_deals._move(bigint[], bigint, text, text, text, text) IS
+    'Internal: moves deals by one UPDATE; returns how many.';
+
+CREATE FUNCTION crm_deals._moved_subject(from_stage text, to_stage text) RETURNS text
+LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_moved_subject';
+COMMENT ON FUNCTION crm_deals._moved_subject(text, text) IS
+    'Internal: the subject of the note that a move records.';
+
+CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage text, note text DEFAULT NULL, actor text DEFAULT NULL,
+                                    lost_reason text DEFAULT NULL, expected_version integer DEFAULT NULL,
+                                    override text DEFAULT NULL,
+                                    OUT deal_id bigint, OUT pipeline_id bigint, OUT stage_id bigint,
+                                    OUT stage_key text, OUT status text, OUT probability numeric,
+                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
+LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal';
+COMMENT ON FUNCTION crm_deals.move_deal(bigint, text, text, text, text, integer, text) IS
+    'Moves a deal to a stage of its pipeline, given by key or name, and records a note; event_id is NULL where it was there already.';
+
+CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage_id bigint, note text DEFAULT NULL, actor text DEFAULT NULL,
+                                    lost_reason text DEFAULT NULL, expected_version integer DEFAULT NULL,
+                                    override text DEFAULT NULL,
+                                    OUT deal_id bigint, OUT pipeline_id bigint, OUT stage_id bigint,
+                                    OUT stage_key text, OUT status text, OUT probability numeric,
+                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
+LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal';
+COMMENT ON FUNCTION crm_deals.move_deal(bigint, bigint, text, text, text, integer, text) IS
+    'Moves a deal to a stage given by id, of any pipeline, and records a note; event_id is NULL where it was there already.';
+
+CREATE FUNCTION crm_deals.resolve_deal(deal_id bigint) RETURNS bigint
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    current bigint;
+BEGIN
+    PERFORM crm_deals._check_installed();
+    current := coalesce((SELECT d.id FROM crm_deals.deal AS d WHERE d.id = resolve_deal.deal_id),
+                        (SELECT a.deal_id FROM crm_deals.deal_alias AS a WHERE a.old_id = resolve_deal.deal_id));
+    IF current IS NULL THEN
+        RAISE EXCEPTION 'deal % does not exist', deal_id USING ERRCODE = 'P0002';
+    END IF;
+    RETURN current;
+END
+$$;
+COMMENT ON FUNCTION crm_deals.resolve_deal(bigint) IS
+    'The id under which a deal is found now: its own, or that of the deal it was merged into.';
+
+CREATE FUNCTION crm_deals.check_move(deal bigint, to_stage text, lost_reason text DEFAULT NULL)
+RETURNS TABLE (rule text, detail text)
+LANGUAGE plpgsql STABLE COST 1000 ROWS 1
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    current bigint;
+    pipeline bigint;
+    target bigint;
+BEGIN
+    current := crm_deals.resolve_deal(deal);
+    SELECT d.pipeline_id INTO pipeline FROM crm_deals.deal AS d WHERE d.id = current;
+    target := crm_deals._find_stage(pipeline, to_stage);
+    IF target IS NULL THEN
+        PERFORM crm_deals._raise_unknown_stage(to_stage, pipeline);
+    END IF;
+    RETURN QUERY
+    SELECT b.rule, b.detail
+    FROM crm_deals.deal AS d, LATERAL crm_deals._broken_rules(d, target, check_move.lost_reason, false) AS b
+    WHERE d.id = current;
+END
+$$;
+COMMENT ON FUNCTION crm_deals.check_move(bigint, text, text) IS
+    'The dry run of a move: a row for each rule it would break, none where it may go.';
+
+CREATE FUNCTION crm_deals.move_deals(deal_ids bigint[], to_stage text, note text DEFAULT NULL, actor text DEFAULT NULL,
+                                     lost_reason text DEFAULT NULL, override text DEFAULT NULL)
+RETURNS TABLE (deal_id bigint, outcome text, detail text, event_id bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    asked bigint[] := ARRAY(SELECT DISTINCT a.id FROM unnest(deal_ids) AS a (id) WHERE a.id IS NOT NULL ORDER BY a.id);
+    current bigint[];
+    found bigint[];
+    sources bigint[];
+    targets bigint[];
+    details text[];
+    destination bigint;
+    moving bigint[];
+BEGIN
+    PERFORM crm_deals._enter_as_writer();
+    current := ARRAY(SELECT coalesce(d.id, l.deal_id)
+                     FROM unnest(asked) WITH ORDINALITY AS a (id, number)
+                     LEFT JOIN crm_deals.deal AS d ON d.id = a.id
+                     LEFT JOIN crm_deals.deal_alias AS l ON l.old_id = a.id
+                     ORDER BY a.number);
+
+    -- Locked in the order of their ids, judged by the code that enforces.
+    SELECT array_agg(j.id ORDER BY j.id), array_agg(j.stage_id ORDER BY j.id), array_agg(j.target ORDER BY j.id),
+           array_agg(CASE WHEN j.target IS NULL THEN format('Stage "%s" does not exist in its pipeline.', to_stage)
+                          WHEN j.target <> j.stage_id THEN
+                              (SELECT string_agg(b.detail, E'\n')
+                               FROM crm_deals._broken_rules(j.deal, j.target, move_deals.lost_reason,
+                                                            move_deals.override IS NOT NULL) AS b) END
+                     ORDER BY j.id)
+    INTO found, sources, targets, details
+    FROM (SELECT l.id, l.stage_id, l.deal, crm_deals._find_stage(l.pipeline_id, to_stage) AS target
+          FROM (SELECT d.id, d.stage_id, d.pipeline_id, d AS deal
+                FROM crm_deals.deal AS d
+                WHERE d.id = ANY (current)
+                ORDER BY d.id
+                FOR NO KEY UPDATE) AS l) AS j;
+
+    FOREACH destination IN ARRAY ARRAY(SELECT DISTINCT f.target FROM unnest(sources, targets, details) AS f (source, target, detail)
+                                  WHERE f.target <> f.source AND f.detail IS NULL)
+    LOOP
+        moving := ARRAY(SELECT f.id FROM unnest(found, sources, targets, details) AS f (id, source, target, detail)
+                        WHERE f.target = destination AND f.target <> f.source AND f.detail IS NULL);
+        PERFORM crm_deals._move(moving, destination, note, actor, lost_reason, override);
+    END LOOP;
+
+    RETURN QUERY
+    WITH result AS (
+        SELECT a.id AS asked, c.id AS current,
+               CASE WHEN f.id IS NULL THEN 'not_found'
+                    WHEN f.detail IS NOT NULL THEN 'rejected'
+                    WHEN f.target = f.source THEN 'unchanged'
+                    ELSE 'moved' END AS outcome,
+               f.detail, f.source, f.target
+        FROM unnest(asked, current) AS c (asked, id)
+        JOIN unnest(asked) AS a (id) ON a.id = c.asked
+        LEFT JOIN unnest(found, sources, targets, details) AS f (id, source, target, detail) ON f.id = c.id
+    ), logged AS (
+        SELECT r.asked, e.id, e.occurred_at, e.actor
+        FROM result AS r
+        JOIN crm_deals.deal AS d ON d.id = r.current
+        JOIN crm_deals.deal_event AS e ON e.deal_id = d.id AND e.version = d.version
+        WHERE r.outcome = 'moved'
+    ), noted AS (
+        INSERT INTO crm_deals.activity (kind, subject, body, occurred_at, actor, deal_id)
+        SELECT 'note', crm_deals._moved_subject(s.name, t.name), move_deals.note, l.occurred_at, l.actor, r.current
+        FROM result AS r
+        JOIN logged AS l ON l.asked = r.asked
+        JOIN crm_deals.stage AS s ON s.id = r.source
+        JOIN crm_deals.stage AS t ON t.id = r.target
+        WHERE move_deals.note IS NOT NULL
+    )
+    SELECT r.asked, r.outcome, r.detail, l.id
+    FROM result AS r
+    LEFT JOIN logged AS l ON l.asked = r.asked
+    ORDER BY r.asked;
+END
+$$;
+COMMENT ON FUNCTION crm_deals.move_deals(bigint[], text, text, text, text, text) IS
+    'Moves many deals at once, with an outcome for each id: moved, unchanged, rejected, not_found.';
+

@@ -1,0 +1,366 @@
+-- Pipelines and their stages.
+
+CREATE FUNCTION crm_deals._default_stages() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_agg(jsonb_build_object('key', key, 'name', name, 'labels', jsonb_build_object('de', german),
+                                        'probability', probability, 'status', status))
+    FROM (VALUES ('lead', 'Lead', 'Lead', 10, 'open'),
+                 ('qualified', 'Qualified', 'Qualifiziert', 25, 'open'),
+                 ('proposal', 'Proposal', 'Angebot', 50, 'open'),
+                 ('negotiation', 'Negotiation', 'Verhandlung', 75, 'open'),
+                 ('won', 'Won', 'Gewonnen', 100, 'won'),
+                 ('lost', 'Lost', 'Verloren', 0, 'lost')) AS s (key, name, german, probability, status)
+$$;
+
+COMMENT ON FUNCTION crm_deals._default_stages() IS
+    'Internal: the six stages of a pipeline that is created without any.';
+
+CREATE FUNCTION crm_deals._slug(name text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(nullif(btrim(regexp_replace(lower(name), '[^[:alnum:]]+', '_', 'g'), '_'), ''), 'stage')
+$$;
+
+COMMENT ON FUNCTION crm_deals._slug(text) IS
+    'Internal: the key that a stage gets from its name.';
+
+CREATE FUNCTION crm_deals._stage_defaults() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    slug text;
+BEGIN
+    IF new.key IS NULL THEN
+        slug := crm_deals._slug(new.name);
+        SELECT coalesce(min(c.candidate) FILTER (WHERE c.n = 1), min(c.candidate))
+        INTO new.key
+        FROM (SELECT CASE n WHEN 1 THEN slug ELSE slug || '_' || n END AS candidate, n
+              FROM generate_series(1, 1 + (SELECT count(*) FROM crm_deals.stage AS s
+                                           WHERE s.pipeline_id = new.pipeline_id)) AS n) AS c
+        WHERE NOT EXISTS (SELECT FROM crm_deals.stage AS s
+                          WHERE s.pipeline_id = new.pipeline_id AND s.key = c.candidate);
+    END IF;
+    new.position := coalesce(new.position, (SELECT max(s.position) FROM crm_deals.stage AS s
+                                            WHERE s.pipeline_id = new.pipeline_id) + 1, 1);
+    new.probability := coalesce(new.probability, CASE new.status::text WHEN 'won' THEN 100 ELSE 0 END);
+    RETURN new;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._stage_defaults() IS
+    'Trigger: key, position and probability of a stage that was written without.';
+
+CREATE FUNCTION crm_deals._clear_other_default() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- One at a time for an organization: the later one sees the earlier one's.
+    PERFORM pg_advisory_xact_lock(hashtextextended('crm_deals.pipeline.is_default ' || coalesce(new.organization, ''), 0));
+    UPDATE crm_deals.pipeline AS p
+    SET is_default = false
+    WHERE p.is_default
+      AND p.organization IS NOT DISTINCT FROM new.organization
+      AND p.id <> new.id;
+    RETURN new;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._clear_other_default() IS
+    'Trigger: a pipeline that becomes the default takes that from the one that was.';
+
+CREATE FUNCTION crm_deals._raise_unknown_pipeline(pipeline text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'pipeline "%" does not exist', pipeline
+        USING ERRCODE = 'P0002',
+              DETAIL = coalesce((SELECT 'There are ' || string_agg(format('"%s" (%s)', p.name, p.id), ', ' ORDER BY p.id) || '.'
+                                 FROM (SELECT * FROM crm_deals.pipeline ORDER BY id LIMIT 50) AS p),
+                                'There is none.');
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._raise_unknown_pipeline(text) IS
+    'Internal: the error that names the pipelines that exist.';
+
+CREATE FUNCTION crm_deals._raise_unknown_stage(stage text, pipeline bigint) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RAISE EXCEPTION 'stage "%" does not exist', stage
+        USING ERRCODE = 'P0002',
+              DETAIL = coalesce((SELECT 'There are ' || string_agg(format('"%s" (%s)', s.key, s.id), ', ' ORDER BY s.pipeline_id, s.position) || '.'
+                                 FROM (SELECT * FROM crm_deals.stage
+                                       WHERE archived_at IS NULL AND (pipeline IS NULL OR pipeline_id = pipeline)
+                                       ORDER BY pipeline_id, position LIMIT 50) AS s),
+                                'There is none.');
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._raise_unknown_stage(text, bigint) IS
+    'Internal: the error that names the stages that exist.';
+
+-- What the arguments stages and gates of create_pipeline() may say.
+CREATE FUNCTION crm_deals._check_pipeline_arguments(stages jsonb, gates jsonb) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unknown text;
+BEGIN
+    IF jsonb_typeof(stages) <> 'array' OR jsonb_array_length(stages) = 0
+       OR jsonb_path_exists(stages, '$[*] ? (@.type() != "object" || !(exists (@.name)))') THEN
+        RAISE EXCEPTION 'stages must be an array of objects, each with a name'
+            USING ERRCODE = '22023', HINT = 'Such as [{"name": "Lead"}, {"name": "Won", "status": "won"}].';
+    END IF;
+
+    SELECT string_agg(DISTINCT k.key, ', ')
+    INTO unknown
+    FROM jsonb_array_elements(stages) AS s, LATERAL jsonb_object_keys(s) AS k (key)
+    WHERE k.key NOT IN ('name', 'key', 'probability', 'status', 'labels', 'description', 'required_fields',
+                        'rots_after', 'next');
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'a stage has no %', unknown
+            USING ERRCODE = '22023',
+                  HINT = 'A stage has name, key, probability, status, labels, description, required_fields, rots_after, next.';
+    END IF;
+
+    SELECT string_agg(s.value ->> 'status', ', ')
+    INTO unknown
+    FROM jsonb_array_elements(stages) AS s
+    WHERE s.value ->> 'status' NOT IN ('open', 'won', 'lost', 'abandoned');
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'a stage cannot have the status %', unknown
+            USING ERRCODE = '22023', HINT = 'The status is open, won, lost or abandoned.';
+    END IF;
+
+    IF jsonb_typeof(gates) <> 'object' OR jsonb_path_exists(gates, '$.* ? (@.type() != "boolean")')
+       OR EXISTS (SELECT FROM jsonb_object_keys(gates) AS k (key)
+                  WHERE k.key NOT IN ('forbid_skipping', 'forbid_backward', 'forbid_unlisted')) THEN
+        RAISE EXCEPTION 'gates must be an object of booleans'
+            USING ERRCODE = '22023', HINT = 'The gates are forbid_skipping, forbid_backward, forbid_unlisted.';
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._check_pipeline_arguments(jsonb, jsonb) IS
+    'Internal: refuses stages and gates that create_pipeline() does not understand.';
+
+CREATE FUNCTION crm_deals._text_array(elements jsonb) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(array_agg(e.value), '{}')
+    FROM jsonb_array_elements_text(coalesce(elements, '[]')) AS e
+$$;
+
+COMMENT ON FUNCTION crm_deals._text_array(jsonb) IS
+    'Internal: a JSON array of strings as text[].';
+
+CREATE FUNCTION crm_deals._list_moves(pipeline bigint, stages jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    unknown text;
+BEGIN
+    SELECT string_agg(DISTINCT n.key, ', ')
+    INTO unknown
+    FROM jsonb_array_elements(stages) AS s, LATERAL jsonb_array_elements_text(s -> 'next') AS n (key)
+    WHERE NOT EXISTS (SELECT FROM crm_deals.stage AS t WHERE t.pipeline_id = pipeline AND t.key = n.key);
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION 'next names no stage of the pipeline: %', unknown
+            USING ERRCODE = '22023',
+                  HINT = format('Its keys are %s.', (SELECT string_agg(t.key, ', ' ORDER BY t.position)
+                                                     FROM crm_deals.stage AS t WHERE t.pipeline_id = pipeline));
+    END IF;
+
+    INSERT INTO crm_deals.stage_transition (from_stage_id, to_stage_id)
+    SELECT DISTINCT f.id, t.id
+    FROM jsonb_array_elements(stages) WITH ORDINALITY AS s (stage, number),
+         LATERAL jsonb_array_elements_text(s.stage -> 'next') AS n (key)
+    JOIN crm_deals.stage AS t ON t.pipeline_id = pipeline AND t.key = n.key,
+         crm_deals.stage AS f
+    WHERE f.pipeline_id = pipeline AND f.position = s.number;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._list_moves(bigint, jsonb) IS
+    'Internal: the moves that the stages of a new pipeline list under next.';
+
+CREATE FUNCTION crm_deals.create_pipeline(name text, stages jsonb DEFAULT NULL, description text DEFAULT NULL,
+                                          currency text DEFAULT NULL, organization text DEFAULT NULL,
+                                          is_default boolean DEFAULT NULL, gates jsonb DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    pipeline bigint;
+BEGIN
+    PERFORM crm_deals._check_installed();
+    stages := coalesce(stages, crm_deals._default_stages());
+    gates := coalesce(gates, '{}');
+    PERFORM crm_deals._check_pipeline_arguments(stages, gates);
+
+    INSERT INTO crm_deals.pipeline (name, description, currency, organization, is_default,
+                                    forbid_skipping, forbid_backward, forbid_unlisted)
+    VALUES (create_pipeline.name, create_pipeline.description, create_pipeline.currency, create_pipeline.organization,
+            coalesce(create_pipeline.is_default,
+                     NOT EXISTS (SELECT FROM crm_deals.pipeline AS p
+                                 WHERE p.organization IS NOT DISTINCT FROM create_pipeline.organization)),
+            coalesce((gates ->> 'forbid_skipping')::boolean, false),
+            coalesce((gates ->> 'forbid_backward')::boolean, false),
+            coalesce((gates ->> 'forbid_unlisted')::boolean, false))
+    RETURNING id INTO pipeline;
+
+    INSERT INTO crm_deals.stage (pipeline_id, position, key, name, labels, description, status, probability,
+                                 required_fields, rots_after)
+    SELECT pipeline, s.number, s.stage ->> 'key', s.stage ->> 'name', coalesce(s.stage -> 'labels', '{}'),
+           s.stage ->> 'description', coalesce(s.stage ->> 'status', 'open')::crm_deals.deal_status,
+           (s.stage ->> 'probability')::numeric, crm_deals._text_array(s.stage -> 'required_fields'),
+           (s.stage ->> 'rots_after')::interval
+    FROM jsonb_array_elements(stages) WITH ORDINALITY AS s (stage, number)
+    ORDER BY s.number;
+
+    IF jsonb_path_exists(stages, '$[*].next') THEN
+        PERFORM crm_deals._list_moves(pipeline, stages);
+    END IF;
+    RETURN pipeline;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals.create_pipeline(text, jsonb, text, text, text, boolean, jsonb) IS
+    'Creates a pipeline with the given stages, or with the six default ones; returns its id. The first one of an organization becomes its default.';
+
+CREATE FUNCTION crm_deals.add_stage(pipeline bigint, name text, key text DEFAULT NULL, before_key text DEFAULT NULL,
+                                    probability numeric DEFAULT NULL, status text DEFAULT 'open',
+                                    labels jsonb DEFAULT NULL, required_fields text[] DEFAULT NULL,
+                                    rots_after interval DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    place integer;
+    stage bigint;
+BEGIN
+    IF status NOT IN ('open', 'won', 'lost', 'abandoned') THEN
+        RAISE EXCEPTION 'a stage cannot have the status %', status
+            USING ERRCODE = '22023', HINT = 'The status is open, won, lost or abandoned.';
+    END IF;
+    PERFORM crm_deals._lock_out_writers();
+    PERFORM FROM crm_deals.pipeline AS p WHERE p.id = pipeline FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        PERFORM crm_deals._raise_unknown_pipeline(pipeline::text);
+    END IF;
+
+    IF before_key IS NOT NULL THEN
+        SELECT s.position INTO place FROM crm_deals.stage AS s WHERE s.pipeline_id = pipeline AND s.key = before_key;
+        IF NOT FOUND THEN
+            PERFORM crm_deals._raise_unknown_stage(before_key, pipeline);
+        END IF;
+        UPDATE crm_deals.stage AS s SET position = s.position + 1 WHERE s.pipeline_id = pipeline AND s.position >= place;
+    END IF;
+
+    INSERT INTO crm_deals.stage (pipeline_id, position, key, name, labels, status, probability, required_fields, rots_after)
+    VALUES (pipeline, place, add_stage.key, add_stage.name, coalesce(add_stage.labels, '{}'),
+            add_stage.status::crm_deals.deal_status, add_stage.probability,
+            coalesce(add_stage.required_fields, '{}'), add_stage.rots_after)
+    RETURNING id INTO stage;
+    RETURN stage;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals.add_stage(bigint, text, text, text, numeric, text, jsonb, text[], interval) IS
+    'Adds a stage before the one with before_key, else at the end; returns its id.';
+
+CREATE FUNCTION crm_deals.reorder_stages(pipeline bigint, keys text[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted text;
+BEGIN
+    PERFORM crm_deals._lock_out_writers();
+    IF NOT EXISTS (SELECT FROM crm_deals.pipeline AS p WHERE p.id = pipeline) THEN
+        PERFORM crm_deals._raise_unknown_pipeline(pipeline::text);
+    END IF;
+
+    SELECT string_agg(s.key, ', ' ORDER BY s.position)
+    INTO wanted
+    FROM crm_deals.stage AS s
+    WHERE s.pipeline_id = pipeline AND s.archived_at IS NULL;
+    IF keys IS NULL
+       OR EXISTS (SELECT FROM crm_deals.stage AS s
+                  WHERE s.pipeline_id = pipeline AND s.archived_at IS NULL AND s.key <> ALL (keys))
+       OR EXISTS (SELECT FROM unnest(keys) AS k (key)
+                  GROUP BY k.key
+                  HAVING count(*) > 1
+                      OR NOT EXISTS (SELECT FROM crm_deals.stage AS s
+                                     WHERE s.pipeline_id = pipeline AND s.key IS NOT DISTINCT FROM k.key)) THEN
+        RAISE EXCEPTION 'the keys must name every stage of the pipeline once'
+            USING ERRCODE = '22023', HINT = format('Its stages are %s.', wanted);
+    END IF;
+
+    -- Archived stages that are not named come last, in their order.
+    UPDATE crm_deals.stage AS s
+    SET position = o.place
+    FROM (SELECT t.id, row_number() OVER (ORDER BY array_position(keys, t.key) NULLS LAST, t.position) AS place
+          FROM crm_deals.stage AS t
+          WHERE t.pipeline_id = pipeline) AS o
+    WHERE s.id = o.id AND s.position <> o.place;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals.reorder_stages(bigint, text[]) IS
+    'Puts the stages of a pipeline in the order of the keys, which must name every one.';
+
+CREATE FUNCTION crm_deals.remove_stage(stage bigint, move_deals_to bigint DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    removed record;
+    deals bigint[];
+    moved bigint := 0;
+BEGIN
+    PERFORM crm_deals._lock_out_writers();
+    SELECT * INTO removed FROM crm_deals.stage AS s WHERE s.id = stage FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM crm_deals._raise_unknown_stage(stage::text, NULL);
+    END IF;
+    IF move_deals_to = stage THEN
+        RAISE EXCEPTION 'deals cannot move to the stage that is removed' USING ERRCODE = '22023';
+    ELSIF NOT EXISTS (SELECT FROM crm_deals.stage AS s WHERE s.id = move_deals_to) AND move_deals_to IS NOT NULL THEN
+        PERFORM crm_deals._raise_unknown_stage(move_deals_to::text, NULL);
+    END IF;
+
+    SELECT array_agg(d.id ORDER BY d.id) INTO deals FROM crm_deals.deal AS d WHERE d.stage_id = stage;
+    IF deals IS NOT NULL AND move_deals_to IS NULL THEN
+        RAISE EXCEPTION 'stage "%" holds % deals', removed.name, cardinality(deals)
+            USING ERRCODE = '23503', SCHEMA = 'crm_deals', TABLE = 'deal', CONSTRAINT = 'deal_stage_fkey',
+                  HINT = 'Say where they go: remove_stage(stage, move_deals_to).';
+    ELSIF deals IS NOT NULL THEN
+        moved := crm_deals._move(deals, move_deals_to, NULL, NULL,
+                                 (SELECT nullif(current_setting('crm_deals.default_lost_reason', true), '')
+                                  FROM crm_deals.stage AS s WHERE s.id = move_deals_to AND s.status::text = 'lost'),
+                                 format('stage "%s" removed', removed.name));
+    END IF;
+
+    IF EXISTS (SELECT FROM crm_deals.deal_event AS e WHERE stage IN (e.from_stage_id, e.to_stage_id)) THEN
+        UPDATE crm_deals.stage AS s SET archived_at = now() WHERE s.id = stage;
+    ELSE
+        DELETE FROM crm_deals.stage AS s WHERE s.id = stage;
+    END IF;
+    RETURN moved;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals.remove_stage(bigint, bigint) IS
+    'Removes a stage after moving its deals, or archives it where the log mentions it; returns the number of deals moved.';

@@ -1,0 +1,75 @@
+-- The rules of deals proven on the data, by plain SQL that knows nothing of the triggers.
+CREATE FUNCTION crm_deals.verify() RETURNS TABLE (rule integer, deal_id bigint, detail text)
+LANGUAGE plpgsql STABLE COST 1000000
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    PERFORM crm_deals._check_installed();
+    RETURN QUERY
+    WITH judged AS (
+        SELECT d.*, s.status AS stage_status, s.pipeline_id AS stage_pipeline_id, s.probability AS stage_probability,
+               p.organization AS pipeline_organization, p.lost_reason_required, p.lost_reason_required_since
+        FROM crm_deals.deal AS d
+        LEFT JOIN crm_deals.stage AS s ON s.id = d.stage_id
+        LEFT JOIN crm_deals.pipeline AS p ON p.id = d.pipeline_id
+    ), last_event AS (
+        SELECT DISTINCT ON (e.deal_id) e.*
+        FROM crm_deals.deal_event AS e
+        ORDER BY e.deal_id, e.version DESC
+    ), steps AS (
+        SELECT e.*, lag(e.version) OVER deal AS previous_version, lag(e.to_stage_id) OVER deal AS previous_stage_id,
+               lag(e.occurred_at) OVER deal AS previous_at, lag(e.kind) OVER deal AS previous_kind
+        FROM crm_deals.deal_event AS e
+        WINDOW deal AS (PARTITION BY e.deal_id ORDER BY e.version)
+    )
+    SELECT 1, j.id, format('status is %s, its stage''s is %s', j.status, j.stage_status)
+    FROM judged AS j WHERE j.status IS DISTINCT FROM j.stage_status
+    UNION ALL
+    SELECT 1, j.id, format('pipeline is %s, its stage''s is %s', j.pipeline_id, j.stage_pipeline_id)
+    FROM judged AS j WHERE j.pipeline_id IS DISTINCT FROM j.stage_pipeline_id
+    UNION ALL
+    SELECT 1, j.id, format('organization is %s, its pipeline''s is %s', j.organization, j.pipeline_organization)
+    FROM judged AS j WHERE j.organization IS DISTINCT FROM j.pipeline_organization
+    UNION ALL
+    SELECT 2, j.id, format('status is %s, closed_at is %s', j.status, j.closed_at)
+    FROM judged AS j WHERE (j.status = 'open') <> (j.closed_at IS NULL)
+    UNION ALL
+    SELECT 3, j.id, format('probability is %s, its stage''s is %s, and it is not overridden', j.probability, j.stage_probability)
+    FROM judged AS j WHERE NOT j.probability_overridden AND j.probability IS DISTINCT FROM j.stage_probability
+    UNION ALL
+    SELECT 4, j.id, 'lost without a reason'
+    FROM judged AS j
+    WHERE j.status = 'lost' AND btrim(coalesce(j.lost_reason, '')) = ''
+      AND j.lost_reason_required AND j.stage_entered_at >= j.lost_reason_required_since
+    UNION ALL
+    SELECT 4, j.id, format('status is %s, with a lost reason', j.status)
+    FROM judged AS j WHERE j.status <> 'lost' AND j.lost_reason IS NOT NULL
+    UNION ALL
+    SELECT 5, e.deal_id, format('event %s moves it from stage %s, it was in %s', e.id, e.from_stage_id, e.previous_stage_id)
+    FROM steps AS e
+    WHERE e.previous_version = e.version - 1 AND e.previous_kind <> 'deleted'
+      AND e.from_stage_id IS DISTINCT FROM e.previous_stage_id
+    UNION ALL
+    SELECT 6, j.id, format('version is %s, that of its last event is %s', j.version, e.version)
+    FROM judged AS j JOIN last_event AS e ON e.deal_id = j.id
+    WHERE j.version <> e.version
+    UNION ALL
+    SELECT 6, e.deal_id, format('event %s of version %s is not later than the one before', e.id, e.version)
+    FROM steps AS e WHERE e.occurred_at <= e.previous_at
+    UNION ALL
+    SELECT 7, j.id, 'has no event'
+    FROM judged AS j WHERE NOT EXISTS (SELECT FROM last_event AS e WHERE e.deal_id = j.id)
+    UNION ALL
+    SELECT 7, j.id, format('differs from its last event %s', e.id)
+    FROM judged AS j JOIN last_event AS e ON e.deal_id = j.id AND e.version = j.version
+    WHERE (j.stage_id, j.status, j.amount, j.currency, j.probability, j.expected_close_date, j.owner::text,
+           j.lost_reason, j.updated_at)
+          IS DISTINCT FROM
+          (e.to_stage_id, e.status, e.amount, e.currency, e.probability, e.expected_close_date, e.owner,
+           e.lost_reason, e.occurred_at)
+    ORDER BY 1, 2, 3;
+END
+$$;
+COMMENT ON FUNCTION crm_deals.verify() IS
+    'Proves the rules of deals on the data: a row for each that is broken, none where all hold.';

@@ -1,0 +1,61 @@
+-- Every trigger of the product. Ordinary ones: they stay off under
+-- session_replication_role = replica, as section 4 of the contract asks.
+
+-- deal: order against changes of stages, derive, then judge, log and notify.
+-- The name of the deriving one sorts late, so that a user's own BEFORE triggers come first.
+CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE INSERT OR UPDATE OR DELETE ON crm_deals.deal
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._deal_begin();
+CREATE OR REPLACE TRIGGER zz_crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.deal
+    FOR EACH ROW EXECUTE FUNCTION crm_deals._deal_rules();
+CREATE OR REPLACE TRIGGER crm_deals_capture_insert AFTER INSERT ON crm_deals.deal
+    REFERENCING NEW TABLE AS new_deals
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._deal_capture();
+CREATE OR REPLACE TRIGGER crm_deals_capture_update AFTER UPDATE ON crm_deals.deal
+    REFERENCING OLD TABLE AS old_deals NEW TABLE AS new_deals
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._deal_capture();
+CREATE OR REPLACE TRIGGER crm_deals_capture_delete AFTER DELETE ON crm_deals.deal
+    REFERENCING OLD TABLE AS old_deals
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._deal_capture();
+CREATE OR REPLACE TRIGGER crm_deals_no_truncate BEFORE TRUNCATE ON crm_deals.deal
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._append_only();
+
+-- deal_event: append-only, for its owner too.
+CREATE OR REPLACE TRIGGER crm_deals_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON crm_deals.deal_event
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._append_only();
+
+-- stage: writers of deals wait for changes that they must see; deals follow.
+CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR DELETE ON crm_deals.stage
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._lock_before_change();
+CREATE OR REPLACE TRIGGER crm_deals_defaults BEFORE INSERT ON crm_deals.stage
+    FOR EACH ROW EXECUTE FUNCTION crm_deals._stage_defaults();
+CREATE OR REPLACE TRIGGER crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.stage
+    FOR EACH ROW EXECUTE FUNCTION crm_deals._stage_rules();
+CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE ON crm_deals.stage
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_rederive AFTER UPDATE ON crm_deals.stage
+    REFERENCING OLD TABLE AS old_stages NEW TABLE AS new_stages
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._rederive_deals();
+
+-- pipeline
+CREATE OR REPLACE TRIGGER crm_deals_default BEFORE INSERT OR UPDATE ON crm_deals.pipeline
+    FOR EACH ROW WHEN (new.is_default) EXECUTE FUNCTION crm_deals._clear_other_default();
+CREATE OR REPLACE TRIGGER crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.pipeline
+    FOR EACH ROW EXECUTE FUNCTION crm_deals._pipeline_rules();
+CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE ON crm_deals.pipeline
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+
+-- What else the cache of pipelines holds.
+CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage_transition
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._lock_before_change();
+CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage_transition
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.lost_reason
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.custom_field
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.event_consumer
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.exchange_rate
+    FOR EACH ROW EXECUTE FUNCTION crm_deals._currency_rules();
+CREATE OR REPLACE TRIGGER crm_deals_custom_fields BEFORE INSERT OR UPDATE ON crm_deals.lead
+    FOR EACH ROW EXECUTE FUNCTION crm_deals._custom_field_rules();

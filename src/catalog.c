@@ -1,0 +1,238 @@
+/*
+ * catalog.c
+ *		Where the installed tables are, and the columns of deal by name.
+ *
+ * The tables are the user's: they can be dropped, made anew and given columns
+ * at any time, so everything found here is forgotten on a relcache
+ * invalidation and looked up by name again.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_enum.h"
+#include "fmgr.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "catalog.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_check_installed);
+
+static const char *const column_names[N_DEAL_COLUMNS] = {
+	[DEAL_ID] = "id",
+	[DEAL_ORGANIZATION] = "organization",
+	[DEAL_NAME] = "name",
+	[DEAL_PIPELINE_ID] = "pipeline_id",
+	[DEAL_STAGE_ID] = "stage_id",
+	[DEAL_STATUS] = "status",
+	[DEAL_AMOUNT] = "amount",
+	[DEAL_CURRENCY] = "currency",
+	[DEAL_PROBABILITY] = "probability",
+	[DEAL_PROBABILITY_OVERRIDDEN] = "probability_overridden",
+	[DEAL_EXPECTED_CLOSE_DATE] = "expected_close_date",
+	[DEAL_CLOSED_AT] = "closed_at",
+	[DEAL_LOST_REASON] = "lost_reason",
+	[DEAL_OWNER] = "owner",
+	[DEAL_CUSTOM_FIELDS] = "custom_fields",
+	[DEAL_VERSION] = "version",
+	[DEAL_LAST_OPEN_STAGE_ID] = "last_open_stage_id",
+	[DEAL_STAGE_ENTERED_AT] = "stage_entered_at",
+	[DEAL_CREATED_AT] = "created_at",
+	[DEAL_UPDATED_AT] = "updated_at",
+};
+
+static const char *const status_names[N_STATUSES] = {
+	[STATUS_OPEN] = "open",
+	[STATUS_WON] = "won",
+	[STATUS_LOST] = "lost",
+	[STATUS_ABANDONED] = "abandoned",
+};
+
+static DealTable deal = {.relid = InvalidOid};
+static bool deal_known = false;
+static Oid	token = InvalidOid;
+static Oid	owner = InvalidOid;
+
+/* May run at any moment: sets flags only. */
+static void
+forget_tables(Datum arg, Oid relid)
+{
+	(void) arg;
+	if (relid == InvalidOid || relid == deal.relid)
+	{
+		deal_known = false;
+		owner = InvalidOid;
+	}
+	if (relid == InvalidOid || relid == token)
+		token = InvalidOid;
+}
+
+void
+catalog_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_tables, (Datum) 0);
+}
+
+static Oid
+find_table(const char *name)
+{
+	Oid			schema = get_namespace_oid("crm_deals", true);
+
+	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+}
+
+Oid
+installed_table(const char *name)
+{
+	Oid			relid = find_table(name);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table crm_deals.%s does not exist", name),
+				 errdetail("The extension holds the code; its tables are made by install()."),
+				 errhint("Run SELECT crm_deals.install().")));
+	return relid;
+}
+
+Oid
+writers_token(void)
+{
+	if (!OidIsValid(token))
+		token = installed_table("installation");
+	return token;
+}
+
+Datum
+crm_deals_check_installed(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	(void) installed_table("installation");
+	(void) installed_table("deal");
+	PG_RETURN_VOID();
+}
+
+Oid
+tables_owner(void)
+{
+	HeapTuple	tuple;
+
+	if (OidIsValid(owner))
+		return owner;
+
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(installed_table("deal")));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for table crm_deals.deal");
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+void
+check_trigger_table(Relation relation, const char *name)
+{
+	if (RelationGetRelid(relation) != find_table(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this trigger function belongs to crm_deals.%s", name),
+				 errdetail("It was called for table \"%s\".", RelationGetRelationName(relation)),
+				 errtable(relation)));
+}
+
+static Oid
+enum_label(Oid type, const char *label)
+{
+	return GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid,
+						   ObjectIdGetDatum(type), CStringGetDatum(label));
+}
+
+static void
+find_deal_columns(TupleDesc desc)
+{
+	memset(deal.attnum, 0, sizeof(deal.attnum));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (att->attisdropped)
+			continue;
+		for (int column = 0; column < N_DEAL_COLUMNS; column++)
+			if (strcmp(NameStr(att->attname), column_names[column]) == 0)
+				deal.attnum[column] = att->attnum;
+	}
+	for (int column = 0; column < N_DEAL_COLUMNS; column++)
+		if (deal.attnum[column] == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("column \"%s\" of table crm_deals.deal does not exist", column_names[column]),
+					 errhint("Columns that the product made cannot be dropped or renamed.")));
+}
+
+static void
+learn_deal_table(Relation relation)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+
+	/* set first: an invalidation that arrives below must not be lost */
+	deal_known = true;
+	deal.relid = RelationGetRelid(relation);
+	find_deal_columns(desc);
+	deal.status_type = TupleDescAttr(desc, deal.attnum[DEAL_STATUS] - 1)->atttypid;
+	for (int status = 0; status < N_STATUSES; status++)
+		deal.status_label[status] = enum_label(deal.status_type, status_names[status]);
+}
+
+const DealTable *
+deal_table(Relation relation)
+{
+	if (!deal_known || deal.relid != RelationGetRelid(relation))
+	{
+		check_trigger_table(relation, "deal");
+		learn_deal_table(relation);
+	}
+	return &deal;
+}
+
+const DealTable *
+deal_table_by_name(void)
+{
+	Relation	relation = table_open(installed_table("deal"), AccessShareLock);
+
+	(void) deal_table(relation);
+	table_close(relation, NoLock);
+	return &deal;
+}
+
+const char *
+deal_column_name(DealColumn column)
+{
+	return column_names[column];
+}
+
+DealStatus
+deal_status_of(const DealTable *table, Datum value)
+{
+	for (int status = 0; status < N_STATUSES; status++)
+		if (table->status_label[status] == DatumGetObjectId(value))
+			return (DealStatus) status;
+	elog(ERROR, "unknown deal_status %u", DatumGetObjectId(value));
+}
+
+const char *
+deal_status_name(DealStatus status)
+{
+	return status_names[status];
+}
+
+DealStatus
+deal_status_by_name(const char *name)
+{
+	for (int status = 0; status < N_STATUSES; status++)
+		if (strcmp(status_names[status], name) == 0)
+			return (DealStatus) status;
+	elog(ERROR, "unknown deal_status \"%s\"", name);
+}

@@ -1,0 +1,33 @@
+/*
+ * catalog.h
+ *		Where the installed tables are, and the columns of deal by name.
+ */
+#ifndef CRM_DEALS_CATALOG_H
+#define CRM_DEALS_CATALOG_H
+
+#include "crm_deals.h"
+#include "utils/rel.h"
+
+extern void catalog_init(void);
+
+/* OID of a table in the schema crm_deals; an error with a hint when missing */
+extern Oid	installed_table(const char *name);
+
+/* The relation whose lock orders writers of deals against changes of stages */
+extern Oid	writers_token(void);
+
+/* Who owns the tables: what C code writes on its own it writes as that role */
+extern Oid	tables_owner(void);
+
+/* Refuses a trigger function on any relation but the installed one */
+extern void check_trigger_table(Relation relation, const char *name);
+
+extern const DealTable *deal_table(Relation deal);
+extern const DealTable *deal_table_by_name(void);
+extern const char *deal_column_name(DealColumn column);
+
+extern DealStatus deal_status_of(const DealTable *table, Datum value);
+extern const char *deal_status_name(DealStatus status);
+extern DealStatus deal_status_by_name(const char *name);
+
+#endif							/* CRM_DEALS_CATALOG_H */

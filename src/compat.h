@@ -1,0 +1,64 @@
+/*
+ * compat.h
+ *		The one file that looks at PG_VERSION_NUM: each difference between
+ *		PostgreSQL 15 and 19 gets the newer name here.
+ */
+#ifndef CRM_DEALS_COMPAT_H
+#define CRM_DEALS_COMPAT_H
+
+#include "access/tupdesc.h"
+#include "catalog/dependency.h"
+#include "utils/acl.h"
+#include "utils/jsonb.h"
+
+#if PG_VERSION_NUM < 150000
+#error "crm_deals needs PostgreSQL 15 or later"
+#endif
+
+/* 16 put the per-catalog privilege checks behind object_aclcheck (c727f511b) */
+#if PG_VERSION_NUM < 160000
+#define role_may_execute(function, role) \
+	(pg_proc_aclcheck(function, role, ACL_EXECUTE) == ACLCHECK_OK)
+#else
+#include "catalog/pg_proc.h"
+#define role_may_execute(function, role) \
+	(object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
+/* 17 passes the open relation (5b2d3ab5c) */
+#if PG_VERSION_NUM < 170000
+#define identity_sequence_of(relation, attnum) \
+	getIdentitySequence(RelationGetRelid(relation), attnum, false)
+#else
+#define identity_sequence_of(relation, attnum) \
+	getIdentitySequence(relation, attnum, false)
+#endif
+
+/* 17 moved it (28f3915b7) */
+#if PG_VERSION_NUM < 170000
+#define my_lxid() (MyProc->lxid)
+#else
+#define my_lxid() (MyProc->vxid.lxid)
+#endif
+
+/* 19 keeps the result of pushJsonbValue in a state of its own (0986e95161) */
+#if PG_VERSION_NUM < 190000
+typedef struct JsonbBuilder
+{
+	JsonbParseState *parseState;
+	JsonbValue *result;
+} JsonbBuilder;
+#define jsonb_push(builder, token, value) \
+	((builder)->result = pushJsonbValue(&(builder)->parseState, token, value))
+#else
+typedef JsonbInState JsonbBuilder;
+#define jsonb_push(builder, token, value) \
+	pushJsonbValue(builder, token, value)
+#endif
+
+/* 19 wants a hand-made tuple descriptor declared complete */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(desc) ((void) (desc))
+#endif
+
+#endif							/* CRM_DEALS_COMPAT_H */

@@ -1,0 +1,226 @@
+/*
+ * deal_capture.c
+ *		AFTER STATEMENT: what a statement did to deals, judged and logged.
+ *
+ * The transition tables hold the rows really written, as the user's own
+ * triggers left them.  Each is judged, becomes one event, and is notified; the
+ * log is written once, at the end.
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
+#include "changes.h"
+#include "deal_row.h"
+#include "deal_rules.h"
+#include "event_log.h"
+#include "gates.h"
+#include "notify.h"
+#include "settings.h"
+#include "write_context.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_deal_capture);
+
+typedef struct Capture
+{
+	const DealTable *table;
+	EventBatch *batch;
+	WriteContext *context;		/* or NULL */
+	const char *actor;
+	bool		ids_only;
+	bool		bypass_gates;
+} Capture;
+
+/* ----------
+ * One deal
+ * ----------
+ */
+
+static const char *
+kind_of(const DealRow *old, const DealRow *new)
+{
+	DealStatus	status;
+
+	if (new == NULL)
+		return "deleted";
+	if (old == NULL)
+		return "created";
+	status = deal_status(new);
+	if (status != deal_status(old))
+		return status == STATUS_OPEN ? "reopened" : deal_status_name(status);
+	if (deal_int64(old, DEAL_STAGE_ID) != deal_int64(new, DEAL_STAGE_ID))
+		return "stage_changed";
+	return "updated";
+}
+
+static List *
+judge(Capture *capture, const DealRow *old, const DealRow *new)
+{
+	check_still_derived(old, new);
+	return enforce_rules(broken_rules(old, new), new, capture->bypass_gates);
+}
+
+static void
+log_event(Capture *capture, DealEvent *event)
+{
+	event->kind = kind_of(event->old, event->new);
+	event->changes = deal_changes(event->old, event->new);
+	event->note = capture->context != NULL ? capture->context->note : NULL;
+	event_batch_add(capture->batch, event);
+	notify_event(event, event_batch_id(capture->batch), capture->actor, capture->ids_only);
+	if (capture->context != NULL)
+		capture->context->last_event_id = event->id;
+}
+
+static void
+capture_write(Capture *capture, const DealRow *old, const DealRow *new)
+{
+	DealEvent	event = {.old = old, .new = new};
+
+	event.bypassed = judge(capture, old, new);
+	/* an update that left every column as it was is no change */
+	if (old != NULL && deal_int32(old, DEAL_VERSION) == deal_int32(new, DEAL_VERSION))
+		return;
+	event.version = deal_int32(new, DEAL_VERSION);
+	event.occurred_at = deal_time(new, DEAL_UPDATED_AT);
+	log_event(capture, &event);
+}
+
+static void
+capture_delete(Capture *capture, const DealRow *old)
+{
+	DealEvent	event = {.old = old};
+
+	event.version = deal_int32(old, DEAL_VERSION) + 1;
+	event.occurred_at = moment_after(old);
+	log_event(capture, &event);
+}
+
+/* ----------
+ * The statement
+ * ----------
+ */
+
+typedef struct TableReader
+{
+	Tuplestorestate *store;		/* NULL: not of this event */
+	int			pointer;
+	TupleTableSlot *slot;
+} TableReader;
+
+/* With a read pointer of its own: other triggers read these tables, too. */
+static TableReader
+open_reader(Tuplestorestate *store, TupleDesc desc)
+{
+	TableReader reader = {.store = store};
+
+	if (store == NULL)
+		return reader;
+	reader.pointer = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
+	tuplestore_select_read_pointer(store, reader.pointer);
+	tuplestore_rescan(store);
+	reader.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	return reader;
+}
+
+static bool
+read_next(TableReader *reader)
+{
+	if (reader->store == NULL)
+		return false;
+	tuplestore_select_read_pointer(reader->store, reader->pointer);
+	return tuplestore_gettupleslot(reader->store, true, false, reader->slot);
+}
+
+static void
+close_reader(TableReader *reader)
+{
+	if (reader->store != NULL)
+		ExecDropSingleTupleTableSlot(reader->slot);
+}
+
+static void
+capture_row(Capture *capture, TableReader *olds, TableReader *news, bool has_old, bool has_new)
+{
+	DealRow		old;
+	DealRow		new;
+
+	if (has_old)
+		old = deal_row_from_slot(capture->table, olds->slot);
+	if (has_new)
+		new = deal_row_from_slot(capture->table, news->slot);
+
+	if (has_new)
+		capture_write(capture, has_old ? &old : NULL, &new);
+	else
+		capture_delete(capture, &old);
+}
+
+/* Old and new rows of an update line up: both are stored by one call. */
+static void
+capture_rows(Capture *capture, TriggerData *data)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	TableReader olds = open_reader(data->tg_oldtable, desc);
+	TableReader news = open_reader(data->tg_newtable, desc);
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext, "crm_deals row",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		bool		has_old = read_next(&olds);
+		bool		has_new = read_next(&news);
+		MemoryContext caller;
+
+		if (!has_old && !has_new)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		caller = MemoryContextSwitchTo(per_row);
+		capture_row(capture, &olds, &news, has_old, has_new);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(per_row);
+	}
+	close_reader(&olds);
+	close_reader(&news);
+	MemoryContextDelete(per_row);
+}
+
+static bool
+nothing_written(const TriggerData *data)
+{
+	Tuplestorestate *any = data->tg_newtable != NULL ? data->tg_newtable : data->tg_oldtable;
+
+	return any == NULL || tuplestore_tuple_count(any) == 0;
+}
+
+Datum
+crm_deals_deal_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+	Capture		capture = {0};
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("this function is a trigger function")));
+	capture.table = deal_table(data->tg_relation);
+	if (nothing_written(data))
+		return PointerGetDatum(NULL);
+
+	capture.context = write_context();
+	capture.actor = current_actor();
+	capture.ids_only = data->tg_relation->rd_rel->relrowsecurity;
+	capture.bypass_gates = !setting_enforce_gates ||
+		(capture.context != NULL && capture.context->override_gates);
+	capture.batch = event_batch_begin(capture.table, capture.actor);
+
+	capture_rows(&capture, data);
+	event_batch_write(capture.batch);
+	notify_doorbell();
+	return PointerGetDatum(NULL);
+}

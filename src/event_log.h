@@ -1,0 +1,36 @@
+/*
+ * event_log.h
+ *		Appending to the log: the events of one statement at a time.
+ */
+#ifndef CRM_DEALS_EVENT_LOG_H
+#define CRM_DEALS_EVENT_LOG_H
+
+#include "crm_deals.h"
+#include "nodes/pg_list.h"
+#include "utils/jsonb.h"
+
+typedef struct DealEvent
+{
+	int64		id;				/* set by event_batch_add */
+	const char *kind;
+	TimestampTz occurred_at;
+	int32		version;
+	const DealRow *old;			/* NULL: created */
+	const DealRow *new;			/* NULL: deleted */
+	Jsonb	   *changes;
+	List	   *bypassed;		/* of char *, or NIL */
+	const char *note;			/* or NULL */
+} DealEvent;
+
+typedef struct EventBatch EventBatch;
+
+extern EventBatch *event_batch_begin(const DealTable *table, const char *actor);
+
+/* Gives the event its id, and the batch its own if it is the first. */
+extern void event_batch_add(EventBatch *batch, DealEvent *event);
+extern int64 event_batch_id(const EventBatch *batch);
+
+/* One INSERT for all of them, as the owner of the log */
+extern void event_batch_write(EventBatch *batch);
+
+#endif							/* CRM_DEALS_EVENT_LOG_H */

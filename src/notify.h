@@ -1,0 +1,18 @@
+/*
+ * notify.h
+ *		Notifications of stage and status changes, sent at commit.
+ */
+#ifndef CRM_DEALS_NOTIFY_H
+#define CRM_DEALS_NOTIFY_H
+
+#include "event_log.h"
+
+extern void notify_init(void);
+
+/* One event of the log; "ids_only" where row security is on for deal */
+extern void notify_event(const DealEvent *event, int64 batch_id, const char *actor, bool ids_only);
+
+/* Something is new in the log. */
+extern void notify_doorbell(void);
+
+#endif							/* CRM_DEALS_NOTIFY_H */

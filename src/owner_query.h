@@ -1,0 +1,40 @@
+/*
+ * owner_query.h
+ *		Prepared queries that run as the owner of the tables.
+ */
+#ifndef CRM_DEALS_OWNER_QUERY_H
+#define CRM_DEALS_OWNER_QUERY_H
+
+#include "executor/spi.h"
+#include "utils/snapshot.h"
+
+#define OWNER_QUERY_MAX_ARGS 4
+
+/* A static of the caller: text and argument types, and the plan once made */
+typedef struct OwnerQuery
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[OWNER_QUERY_MAX_ARGS];
+	SPIPlanPtr	plan;
+} OwnerQuery;
+
+/*
+ * Reads what is committed now, whatever the transaction's own snapshot; the
+ * result stands in SPI_tuptable.  Call between SPI_connect and SPI_finish.
+ */
+extern void owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls);
+
+/* Writes with an ordinary snapshot; returns the number of rows. */
+extern uint64 owner_query_write(OwnerQuery *query, Datum *values, const char *nulls);
+
+/*
+ * Writes every row that is committed now; a transaction whose own snapshot is
+ * too old to see one of them fails to serialize, as foreign keys do it.
+ */
+extern uint64 owner_query_write_all(OwnerQuery *query, Datum *values, const char *nulls);
+
+/* Is this code running in the name of the owner, ours or a foreign key's? */
+extern bool runs_as_owner(void);
+
+#endif							/* CRM_DEALS_OWNER_QUERY_H */

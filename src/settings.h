@@ -1,0 +1,24 @@
+/*
+ * settings.h
+ *		The settings crm_deals.*, defined in crm_deals.c.
+ */
+#ifndef CRM_DEALS_SETTINGS_H
+#define CRM_DEALS_SETTINGS_H
+
+extern char *setting_actor;
+extern char *setting_organization;
+extern char *setting_language;
+extern char *setting_default_currency;
+extern char *setting_default_lost_reason;
+extern bool setting_enforce_gates;
+extern bool setting_allow_truncate;
+extern bool setting_notify;
+extern bool setting_notify_ids_only;
+extern int	setting_notify_limit;
+extern int	setting_duplicate_limit;
+
+/* NULL for a text setting that is empty */
+#define setting_or_null(setting) \
+	((setting) != NULL && (setting)[0] != '\0' ? (setting) : NULL)
+
+#endif							/* CRM_DEALS_SETTINGS_H */

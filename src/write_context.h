@@ -1,0 +1,41 @@
+/*
+ * write_context.h
+ *		What a function of ours says about the one statement that it runs.
+ */
+#ifndef CRM_DEALS_WRITE_CONTEXT_H
+#define CRM_DEALS_WRITE_CONTEXT_H
+
+#include "postgres.h"
+
+typedef struct WriteContext
+{
+	const char *actor;			/* or NULL: as for any statement */
+	const char *note;			/* or NULL */
+	bool		override_gates;
+	const char *override_reason;
+	int64		last_event_id;	/* out: 0 where nothing was logged */
+
+	/* private */
+	int			trigger_depth;
+	bool		claimed;
+	CommandId	command;
+	struct WriteContext *outer;
+} WriteContext;
+
+extern void write_context_push(WriteContext *context);
+extern void write_context_pop(WriteContext *context);
+
+/* In a statement trigger that fires first: this statement is the one. */
+extern void write_context_claim(void);
+
+/* In a trigger: the context of its statement, or NULL */
+extern WriteContext *write_context(void);
+
+/* The command that the running statement began as: tells statements apart */
+extern CommandId statement_command(void);
+extern int	trigger_depth(void);
+
+/* Who is named in the log: the context's actor, the setting, current_user */
+extern const char *current_actor(void);
+
+#endif							/* CRM_DEALS_WRITE_CONTEXT_H */
