@@ -143,14 +143,13 @@ BEGIN
 
     RETURN QUERY
     WITH result AS (
-        SELECT a.id AS asked, c.id AS current,
+        SELECT c.asked, c.id AS current,
                CASE WHEN f.id IS NULL THEN 'not_found'
                     WHEN f.detail IS NOT NULL THEN 'rejected'
                     WHEN f.target = f.source THEN 'unchanged'
                     ELSE 'moved' END AS outcome,
                f.detail, f.source, f.target
         FROM unnest(asked, current) AS c (asked, id)
-        JOIN unnest(asked) AS a (id) ON a.id = c.asked
         LEFT JOIN unnest(found, sources, targets, details) AS f (id, source, target, detail) ON f.id = c.id
     ), logged AS (
         SELECT r.asked, e.id, e.occurred_at, e.actor
