@@ -43,7 +43,7 @@ ISOLATION_OPTS = --inputdir=test --outputdir=.
 # PostgreSQL's own headers are not ours to keep free of warnings.
 PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server)
-PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
+PG_CFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
 
 EXTRA_CLEAN = $(DATA_built)
 

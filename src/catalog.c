@@ -132,15 +132,31 @@ tables_owner(void)
 	return owner;
 }
 
-void
-check_trigger_table(Relation relation, const char *name)
+static void
+check_trigger_table(Relation relation, const char *const *tables)
 {
-	if (RelationGetRelid(relation) != find_table(name))
+	for (int i = 0; tables[i] != NULL; i++)
+		if (RelationGetRelid(relation) == find_table(tables[i]))
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("this trigger function belongs to crm_deals.%s", tables[0]),
+			 errdetail("It was called for table \"%s\".", RelationGetRelationName(relation)),
+			 errtable(relation)));
+}
+
+TriggerData *
+trigger_data(FunctionCallInfo fcinfo, const char *const *tables)
+{
+	TriggerData *data = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this trigger function belongs to crm_deals.%s", name),
-				 errdetail("It was called for table \"%s\".", RelationGetRelationName(relation)),
-				 errtable(relation)));
+				 errmsg("this function is a trigger function")));
+	if (tables != NULL)
+		check_trigger_table(data->tg_relation, tables);
+	return data;
 }
 
 static Oid
@@ -191,7 +207,9 @@ deal_table(Relation relation)
 {
 	if (!deal_known || deal.relid != RelationGetRelid(relation))
 	{
-		check_trigger_table(relation, "deal");
+		static const char *const tables[] = {"deal", NULL};
+
+		check_trigger_table(relation, tables);
 		learn_deal_table(relation);
 	}
 	return &deal;

@@ -6,6 +6,8 @@
 #define CRM_DEALS_CATALOG_H
 
 #include "crm_deals.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
 #include "utils/rel.h"
 
 extern void catalog_init(void);
@@ -19,10 +21,14 @@ extern Oid	writers_token(void);
 /* Who owns the tables: what C code writes on its own it writes as that role */
 extern Oid	tables_owner(void);
 
-/* Refuses a trigger function on any relation but the installed one */
-extern void check_trigger_table(Relation relation, const char *name);
+/*
+ * The data of a trigger; refuses a call as anything else, or for any relation
+ * but the installed ones of these names (the list ends with NULL).
+ */
+extern TriggerData *trigger_data(FunctionCallInfo fcinfo, const char *const *tables);
 
-extern const DealTable *deal_table(Relation deal);
+/* Refuses any relation but the installed deal */
+extern const DealTable *deal_table(Relation relation);
 extern const DealTable *deal_table_by_name(void);
 extern const char *deal_column_name(DealColumn column);
 

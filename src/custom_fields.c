@@ -183,7 +183,8 @@ custom_fields_in(HeapTuple tuple, TupleDesc desc)
 Datum
 crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = (TriggerData *) fcinfo->context;
+	static const char *const tables[] = {"lead", "account", "contact", NULL};
+	TriggerData *data = trigger_data(fcinfo, tables);
 	TupleDesc	desc;
 	const char *entity;
 	HeapTuple	new;
@@ -193,14 +194,8 @@ crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
 	char	   *wrong;
 	bool		isnull;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is a trigger function")));
 	desc = RelationGetDescr(data->tg_relation);
 	entity = RelationGetRelationName(data->tg_relation);
-	check_trigger_table(data->tg_relation, entity);
-
 	old = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_trigtuple : NULL;
 	new = old != NULL ? data->tg_newtuple : data->tg_trigtuple;
 	fields = custom_fields_in(new, desc);

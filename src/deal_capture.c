@@ -201,13 +201,9 @@ nothing_written(const TriggerData *data)
 Datum
 crm_deals_deal_capture(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = (TriggerData *) fcinfo->context;
+	TriggerData *data = trigger_data(fcinfo, NULL);
 	Capture		capture = {0};
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is a trigger function")));
 	capture.table = deal_table(data->tg_relation);
 	if (nothing_written(data))
 		return PointerGetDatum(NULL);

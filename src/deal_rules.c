@@ -470,21 +470,11 @@ check_still_derived(const DealRow *old, const DealRow *new)
  * ----------
  */
 
-static TriggerData *
-trigger_data(FunctionCallInfo fcinfo)
-{
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is a trigger function")));
-	return (TriggerData *) fcinfo->context;
-}
-
 /* BEFORE … FOR EACH STATEMENT: no row is locked yet. */
 Datum
 crm_deals_deal_begin(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_data(fcinfo);
+	TriggerData *data = trigger_data(fcinfo, NULL);
 
 	(void) deal_table(data->tg_relation);
 	enter_as_writer();
@@ -496,7 +486,7 @@ crm_deals_deal_begin(PG_FUNCTION_ARGS)
 Datum
 crm_deals_deal_rules(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_data(fcinfo);
+	TriggerData *data = trigger_data(fcinfo, NULL);
 	bool		update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
 	HeapTuple	written = update ? data->tg_newtuple : data->tg_trigtuple;
 	const DealTable *table = deal_table(data->tg_relation);

@@ -324,19 +324,13 @@ event_batch_write(EventBatch *batch)
 Datum
 crm_deals_append_only(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = (TriggerData *) fcinfo->context;
-	const char *table;
+	static const char *const tables[] = {"deal_event", "deal", NULL};
+	TriggerData *data = trigger_data(fcinfo, tables);
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is a trigger function")));
-	table = RelationGetRelationName(data->tg_relation);
-	check_trigger_table(data->tg_relation, strcmp(table, "deal") == 0 ? "deal" : "deal_event");
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) && setting_allow_truncate)
 		return PointerGetDatum(NULL);
 
-	if (strcmp(table, "deal") == 0)
+	if (strcmp(RelationGetRelationName(data->tg_relation), "deal") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("deals are not truncated"),

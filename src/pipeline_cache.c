@@ -93,12 +93,37 @@ forget_pipelines(void)
 Datum
 crm_deals_forget_pipelines(PG_FUNCTION_ARGS)
 {
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is a trigger function")));
+	static const char *const tables[] = {
+		"pipeline", "stage", "stage_transition", "lost_reason", "custom_field", "event_consumer", NULL
+	};
+
+	(void) trigger_data(fcinfo, tables);
 	forget_pipelines();
 	return PointerGetDatum(NULL);
+}
+
+static OwnerQuery version_query = {
+	.sql = "SELECT version FROM crm_deals.installation",
+};
+
+/* The tables and this library must be of one major version. */
+static void
+check_version_of_tables(void)
+{
+	char	   *version;
+
+	SPI_connect();
+	owner_query_latest(&version_query, NULL, NULL);
+	version = SPI_processed == 1
+		? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : "";
+	if (atoi(version) != atoi(CRM_DEALS_VERSION) || version[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the tables of crm_deals do not fit its library"),
+				 errdetail("The tables are of version \"%s\", the library is of version \"%s\".",
+						   version, CRM_DEALS_VERSION),
+				 errhint("Run ALTER EXTENSION crm_deals UPDATE; SELECT crm_deals.install().")));
+	SPI_finish();
 }
 
 /*
@@ -113,6 +138,7 @@ renew_cache_if_outdated(void)
 	if (!outdated)
 		return;
 	watched = writers_token();
+	check_version_of_tables();
 	outdated = false;
 
 	if (cache.memory != NULL)

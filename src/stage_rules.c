@@ -28,6 +28,11 @@
 #include "stage_lock.h"
 #include "write_context.h"
 
+static const char *const stage_table[] = {"stage", NULL};
+static const char *const pipeline_table[] = {"pipeline", NULL};
+static const char *const exchange_rate_table[] = {"exchange_rate", NULL};
+static const char *const locked_tables[] = {"stage", "stage_transition", NULL};
+
 PG_FUNCTION_INFO_V1(crm_deals_lock_before_change);
 PG_FUNCTION_INFO_V1(crm_deals_stage_rules);
 PG_FUNCTION_INFO_V1(crm_deals_pipeline_rules);
@@ -45,20 +50,6 @@ typedef struct ConfigChange
 	HeapTuple	old;			/* NULL: an insert */
 	HeapTuple	new;
 } ConfigChange;
-
-static TriggerData *
-trigger_on(FunctionCallInfo fcinfo, const char *table)
-{
-	TriggerData *data = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is a trigger function")));
-	if (table != NULL)
-		check_trigger_table(data->tg_relation, table);
-	return data;
-}
 
 static ConfigChange
 config_change(const TriggerData *data)
@@ -161,7 +152,7 @@ check_currency_column(const ConfigChange *change, const char *column)
 Datum
 crm_deals_lock_before_change(PG_FUNCTION_ARGS)
 {
-	(void) trigger_on(fcinfo, NULL);
+	(void) trigger_data(fcinfo, locked_tables);
 	lock_out_writers();
 	return PointerGetDatum(NULL);
 }
@@ -201,7 +192,7 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
 	static const char *const seen_by_writers[] = {
 		"status", "position", "probability", "required_fields", "archived_at"
 	};
-	ConfigChange change = config_change(trigger_on(fcinfo, "stage"));
+	ConfigChange change = config_change(trigger_data(fcinfo, stage_table));
 
 	check_required_fields(&change);
 	if (change.old != NULL)
@@ -241,7 +232,7 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 	static const char *const seen_by_writers[] = {
 		"is_active", "forbid_skipping", "forbid_backward", "forbid_unlisted", "lost_reason_required"
 	};
-	ConfigChange change = config_change(trigger_on(fcinfo, "pipeline"));
+	ConfigChange change = config_change(trigger_data(fcinfo, pipeline_table));
 
 	check_currency_column(&change, "currency");
 	if (change.old != NULL)
@@ -257,7 +248,7 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 Datum
 crm_deals_currency_rules(PG_FUNCTION_ARGS)
 {
-	ConfigChange change = config_change(trigger_on(fcinfo, "exchange_rate"));
+	ConfigChange change = config_change(trigger_data(fcinfo, exchange_rate_table));
 
 	check_currency_column(&change, "currency");
 	check_currency_column(&change, "base");
@@ -355,7 +346,7 @@ changed_stages(const TriggerData *data, int *n)
 Datum
 crm_deals_rederive_deals(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_on(fcinfo, "stage");
+	TriggerData *data = trigger_data(fcinfo, stage_table);
 	WriteContext context = {.actor = current_actor()};
 	const char *reason = setting_or_null(setting_default_lost_reason);
 	Datum		arguments[2] = {0};

@@ -286,6 +286,29 @@ $$;
 COMMENT ON FUNCTION crm_deals._map_columns(jsonb) IS
     'Internal: a later call of install() that maps columns anew.';
 
+-- Tables of an older version become those of this one. There is no older one yet.
+CREATE FUNCTION crm_deals._migrate_tables() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    tables_version text := (SELECT i.version FROM crm_deals.installation AS i);
+    code_version text := (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'crm_deals');
+BEGIN
+    IF string_to_array(tables_version, '.')::integer[] > string_to_array(code_version, '.')::integer[] THEN
+        RAISE EXCEPTION 'the tables of crm_deals are newer than the extension'
+            USING ERRCODE = '55000',
+                  DETAIL = format('The tables are of version %s, the extension is of version %s.', tables_version, code_version),
+                  HINT = 'Run ALTER EXTENSION crm_deals UPDATE.';
+    ELSIF tables_version <> code_version THEN
+        UPDATE crm_deals.installation SET version = code_version;
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._migrate_tables() IS
+    'Internal: the later call of install() after an upgrade of the extension.';
+
 CREATE FUNCTION crm_deals.install(account_table regclass DEFAULT NULL, contact_table regclass DEFAULT NULL,
                                   owner_table regclass DEFAULT NULL, columns jsonb DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql
@@ -303,6 +326,7 @@ BEGIN
         PERFORM crm_deals._create_tables(account_table, contact_table, owner_table, coalesce(columns, '{}'));
     ELSE
         PERFORM crm_deals._check_installed_with(account_table, contact_table, owner_table);
+        PERFORM crm_deals._migrate_tables();
         IF columns <> (SELECT i.columns FROM crm_deals.installation AS i) THEN
             PERFORM crm_deals._map_columns(columns);
         END IF;

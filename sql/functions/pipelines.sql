@@ -34,6 +34,7 @@ AS $$
 DECLARE
     slug text;
 BEGIN
+    PERFORM crm_deals._check_trigger_table(tg_relid, 'stage');
     IF new.key IS NULL THEN
         slug := crm_deals._slug(new.name);
         SELECT coalesce(min(c.candidate) FILTER (WHERE c.n = 1), min(c.candidate))
@@ -59,6 +60,11 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM crm_deals._check_trigger_table(tg_relid, 'pipeline');
+    IF tg_op = 'UPDATE' AND old.is_default THEN
+        RETURN new;
+    END IF;
+
     -- One at a time for an organization: the later one sees the earlier one's.
     PERFORM pg_advisory_xact_lock(hashtextextended('crm_deals.pipeline.is_default ' || coalesce(new.organization, ''), 0));
     UPDATE crm_deals.pipeline AS p

@@ -60,6 +60,19 @@ LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_check_installed
 COMMENT ON FUNCTION crm_deals._check_installed() IS
     'Internal: an error that says to run install() where the tables are missing.';
 
+CREATE FUNCTION crm_deals._check_trigger_table(called_for oid, belongs_to text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF called_for IS DISTINCT FROM to_regclass('crm_deals.' || belongs_to) THEN
+        RAISE EXCEPTION 'this trigger function belongs to crm_deals.%', belongs_to USING ERRCODE = '39P01';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._check_trigger_table(oid, text) IS
+    'Internal: refuses a trigger function on any relation but the installed one.';
+
 CREATE FUNCTION crm_deals._enter_as_writer() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_enter_as_writer';
 COMMENT ON FUNCTION crm_deals._enter_as_writer() IS
