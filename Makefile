@@ -7,6 +7,7 @@ MODULE_big = crm_deals
 OBJS = \
 	src/crm_deals.o \
 	src/currency.o \
+	src/settings.o \
 	src/catalog.o \
 	src/owner_query.o \
 	src/pipeline_cache.o \

@@ -19,6 +19,7 @@
 #include "utils/syscache.h"
 
 #include "catalog.h"
+#include "compat.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_check_installed);
 
@@ -56,6 +57,8 @@ static DealTable deal = {.relid = InvalidOid};
 static bool deal_known = false;
 static Oid	token = InvalidOid;
 static Oid	owner = InvalidOid;
+static Oid	event_table = InvalidOid;
+static Oid	event_sequence = InvalidOid;
 
 /* May run at any moment: sets flags only. */
 static void
@@ -69,6 +72,8 @@ forget_tables(Datum arg, Oid relid)
 	}
 	if (relid == InvalidOid || relid == token)
 		token = InvalidOid;
+	if (relid == InvalidOid || relid == event_table)
+		event_table = InvalidOid;
 }
 
 void
@@ -114,6 +119,20 @@ crm_deals_check_installed(PG_FUNCTION_ARGS)
 	(void) installed_table("installation");
 	(void) installed_table("deal");
 	PG_RETURN_VOID();
+}
+
+Oid
+event_id_sequence(void)
+{
+	Relation	log;
+
+	if (OidIsValid(event_table))
+		return event_sequence;
+	event_table = installed_table("deal_event");
+	log = table_open(event_table, AccessShareLock);
+	event_sequence = identity_sequence_of(log, get_attnum(RelationGetRelid(log), "id"));
+	table_close(log, AccessShareLock);
+	return event_sequence;
 }
 
 Oid

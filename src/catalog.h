@@ -18,6 +18,9 @@ extern Oid	installed_table(const char *name);
 /* The relation whose lock orders writers of deals against changes of stages */
 extern Oid	writers_token(void);
 
+/* The sequence behind deal_event.id */
+extern Oid	event_id_sequence(void);
+
 /* Who owns the tables: what C code writes on its own it writes as that role */
 extern Oid	tables_owner(void);
 

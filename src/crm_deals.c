@@ -1,134 +1,25 @@
 /*
  * crm_deals.c
- *		Module entry: the magic block and the settings.
+ *		Module entry.
  */
 #include "postgres.h"
 
-#include <limits.h>
-
 #include "fmgr.h"
-#include "utils/guc.h"
 
-#include "currency.h"
+#include "catalog.h"
 #include "notify.h"
 #include "pipeline_cache.h"
 #include "settings.h"
 
 PG_MODULE_MAGIC;
 
-char	   *setting_actor = NULL;
-char	   *setting_organization = NULL;
-char	   *setting_language = NULL;
-char	   *setting_default_currency = NULL;
-char	   *setting_default_lost_reason = NULL;
-bool		setting_enforce_gates = true;
-bool		setting_allow_truncate = false;
-bool		setting_notify = true;
-bool		setting_notify_ids_only = false;
-int			setting_notify_limit = 100;
-int			setting_duplicate_limit = 20;
-
-static int	notify_mode = true;
-static int	notify_payload = false;
-
-static const struct config_enum_entry notify_modes[] = {
-	{"on", true, false},
-	{"off", false, false},
-	{"true", true, true},
-	{"false", false, true},
-	{"yes", true, true},
-	{"no", false, true},
-	{"1", true, true},
-	{"0", false, true},
-	{NULL, 0, false}
-};
-
-static const struct config_enum_entry notify_payloads[] = {
-	{"full", false, false},
-	{"ids", true, false},
-	{NULL, 0, false}
-};
-
 void		_PG_init(void);
-
-static bool
-check_currency(char **newval, void **extra, GucSource source)
-{
-	(void) extra;
-	(void) source;
-	if (is_currency_code(*newval))
-		return true;
-	GUC_check_errdetail("\"%s\" is not an ISO 4217 currency code.", *newval);
-	return false;
-}
-
-static void
-assign_notify_mode(int newval, void *extra)
-{
-	(void) extra;
-	setting_notify = (newval != 0);
-}
-
-static void
-assign_notify_payload(int newval, void *extra)
-{
-	(void) extra;
-	setting_notify_ids_only = (newval != 0);
-}
-
-static void
-define_text(const char *name, const char *what, char **variable, const char *boot,
-			GucStringCheckHook check)
-{
-	DefineCustomStringVariable(name, what, NULL, variable, boot,
-							   PGC_USERSET, 0, check, NULL, NULL);
-}
 
 void
 _PG_init(void)
 {
-	define_text("crm_deals.actor",
-				"Who is named as the actor of a change, else current_user.",
-				&setting_actor, "", NULL);
-	define_text("crm_deals.organization",
-				"The organization whose pipelines are meant by name and by default.",
-				&setting_organization, "", NULL);
-	define_text("crm_deals.language",
-				"The language of labels, such as de-AT; falls back to de, then to the name.",
-				&setting_language, "", NULL);
-	define_text("crm_deals.default_currency",
-				"The currency of a deal whose pipeline has none.",
-				&setting_default_currency, "EUR", check_currency);
-	define_text("crm_deals.default_lost_reason",
-				"The reason given to deals that become lost because their stage does.",
-				&setting_default_lost_reason, "", NULL);
-
-	DefineCustomBoolVariable("crm_deals.enforce_gates",
-							 "Off: gates and required fields are recorded as bypassed, not enforced.",
-							 NULL, &setting_enforce_gates, true,
-							 PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomBoolVariable("crm_deals.allow_truncate",
-							 "On: TRUNCATE of deals and of their log is permitted, for test suites.",
-							 NULL, &setting_allow_truncate, false,
-							 PGC_SUSET, 0, NULL, NULL, NULL);
-	DefineCustomEnumVariable("crm_deals.notify",
-							 "Whether changes of stage and status are sent by NOTIFY.",
-							 NULL, &notify_mode, true, notify_modes,
-							 PGC_USERSET, 0, NULL, assign_notify_mode, NULL);
-	DefineCustomEnumVariable("crm_deals.notify_payload",
-							 "What a notification carries: full, or ids only.",
-							 NULL, &notify_payload, false, notify_payloads,
-							 PGC_USERSET, 0, NULL, assign_notify_payload, NULL);
-	DefineCustomIntVariable("crm_deals.notify_limit",
-							"Deals of one transaction that are notified one by one; the rest in a summary.",
-							NULL, &setting_notify_limit, 100, 0, INT_MAX,
-							PGC_USERSET, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("crm_deals.duplicate_limit",
-							"Most similar deals that a written deal is flagged against.",
-							NULL, &setting_duplicate_limit, 20, 0, INT_MAX,
-							PGC_USERSET, 0, NULL, NULL, NULL);
-	MarkGUCPrefixReserved("crm_deals");
-
+	settings_init();
+	catalog_init();
 	pipeline_cache_init();
 	notify_init();
 }

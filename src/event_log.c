@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
@@ -150,16 +149,6 @@ batch_of_statement(void)
  * ----------
  */
 
-static Oid
-find_id_sequence(void)
-{
-	Relation	log = table_open(installed_table("deal_event"), AccessShareLock);
-	Oid			sequence = identity_sequence_of(log, get_attnum(RelationGetRelid(log), "id"));
-
-	table_close(log, AccessShareLock);
-	return sequence;
-}
-
 static TupleDesc
 event_descriptor(const DealTable *table)
 {
@@ -180,7 +169,7 @@ event_batch_begin(const DealTable *table, const char *actor)
 	batch->id = batch_of_statement()->batch_id;
 	batch->desc = event_descriptor(table);
 	batch->events = tuplestore_begin_heap(false, false, work_mem);
-	batch->id_sequence = find_id_sequence();
+	batch->id_sequence = event_id_sequence();
 	batch->actor = CStringGetTextDatum(actor);
 	batch->session_user_name = CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false));
 	return batch;

@@ -80,7 +80,6 @@ on_invalidation(Datum arg, Oid relid)
 void
 pipeline_cache_init(void)
 {
-	catalog_init();
 	CacheRegisterRelcacheCallback(on_invalidation, (Datum) 0);
 }
 

@@ -1,9 +1,11 @@
 /*
  * settings.h
- *		The settings crm_deals.*, defined in crm_deals.c.
+ *		The settings crm_deals.*
  */
 #ifndef CRM_DEALS_SETTINGS_H
 #define CRM_DEALS_SETTINGS_H
+
+extern void settings_init(void);
 
 extern char *setting_actor;
 extern char *setting_organization;

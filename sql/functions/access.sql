@@ -95,14 +95,19 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET client_min_messages = error
 AS $$
+DECLARE
+    granted record;
 BEGIN
     EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA crm_deals FROM %I', role_name);
     EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA crm_deals FROM %I', role_name);
     EXECUTE format('REVOKE USAGE ON SCHEMA crm_deals FROM %I', role_name);
+    FOR granted IN SELECT h.host, h.columns FROM crm_deals._host_columns() AS h LOOP
+        EXECUTE format('REVOKE SELECT (%s) ON %s FROM %I', granted.columns, granted.host, role_name);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION crm_deals._revoke_all(text) IS
-    'Internal: takes every privilege on the schema from a role.';
+    'Internal: takes every privilege on the schema and on the host''s columns from a role.';
 
 CREATE FUNCTION crm_deals._grant_level(role_name text, level text) RETURNS void
 LANGUAGE plpgsql
@@ -161,10 +166,9 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+    PERFORM crm_deals._check_installed();
     PERFORM crm_deals._revoke_all(pg_get_userbyid(role));
-    IF to_regclass('crm_deals.access_grant') IS NOT NULL THEN
-        DELETE FROM crm_deals.access_grant AS g WHERE g.role_name = pg_get_userbyid(role);
-    END IF;
+    DELETE FROM crm_deals.access_grant AS g WHERE g.role_name = pg_get_userbyid(role);
 END
 $$;
 COMMENT ON FUNCTION crm_deals.revoke_access(regrole) IS

@@ -1,4 +1,5 @@
--- Moving deals, and asking beforehand.
+-- Moving deals, and asking beforehand. What reads the cache of pipelines is not
+-- parallel safe: it takes the latest snapshot, which a parallel query may not.
 
 CREATE FUNCTION crm_deals._override_gates() RETURNS void
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -8,13 +9,13 @@ COMMENT ON FUNCTION crm_deals._override_gates() IS
     'Internal: who may execute this may override gates.';
 
 CREATE FUNCTION crm_deals._find_stage(pipeline bigint, stage text) RETURNS bigint
-LANGUAGE c STABLE STRICT PARALLEL SAFE COST 10 AS 'MODULE_PATHNAME', 'crm_deals_find_stage';
+LANGUAGE c STABLE STRICT COST 10 AS 'MODULE_PATHNAME', 'crm_deals_find_stage';
 COMMENT ON FUNCTION crm_deals._find_stage(bigint, text) IS
     'Internal: a stage of a pipeline by key, name or id; NULL where there is none.';
 
 CREATE FUNCTION crm_deals._broken_rules(deal anyelement, to_stage_id bigint, lost_reason text, override boolean)
 RETURNS TABLE (rule text, detail text)
-LANGUAGE c STABLE PARALLEL SAFE COST 100 ROWS 1 AS 'MODULE_PATHNAME', 'crm_deals_broken_rules';
+LANGUAGE c STABLE COST 100 ROWS 1 AS 'MODULE_PATHNAME', 'crm_deals_broken_rules';
 COMMENT ON FUNCTION crm_deals._broken_rules(anyelement, bigint, text, boolean) IS
     'Internal: the rules that a row of deal would break in a stage.';
 
