@@ -165,14 +165,15 @@ check_trigger_table(Relation relation, const char *const *tables)
 }
 
 TriggerData *
-trigger_data(FunctionCallInfo fcinfo, const char *const *tables)
+trigger_data(FunctionCallInfo fcinfo, TriggerEvent moment, const char *const *tables)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 
-	if (!CALLED_AS_TRIGGER(fcinfo))
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		(data->tg_event & (TRIGGER_EVENT_ROW | TRIGGER_EVENT_TIMINGMASK)) != moment)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function is a trigger function")));
+				 errmsg("this function is a trigger function of another kind")));
 	if (tables != NULL)
 		check_trigger_table(data->tg_relation, tables);
 	return data;

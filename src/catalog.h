@@ -24,11 +24,16 @@ extern Oid	event_id_sequence(void);
 /* Who owns the tables: what C code writes on its own it writes as that role */
 extern Oid	tables_owner(void);
 
+#define BEFORE_ROW			(TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW)
+#define BEFORE_STATEMENT	TRIGGER_EVENT_BEFORE
+#define AFTER_STATEMENT		TRIGGER_EVENT_AFTER
+
 /*
- * The data of a trigger; refuses a call as anything else, or for any relation
- * but the installed ones of these names (the list ends with NULL).
+ * The data of a trigger; refuses a call as anything else, at another moment,
+ * or for any relation but the installed ones of these names (the list ends
+ * with NULL; no list: deal_table() checks).
  */
-extern TriggerData *trigger_data(FunctionCallInfo fcinfo, const char *const *tables);
+extern TriggerData *trigger_data(FunctionCallInfo fcinfo, TriggerEvent moment, const char *const *tables);
 
 /* Refuses any relation but the installed deal */
 extern const DealTable *deal_table(Relation relation);

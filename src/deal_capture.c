@@ -201,7 +201,7 @@ nothing_written(const TriggerData *data)
 Datum
 crm_deals_deal_capture(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_data(fcinfo, NULL);
+	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, NULL);
 	Capture		capture = {0};
 
 	capture.table = deal_table(data->tg_relation);

@@ -474,7 +474,7 @@ check_still_derived(const DealRow *old, const DealRow *new)
 Datum
 crm_deals_deal_begin(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_data(fcinfo, NULL);
+	TriggerData *data = trigger_data(fcinfo, BEFORE_STATEMENT, NULL);
 
 	(void) deal_table(data->tg_relation);
 	enter_as_writer();
@@ -486,17 +486,12 @@ crm_deals_deal_begin(PG_FUNCTION_ARGS)
 Datum
 crm_deals_deal_rules(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_data(fcinfo, NULL);
+	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, NULL);
 	bool		update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
 	HeapTuple	written = update ? data->tg_newtuple : data->tg_trigtuple;
 	const DealTable *table = deal_table(data->tg_relation);
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	DealRow		new = deal_row_from_tuple(table, desc, written);
-
-	if (!TRIGGER_FIRED_BEFORE(data->tg_event) || !TRIGGER_FIRED_FOR_ROW(data->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("the rules of deals must fire before each row")));
 
 	if (update)
 	{

@@ -314,7 +314,7 @@ Datum
 crm_deals_append_only(PG_FUNCTION_ARGS)
 {
 	static const char *const tables[] = {"deal_event", "deal", NULL};
-	TriggerData *data = trigger_data(fcinfo, tables);
+	TriggerData *data = trigger_data(fcinfo, BEFORE_STATEMENT, tables);
 
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) && setting_allow_truncate)
 		return PointerGetDatum(NULL);

@@ -445,6 +445,8 @@ crm_deals_move(PG_FUNCTION_ARGS)
 	WriteContext context = {.actor = text_argument(fcinfo, 3)};
 	uint64		moved;
 
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_INT64(0);
 	set_override(&context, text_argument(fcinfo, 5));
 	context.note = note_of_event(text_argument(fcinfo, 2), context.override_reason);
 	SPI_connect();

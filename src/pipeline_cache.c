@@ -96,7 +96,7 @@ crm_deals_forget_pipelines(PG_FUNCTION_ARGS)
 		"pipeline", "stage", "stage_transition", "lost_reason", "custom_field", "event_consumer", NULL
 	};
 
-	(void) trigger_data(fcinfo, tables);
+	(void) trigger_data(fcinfo, AFTER_STATEMENT, tables);
 	forget_pipelines();
 	return PointerGetDatum(NULL);
 }

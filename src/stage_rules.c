@@ -152,7 +152,7 @@ check_currency_column(const ConfigChange *change, const char *column)
 Datum
 crm_deals_lock_before_change(PG_FUNCTION_ARGS)
 {
-	(void) trigger_data(fcinfo, locked_tables);
+	(void) trigger_data(fcinfo, BEFORE_STATEMENT, locked_tables);
 	lock_out_writers();
 	return PointerGetDatum(NULL);
 }
@@ -192,7 +192,7 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
 	static const char *const seen_by_writers[] = {
 		"status", "position", "probability", "required_fields", "archived_at"
 	};
-	ConfigChange change = config_change(trigger_data(fcinfo, stage_table));
+	ConfigChange change = config_change(trigger_data(fcinfo, BEFORE_ROW, stage_table));
 
 	check_required_fields(&change);
 	if (change.old != NULL)
@@ -232,7 +232,7 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 	static const char *const seen_by_writers[] = {
 		"is_active", "forbid_skipping", "forbid_backward", "forbid_unlisted", "lost_reason_required"
 	};
-	ConfigChange change = config_change(trigger_data(fcinfo, pipeline_table));
+	ConfigChange change = config_change(trigger_data(fcinfo, BEFORE_ROW, pipeline_table));
 
 	check_currency_column(&change, "currency");
 	if (change.old != NULL)
@@ -248,7 +248,7 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 Datum
 crm_deals_currency_rules(PG_FUNCTION_ARGS)
 {
-	ConfigChange change = config_change(trigger_data(fcinfo, exchange_rate_table));
+	ConfigChange change = config_change(trigger_data(fcinfo, BEFORE_ROW, exchange_rate_table));
 
 	check_currency_column(&change, "currency");
 	check_currency_column(&change, "base");
@@ -346,12 +346,14 @@ changed_stages(const TriggerData *data, int *n)
 Datum
 crm_deals_rederive_deals(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_data(fcinfo, stage_table);
+	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, stage_table);
 	WriteContext context = {.actor = current_actor()};
 	const char *reason = setting_or_null(setting_default_lost_reason);
 	Datum		arguments[2] = {0};
 	int			n;
 
+	if (data->tg_oldtable == NULL || data->tg_newtable == NULL)
+		return PointerGetDatum(NULL);
 	arguments[0] = changed_stages(data, &n);
 	if (n == 0)
 		return PointerGetDatum(NULL);
