@@ -24,6 +24,7 @@
 #include "utils/memutils.h"
 
 #include "catalog.h"
+#include "installation.h"
 #include "owner_query.h"
 #include "pipeline_cache.h"
 
@@ -99,30 +100,6 @@ crm_deals_forget_pipelines(PG_FUNCTION_ARGS)
 	(void) trigger_data(fcinfo, AFTER_STATEMENT, tables);
 	forget_pipelines();
 	return PointerGetDatum(NULL);
-}
-
-static OwnerQuery version_query = {
-	.sql = "SELECT version FROM crm_deals.installation",
-};
-
-/* The tables and this library must be of one major version. */
-static void
-check_version_of_tables(void)
-{
-	char	   *version;
-
-	SPI_connect();
-	owner_query_latest(&version_query, NULL, NULL);
-	version = SPI_processed == 1
-		? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : "";
-	if (atoi(version) != atoi(CRM_DEALS_VERSION) || version[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the tables of crm_deals do not fit its library"),
-				 errdetail("The tables are of version \"%s\", the library is of version \"%s\".",
-						   version, CRM_DEALS_VERSION),
-				 errhint("Run ALTER EXTENSION crm_deals UPDATE; SELECT crm_deals.install().")));
-	SPI_finish();
 }
 
 /*

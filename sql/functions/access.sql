@@ -57,6 +57,7 @@ AS $$
            ('admin', '_list_moves'),
            ('admin', '_lock_out_writers'),
            ('admin', '_slug'),
+           ('admin', '_stage_is_logged'),
            ('admin', '_text_array'),
            ('admin', 'create_pipeline'),
            ('admin', 'add_stage'),

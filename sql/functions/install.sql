@@ -340,7 +340,7 @@ BEGIN
     LOOP
         PERFORM crm_deals._grant_level(granted.role_name, granted.level);
     END LOOP;
-    RETURN (SELECT i.version FROM crm_deals.installation AS i);
+    RETURN crm_deals._installed_version();
 END
 $$;
 

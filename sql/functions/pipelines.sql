@@ -359,7 +359,7 @@ BEGIN
                                  format('stage "%s" removed', removed.name));
     END IF;
 
-    IF EXISTS (SELECT FROM crm_deals.deal_event AS e WHERE stage IN (e.from_stage_id, e.to_stage_id)) THEN
+    IF crm_deals._stage_is_logged(stage) THEN
         UPDATE crm_deals.stage AS s SET archived_at = now() WHERE s.id = stage;
     ELSE
         DELETE FROM crm_deals.stage AS s WHERE s.id = stage;

@@ -1,0 +1,82 @@
+/*
+ * installation.c
+ *		What install() left: tables of a version, and stages in the log.
+ *
+ * Asked with the latest snapshot, so that a transaction under REPEATABLE READ
+ * is answered by what is, not by what was when it began.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+
+#include "installation.h"
+#include "owner_query.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_installed_version);
+PG_FUNCTION_INFO_V1(crm_deals_stage_is_logged);
+
+static OwnerQuery version_query = {
+	.sql = "SELECT i.version FROM crm_deals.installation AS i",
+};
+
+static OwnerQuery stage_query = {
+	.sql = "SELECT EXISTS (SELECT FROM crm_deals.deal_event AS e"
+	" WHERE e.from_stage_id OPERATOR(pg_catalog.=) $1 OR e.to_stage_id OPERATOR(pg_catalog.=) $1)",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+};
+
+/* In the caller's memory; empty where the row is missing */
+static char *
+version_of_tables(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	char	   *version;
+
+	SPI_connect();
+	owner_query_latest(&version_query, NULL, NULL);
+	version = MemoryContextStrdup(caller, SPI_processed == 1
+								  ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : "");
+	SPI_finish();
+	return version;
+}
+
+void
+check_version_of_tables(void)
+{
+	char	   *version = version_of_tables();
+
+	if (version[0] == '\0' || atoi(version) != atoi(CRM_DEALS_VERSION))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the tables of crm_deals do not fit its library"),
+				 errdetail("The tables are of version \"%s\", the library is of version \"%s\".",
+						   version, CRM_DEALS_VERSION),
+				 errhint("Run ALTER EXTENSION crm_deals UPDATE; SELECT crm_deals.install().")));
+}
+
+/* _installed_version() */
+Datum
+crm_deals_installed_version(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	PG_RETURN_TEXT_P(cstring_to_text(version_of_tables()));
+}
+
+/* _stage_is_logged(stage) */
+Datum
+crm_deals_stage_is_logged(PG_FUNCTION_ARGS)
+{
+	Datum		stage = PG_GETARG_DATUM(0);
+	bool		isnull;
+	bool		logged;
+
+	SPI_connect();
+	owner_query_latest(&stage_query, &stage, NULL);
+	logged = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	PG_RETURN_BOOL(logged);
+}

@@ -1,0 +1,11 @@
+/*
+ * installation.h
+ *		What install() left: tables of a version, and stages in the log.
+ */
+#ifndef CRM_DEALS_INSTALLATION_H
+#define CRM_DEALS_INSTALLATION_H
+
+/* The tables and this library must be of one major version. */
+extern void check_version_of_tables(void);
+
+#endif							/* CRM_DEALS_INSTALLATION_H */
