@@ -71,6 +71,7 @@ typedef struct DealRow
 } DealRow;
 
 struct Pipeline;
+struct CustomFields;
 
 /* A deal column or custom field that a stage asks for */
 typedef struct RequiredField
@@ -111,6 +112,7 @@ typedef struct Pipeline
 	Stage	   *stages;			/* by position, archived ones included */
 	int			n_lost_reasons;
 	char	  **lost_reasons;	/* the active ones of its catalogue */
+	const struct CustomFields *deal_fields;	/* what its deals' custom fields must be */
 } Pipeline;
 
 /* A rule that a write breaks; what check_move shows and what an error says */

@@ -141,9 +141,8 @@ check_field(const CustomField *field, Jsonb *old, Jsonb *new, StringInfo wrong)
 }
 
 char *
-wrong_custom_fields(const char *entity, const char *organization, Jsonb *old, Jsonb *new)
+wrong_custom_fields(const CustomFields *definitions, Jsonb *old, Jsonb *new)
 {
-	const CustomFields *definitions = custom_fields_of(entity, organization);
 	StringInfoData wrong;
 
 	if (definitions->n == 0 || !JB_ROOT_IS_OBJECT(new))
@@ -203,7 +202,7 @@ crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
 		return PointerGetDatum(new);
 
 	organization = column_of(new, desc, "organization", &isnull);
-	wrong = wrong_custom_fields(entity, isnull ? NULL : TextDatumGetCString(organization),
+	wrong = wrong_custom_fields(custom_fields_of(entity, isnull ? NULL : TextDatumGetCString(organization)),
 								old != NULL ? custom_fields_in(old, desc) : NULL, fields);
 	if (wrong != NULL)
 		ereport(ERROR,

@@ -379,7 +379,7 @@ judge_custom_fields(const Move *move)
 
 	if (old != NULL && deal_column_same(old, move->new, DEAL_CUSTOM_FIELDS))
 		return NULL;
-	wrong = wrong_custom_fields("deal", move->pipeline->organization,
+	wrong = wrong_custom_fields(move->pipeline->deal_fields,
 								old != NULL ? DatumGetJsonbP(deal_get(old, DEAL_CUSTOM_FIELDS)) : NULL,
 								DatumGetJsonbP(deal_get(move->new, DEAL_CUSTOM_FIELDS)));
 	if (wrong == NULL)

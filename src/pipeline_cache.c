@@ -52,7 +52,7 @@ typedef struct FieldsEntry
 {
 	const char *entity;
 	char	   *organization;
-	CustomFields fields;
+	const CustomFields *fields;
 } FieldsEntry;
 
 static struct
@@ -224,6 +224,65 @@ get_numeric(uint64 row, int column)
 }
 
 /* ----------
+ * Custom fields
+ * ----------
+ */
+
+/* An organization's own definition hides the system's of the same key. */
+static OwnerQuery fields_query = {
+	.sql = "SELECT DISTINCT ON (f.key) f.key, f.type, f.required,"
+	" ARRAY(SELECT CASE pg_catalog.jsonb_typeof(o) WHEN 'string' THEN o OPERATOR(pg_catalog.#>>) '{}'"
+	"              ELSE o OPERATOR(pg_catalog.->>) 'value' END"
+	"       FROM pg_catalog.jsonb_array_elements(f.options) AS o) "
+	"FROM crm_deals.custom_field AS f WHERE f.entity OPERATOR(pg_catalog.=) $1"
+	" AND (f.organization IS NULL OR f.organization OPERATOR(pg_catalog.=) $2)"
+	" ORDER BY f.key, f.organization NULLS LAST",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID},
+};
+
+static CustomFieldType
+field_type_by_name(const char *name)
+{
+	static const char *const names[] = {"text", "number", "boolean", "date", "select", "multiselect"};
+
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return (CustomFieldType) i;
+	elog(ERROR, "unknown type of custom field \"%s\"", name);
+}
+
+static void
+read_fields(CustomFields *fields)
+{
+	fields->n = (int) SPI_processed;
+	fields->fields = MemoryContextAllocZero(cache.memory,
+											sizeof(CustomField) * Max(fields->n, 1));
+	for (int i = 0; i < fields->n; i++)
+	{
+		CustomField *field = &fields->fields[i];
+
+		field->key = get_text(i, 1);
+		field->type = field_type_by_name(get_text(i, 2));
+		field->required = get_bool(i, 3);
+		field->options = get_text_array(i, 4, &field->n_options);
+	}
+}
+
+/* Between SPI_connect and SPI_finish */
+static const CustomFields *
+load_fields(const char *entity, const char *organization)
+{
+	Datum		arguments[2] = {CStringGetTextDatum(entity),
+	organization ? CStringGetTextDatum(organization) : (Datum) 0};
+	CustomFields *fields = MemoryContextAllocZero(cache.memory, sizeof(CustomFields));
+
+	owner_query_latest(&fields_query, arguments, organization ? NULL : " n");
+	read_fields(fields);
+	return fields;
+}
+
+/* ----------
  * Pipelines and stages
  * ----------
  */
@@ -339,6 +398,7 @@ load_pipeline(int64 pipeline_id)
 												  sizeof(Stage) * Max(pipeline->n_stages, 1));
 		for (int i = 0; i < pipeline->n_stages; i++)
 			read_stage(&pipeline->stages[i], pipeline, i);
+		pipeline->deal_fields = load_fields("deal", pipeline->organization);
 		enter_pipeline(pipeline);
 	}
 	SPI_finish();
@@ -439,7 +499,7 @@ last_open_stage(const Pipeline *pipeline)
 }
 
 /* ----------
- * Defaults, custom fields, consumers
+ * Default pipelines, fields of other entities, consumers
  * ----------
  */
 
@@ -503,58 +563,14 @@ default_pipeline(const char *organization)
 	return pipeline_id > 0 ? find_pipeline(pipeline_id) : NULL;
 }
 
-/* An organization's own definition hides the system's of the same key. */
-static OwnerQuery fields_query = {
-	.sql = "SELECT DISTINCT ON (f.key) f.key, f.type, f.required,"
-	" ARRAY(SELECT CASE pg_catalog.jsonb_typeof(o) WHEN 'string' THEN o OPERATOR(pg_catalog.#>>) '{}'"
-	"              ELSE o OPERATOR(pg_catalog.->>) 'value' END"
-	"       FROM pg_catalog.jsonb_array_elements(f.options) AS o) "
-	"FROM crm_deals.custom_field AS f WHERE f.entity OPERATOR(pg_catalog.=) $1"
-	" AND (f.organization IS NULL OR f.organization OPERATOR(pg_catalog.=) $2)"
-	" ORDER BY f.key, f.organization NULLS LAST",
-	.nargs = 2,
-	.argtypes = {TEXTOID, TEXTOID},
-};
-
-static CustomFieldType
-field_type_by_name(const char *name)
-{
-	static const char *const names[] = {"text", "number", "boolean", "date", "select", "multiselect"};
-
-	for (size_t i = 0; i < lengthof(names); i++)
-		if (strcmp(names[i], name) == 0)
-			return (CustomFieldType) i;
-	elog(ERROR, "unknown type of custom field \"%s\"", name);
-}
-
-static void
-read_fields(CustomFields *fields)
-{
-	fields->n = (int) SPI_processed;
-	fields->fields = MemoryContextAllocZero(cache.memory,
-											sizeof(CustomField) * Max(fields->n, 1));
-	for (int i = 0; i < fields->n; i++)
-	{
-		CustomField *field = &fields->fields[i];
-
-		field->key = get_text(i, 1);
-		field->type = field_type_by_name(get_text(i, 2));
-		field->required = get_bool(i, 3);
-		field->options = get_text_array(i, 4, &field->n_options);
-	}
-}
-
 static const CustomFields *
-load_fields(const char *entity, const char *organization)
+enter_fields(const char *entity, const char *organization)
 {
-	Datum		arguments[2] = {CStringGetTextDatum(entity),
-	organization ? CStringGetTextDatum(organization) : (Datum) 0};
 	FieldsEntry *entry = MemoryContextAllocZero(cache.memory, sizeof(FieldsEntry));
 	MemoryContext caller;
 
 	SPI_connect();
-	owner_query_latest(&fields_query, arguments, organization ? NULL : " n");
-	read_fields(&entry->fields);
+	entry->fields = load_fields(entity, organization);
 	SPI_finish();
 
 	entry->entity = keep_text(entity);
@@ -562,7 +578,7 @@ load_fields(const char *entity, const char *organization)
 	caller = MemoryContextSwitchTo(cache.memory);
 	cache.fields = lappend(cache.fields, entry);
 	MemoryContextSwitchTo(caller);
-	return &entry->fields;
+	return entry->fields;
 }
 
 const CustomFields *
@@ -577,9 +593,9 @@ custom_fields_of(const char *entity, const char *organization)
 
 		if (strcmp(entry->entity, entity) == 0 &&
 			same_organization(entry->organization, organization))
-			return &entry->fields;
+			return entry->fields;
 	}
-	return load_fields(entity, organization);
+	return enter_fields(entity, organization);
 }
 
 static OwnerQuery consumers_query = {
