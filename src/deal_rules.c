@@ -35,6 +35,26 @@ stated(const DealRow *old, const DealRow *new, DealColumn column)
 	return !deal_column_same(old, new, column);
 }
 
+/*
+ * A client that counts in milliseconds, as JavaScript does, sends a stamp back
+ * without its microseconds: it says nothing new.
+ */
+static void
+restore_microseconds(const DealRow *old, DealRow *new, DealColumn column)
+{
+	TimestampTz stored;
+	int64		microseconds;
+
+	if (deal_isnull(old, column) || deal_isnull(new, column))
+		return;
+	stored = deal_time(old, column);
+	microseconds = stored % 1000;
+	if (microseconds < 0)
+		microseconds += 1000;
+	if (deal_time(new, column) == stored - microseconds)
+		deal_set(new, column, TimestampTzGetDatum(stored));
+}
+
 /* ----------
  * Rules 6 and 7: what does not change, and the version
  * ----------
@@ -395,6 +415,8 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 
 	if (old != NULL)
 	{
+		restore_microseconds(old, new, DEAL_CREATED_AT);
+		restore_microseconds(old, new, DEAL_CLOSED_AT);
 		refuse_immutable(old, new, DEAL_ID);
 		refuse_immutable(old, new, DEAL_CREATED_AT);
 		refuse_stale_version(old, new);
