@@ -13,6 +13,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_enum.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -23,27 +24,32 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_check_installed);
 
-static const char *const column_names[N_DEAL_COLUMNS] = {
-	[DEAL_ID] = "id",
-	[DEAL_ORGANIZATION] = "organization",
-	[DEAL_NAME] = "name",
-	[DEAL_PIPELINE_ID] = "pipeline_id",
-	[DEAL_STAGE_ID] = "stage_id",
-	[DEAL_STATUS] = "status",
-	[DEAL_AMOUNT] = "amount",
-	[DEAL_CURRENCY] = "currency",
-	[DEAL_PROBABILITY] = "probability",
-	[DEAL_PROBABILITY_OVERRIDDEN] = "probability_overridden",
-	[DEAL_EXPECTED_CLOSE_DATE] = "expected_close_date",
-	[DEAL_CLOSED_AT] = "closed_at",
-	[DEAL_LOST_REASON] = "lost_reason",
-	[DEAL_OWNER] = "owner",
-	[DEAL_CUSTOM_FIELDS] = "custom_fields",
-	[DEAL_VERSION] = "version",
-	[DEAL_LAST_OPEN_STAGE_ID] = "last_open_stage_id",
-	[DEAL_STAGE_ENTERED_AT] = "stage_entered_at",
-	[DEAL_CREATED_AT] = "created_at",
-	[DEAL_UPDATED_AT] = "updated_at",
+/* TEXTOID stands for varchar, too, ANYENUMOID for any enum, ANYOID for any type */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			columns[N_DEAL_COLUMNS] = {
+	[DEAL_ID] = {"id", INT8OID},
+	[DEAL_ORGANIZATION] = {"organization", TEXTOID},
+	[DEAL_NAME] = {"name", TEXTOID},
+	[DEAL_PIPELINE_ID] = {"pipeline_id", INT8OID},
+	[DEAL_STAGE_ID] = {"stage_id", INT8OID},
+	[DEAL_STATUS] = {"status", ANYENUMOID},
+	[DEAL_AMOUNT] = {"amount", NUMERICOID},
+	[DEAL_CURRENCY] = {"currency", TEXTOID},
+	[DEAL_PROBABILITY] = {"probability", NUMERICOID},
+	[DEAL_PROBABILITY_OVERRIDDEN] = {"probability_overridden", BOOLOID},
+	[DEAL_EXPECTED_CLOSE_DATE] = {"expected_close_date", DATEOID},
+	[DEAL_CLOSED_AT] = {"closed_at", TIMESTAMPTZOID},
+	[DEAL_LOST_REASON] = {"lost_reason", TEXTOID},
+	[DEAL_OWNER] = {"owner", ANYOID},
+	[DEAL_CUSTOM_FIELDS] = {"custom_fields", JSONBOID},
+	[DEAL_VERSION] = {"version", INT4OID},
+	[DEAL_LAST_OPEN_STAGE_ID] = {"last_open_stage_id", INT8OID},
+	[DEAL_STAGE_ENTERED_AT] = {"stage_entered_at", TIMESTAMPTZOID},
+	[DEAL_CREATED_AT] = {"created_at", TIMESTAMPTZOID},
+	[DEAL_UPDATED_AT] = {"updated_at", TIMESTAMPTZOID},
 };
 
 static const char *const status_names[N_STATUSES] = {
@@ -186,6 +192,15 @@ enum_label(Oid type, const char *label)
 						   ObjectIdGetDatum(type), CStringGetDatum(label));
 }
 
+/* What the C code may take a column's values for */
+static bool
+has_type(Form_pg_attribute att, Oid type)
+{
+	if (type == ANYENUMOID)
+		return type_is_enum(att->atttypid);
+	return type == ANYOID || att->atttypid == type || (type == TEXTOID && att->atttypid == VARCHAROID);
+}
+
 static void
 find_deal_columns(TupleDesc desc)
 {
@@ -197,15 +212,15 @@ find_deal_columns(TupleDesc desc)
 		if (att->attisdropped)
 			continue;
 		for (int column = 0; column < N_DEAL_COLUMNS; column++)
-			if (strcmp(NameStr(att->attname), column_names[column]) == 0)
+			if (strcmp(NameStr(att->attname), columns[column].name) == 0 && has_type(att, columns[column].type))
 				deal.attnum[column] = att->attnum;
 	}
 	for (int column = 0; column < N_DEAL_COLUMNS; column++)
 		if (deal.attnum[column] == 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("column \"%s\" of table crm_deals.deal does not exist", column_names[column]),
-					 errhint("Columns that the product made cannot be dropped or renamed.")));
+					 errmsg("column \"%s\" of table crm_deals.deal is not as installed", columns[column].name),
+					 errhint("Columns that the rules go by cannot be dropped, renamed or given another type.")));
 }
 
 static void
@@ -248,7 +263,7 @@ deal_table_by_name(void)
 const char *
 deal_column_name(DealColumn column)
 {
-	return column_names[column];
+	return columns[column].name;
 }
 
 DealStatus

@@ -230,7 +230,7 @@ get_numeric(uint64 row, int column)
 
 /* An organization's own definition hides the system's of the same key. */
 static OwnerQuery fields_query = {
-	.sql = "SELECT DISTINCT ON (f.key) f.key, f.type, f.required,"
+	.sql = "SELECT DISTINCT ON (f.key) f.key::pg_catalog.text, f.type::pg_catalog.text, f.required,"
 	" ARRAY(SELECT CASE pg_catalog.jsonb_typeof(o) WHEN 'string' THEN o OPERATOR(pg_catalog.#>>) '{}'"
 	"              ELSE o OPERATOR(pg_catalog.->>) 'value' END"
 	"       FROM pg_catalog.jsonb_array_elements(f.options) AS o) "
@@ -288,9 +288,9 @@ load_fields(const char *entity, const char *organization)
  */
 
 static OwnerQuery pipeline_query = {
-	.sql = "SELECT p.organization, p.name, p.currency, p.is_active, p.forbid_skipping,"
+	.sql = "SELECT p.organization::pg_catalog.text, p.name::pg_catalog.text, p.currency::pg_catalog.text, p.is_active, p.forbid_skipping,"
 	" p.forbid_backward, p.forbid_unlisted, p.lost_reason_required,"
-	" ARRAY(SELECT r.name FROM crm_deals.lost_reason AS r"
+	" ARRAY(SELECT r.name::pg_catalog.text FROM crm_deals.lost_reason AS r"
 	"       WHERE r.pipeline_id OPERATOR(pg_catalog.=) p.id AND r.is_active) "
 	"FROM crm_deals.pipeline AS p WHERE p.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
@@ -298,8 +298,8 @@ static OwnerQuery pipeline_query = {
 };
 
 static OwnerQuery stages_query = {
-	.sql = "SELECT s.id, s.key, s.name, s.position, s.status::pg_catalog.text, s.probability,"
-	" s.archived_at IS NOT NULL, s.required_fields,"
+	.sql = "SELECT s.id, s.key::pg_catalog.text, s.name::pg_catalog.text, s.position::pg_catalog.int4, s.status::pg_catalog.text, s.probability::pg_catalog.numeric,"
+	" s.archived_at IS NOT NULL, s.required_fields::pg_catalog.text[],"
 	" ARRAY(SELECT coalesce(t.from_stage_id, 0) FROM crm_deals.stage_transition AS t"
 	"       WHERE t.to_stage_id OPERATOR(pg_catalog.=) s.id) "
 	"FROM crm_deals.stage AS s WHERE s.pipeline_id OPERATOR(pg_catalog.=) $1 ORDER BY s.position",
