@@ -123,7 +123,7 @@ BEGIN
         RAISE EXCEPTION 'table % has no column %', host, missing USING ERRCODE = '42703';
     END IF;
 
-    SELECT string_agg(format('t.%I', crm_deals._mapped_column(m.entity, m.field, host, columns)), ', ' ORDER BY m.field)
+    SELECT string_agg('t.' || quote_ident(crm_deals._mapped_column(m.entity, m.field, host, columns)), ', ' ORDER BY m.field)
     INTO label
     FROM crm_deals._mappable() AS m
     WHERE m.entity = _words_of.entity AND m.in_label;
@@ -327,6 +327,7 @@ BEGIN
     ELSE
         PERFORM crm_deals._check_installed_with(account_table, contact_table, owner_table);
         PERFORM crm_deals._migrate_tables();
+        columns := (SELECT i.columns || install.columns FROM crm_deals.installation AS i);
         IF columns <> (SELECT i.columns FROM crm_deals.installation AS i) THEN
             PERFORM crm_deals._map_columns(columns);
         END IF;
