@@ -5,7 +5,7 @@
 #ifndef CRM_DEALS_CATALOG_H
 #define CRM_DEALS_CATALOG_H
 
-#include "crm_deals.h"
+#include "types.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/rel.h"

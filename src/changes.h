@@ -5,7 +5,7 @@
 #ifndef CRM_DEALS_CHANGES_H
 #define CRM_DEALS_CHANGES_H
 
-#include "crm_deals.h"
+#include "types.h"
 #include "utils/jsonb.h"
 
 /*

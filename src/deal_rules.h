@@ -5,7 +5,7 @@
 #ifndef CRM_DEALS_DEAL_RULES_H
 #define CRM_DEALS_DEAL_RULES_H
 
-#include "crm_deals.h"
+#include "types.h"
 
 /*
  * Makes of what was written what is to be stored.  "old" is NULL for an

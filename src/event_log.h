@@ -5,7 +5,7 @@
 #ifndef CRM_DEALS_EVENT_LOG_H
 #define CRM_DEALS_EVENT_LOG_H
 
-#include "crm_deals.h"
+#include "types.h"
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 

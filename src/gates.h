@@ -5,7 +5,7 @@
 #ifndef CRM_DEALS_GATES_H
 #define CRM_DEALS_GATES_H
 
-#include "crm_deals.h"
+#include "types.h"
 #include "nodes/pg_list.h"
 
 /*

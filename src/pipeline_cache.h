@@ -8,7 +8,7 @@
 #ifndef CRM_DEALS_PIPELINE_CACHE_H
 #define CRM_DEALS_PIPELINE_CACHE_H
 
-#include "crm_deals.h"
+#include "types.h"
 #include "nodes/pg_list.h"
 
 typedef enum CustomFieldType

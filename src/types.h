@@ -1,11 +1,11 @@
 /*
- * crm_deals.h
+ * types.h
  *		Types that more than one file speaks of; no functions.
  *
  * Data flows one way: statement -> rules -> log -> notify.
  */
-#ifndef CRM_DEALS_H
-#define CRM_DEALS_H
+#ifndef CRM_DEALS_TYPES_H
+#define CRM_DEALS_TYPES_H
 
 #include "postgres.h"
 
@@ -127,4 +127,4 @@ typedef struct BrokenRule
 	const char *hint;			/* or NULL */
 } BrokenRule;
 
-#endif							/* CRM_DEALS_H */
+#endif							/* CRM_DEALS_TYPES_H */
