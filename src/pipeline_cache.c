@@ -288,8 +288,8 @@ load_fields(const char *entity, const char *organization)
  */
 
 static OwnerQuery pipeline_query = {
-	.sql = "SELECT p.organization::pg_catalog.text, p.name::pg_catalog.text, p.currency::pg_catalog.text, p.is_active, p.forbid_skipping,"
-	" p.forbid_backward, p.forbid_unlisted, p.lost_reason_required,"
+	.sql = "SELECT p.organization::pg_catalog.text, p.name::pg_catalog.text,"
+	" p.currency::pg_catalog.text, p.is_active, p.forbid_skipping, p.forbid_backward, p.forbid_unlisted, p.lost_reason_required,"
 	" ARRAY(SELECT r.name::pg_catalog.text FROM crm_deals.lost_reason AS r"
 	"       WHERE r.pipeline_id OPERATOR(pg_catalog.=) p.id AND r.is_active) "
 	"FROM crm_deals.pipeline AS p WHERE p.id OPERATOR(pg_catalog.=) $1",
@@ -298,7 +298,8 @@ static OwnerQuery pipeline_query = {
 };
 
 static OwnerQuery stages_query = {
-	.sql = "SELECT s.id, s.key::pg_catalog.text, s.name::pg_catalog.text, s.position::pg_catalog.int4, s.status::pg_catalog.text, s.probability::pg_catalog.numeric,"
+	.sql = "SELECT s.id, s.key::pg_catalog.text, s.name::pg_catalog.text, s.position::pg_catalog.int4,"
+	" s.status::pg_catalog.text, s.probability::pg_catalog.numeric,"
 	" s.archived_at IS NOT NULL, s.required_fields::pg_catalog.text[],"
 	" ARRAY(SELECT coalesce(t.from_stage_id, 0) FROM crm_deals.stage_transition AS t"
 	"       WHERE t.to_stage_id OPERATOR(pg_catalog.=) s.id) "

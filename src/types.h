@@ -7,8 +7,6 @@
 #ifndef CRM_DEALS_TYPES_H
 #define CRM_DEALS_TYPES_H
 
-#include "postgres.h"
-
 #include "access/tupdesc.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"

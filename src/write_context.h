@@ -5,8 +5,6 @@
 #ifndef CRM_DEALS_WRITE_CONTEXT_H
 #define CRM_DEALS_WRITE_CONTEXT_H
 
-#include "postgres.h"
-
 typedef struct WriteContext
 {
 	const char *actor;			/* or NULL: as for any statement */
