@@ -13,14 +13,19 @@ BEGIN
         FROM crm_deals.deal AS d
         LEFT JOIN crm_deals.stage AS s ON s.id = d.stage_id
         LEFT JOIN crm_deals.pipeline AS p ON p.id = d.pipeline_id
+    ), event AS (
+        -- Under row security, of the caller's deals only: of others not even that they exist.
+        SELECT e.*
+        FROM crm_deals.deal_event AS e
+        WHERE NOT row_security_active('crm_deals.deal') OR EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = e.deal_id)
     ), last_event AS (
         SELECT DISTINCT ON (e.deal_id) e.*
-        FROM crm_deals.deal_event AS e
+        FROM event AS e
         ORDER BY e.deal_id, e.version DESC
     ), steps AS (
         SELECT e.*, lag(e.version) OVER deal AS previous_version, lag(e.to_stage_id) OVER deal AS previous_stage_id,
                lag(e.occurred_at) OVER deal AS previous_at, lag(e.kind) OVER deal AS previous_kind
-        FROM crm_deals.deal_event AS e
+        FROM event AS e
         WINDOW deal AS (PARTITION BY e.deal_id ORDER BY e.version)
     )
     SELECT 1, j.id, format('status is %s, its stage''s is %s', j.status, j.stage_status)
@@ -57,6 +62,13 @@ BEGIN
     UNION ALL
     SELECT 6, e.deal_id, format('event %s of version %s is not later than the one before', e.id, e.version)
     FROM steps AS e WHERE e.occurred_at <= e.previous_at
+    UNION ALL
+    SELECT 7, e.deal_id, format('events are missing between versions %s and %s', e.previous_version, e.version)
+    FROM steps AS e WHERE e.previous_version < e.version - 1
+    UNION ALL
+    SELECT 7, e.deal_id, format('is gone, its last event is %s', e.kind)
+    FROM last_event AS e
+    WHERE e.kind NOT IN ('deleted', 'merged') AND NOT EXISTS (SELECT FROM judged AS j WHERE j.id = e.deal_id)
     UNION ALL
     SELECT 7, j.id, 'has no event'
     FROM judged AS j WHERE NOT EXISTS (SELECT FROM last_event AS e WHERE e.deal_id = j.id)
