@@ -59,27 +59,54 @@ static const char *const status_names[N_STATUSES] = {
 	[STATUS_ABANDONED] = "abandoned",
 };
 
-static DealTable deal = {.relid = InvalidOid};
-static bool deal_known = false;
-static Oid	token = InvalidOid;
-static Oid	owner = InvalidOid;
-static Oid	event_table = InvalidOid;
-static Oid	event_sequence = InvalidOid;
+/*
+ * What was found, and whether it still holds.  Each is marked before it is
+ * looked up and holds only if no invalidation came meanwhile.
+ */
+typedef struct Finding
+{
+	Oid			relid;			/* the relation whose invalidation ends it */
+	bool		holds;
+	Oid			oid;			/* what was found */
+} Finding;
+
+static DealTable deal;
+static Finding deal_finding;
+static Finding token;
+static Finding owner;
+static Finding event_sequence;
+
+static Finding *const findings[] = {&deal_finding, &token, &owner, &event_sequence};
 
 /* May run at any moment: sets flags only. */
 static void
 forget_tables(Datum arg, Oid relid)
 {
 	(void) arg;
-	if (relid == InvalidOid || relid == deal.relid)
-	{
-		deal_known = false;
-		owner = InvalidOid;
-	}
-	if (relid == InvalidOid || relid == token)
-		token = InvalidOid;
-	if (relid == InvalidOid || relid == event_table)
-		event_table = InvalidOid;
+	for (size_t i = 0; i < lengthof(findings); i++)
+		if (relid == InvalidOid || relid == findings[i]->relid)
+			findings[i]->relid = InvalidOid;
+}
+
+static bool
+still_holds(const Finding *finding)
+{
+	return finding->holds && OidIsValid(finding->relid);
+}
+
+static void
+begin_finding(Finding *finding, Oid relid)
+{
+	finding->holds = false;
+	finding->relid = relid;
+}
+
+static Oid
+end_finding(Finding *finding, Oid oid)
+{
+	finding->oid = oid;
+	finding->holds = true;
+	return oid;
 }
 
 void
@@ -113,9 +140,13 @@ installed_table(const char *name)
 Oid
 writers_token(void)
 {
-	if (!OidIsValid(token))
-		token = installed_table("installation");
-	return token;
+	Oid			relid;
+
+	if (still_holds(&token))
+		return token.oid;
+	relid = installed_table("installation");
+	begin_finding(&token, relid);
+	return end_finding(&token, relid);
 }
 
 Datum
@@ -131,30 +162,34 @@ Oid
 event_id_sequence(void)
 {
 	Relation	log;
+	Oid			sequence;
 
-	if (OidIsValid(event_table))
-		return event_sequence;
-	event_table = installed_table("deal_event");
-	log = table_open(event_table, AccessShareLock);
-	event_sequence = identity_sequence_of(log, get_attnum(RelationGetRelid(log), "id"));
+	if (still_holds(&event_sequence))
+		return event_sequence.oid;
+	log = table_open(installed_table("deal_event"), AccessShareLock);
+	begin_finding(&event_sequence, RelationGetRelid(log));
+	sequence = identity_sequence_of(log, get_attnum(RelationGetRelid(log), "id"));
 	table_close(log, AccessShareLock);
-	return event_sequence;
+	return end_finding(&event_sequence, sequence);
 }
 
 Oid
 tables_owner(void)
 {
+	Oid			relid;
 	HeapTuple	tuple;
+	Oid			role;
 
-	if (OidIsValid(owner))
-		return owner;
-
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(installed_table("deal")));
+	if (still_holds(&owner))
+		return owner.oid;
+	relid = installed_table("deal");
+	begin_finding(&owner, relid);
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for table crm_deals.deal");
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	role = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
 	ReleaseSysCache(tuple);
-	return owner;
+	return end_finding(&owner, role);
 }
 
 static void
@@ -170,13 +205,22 @@ check_trigger_table(Relation relation, const char *const *tables)
 			 errtable(relation)));
 }
 
+static bool
+fired_at(TriggerEvent event, TriggerEvent moment)
+{
+	if (moment == ANY_STATEMENT)
+		return TRIGGER_FIRED_FOR_STATEMENT(event);
+	if (moment == ANY_ROW)
+		return TRIGGER_FIRED_FOR_ROW(event);
+	return (event & (TRIGGER_EVENT_ROW | TRIGGER_EVENT_TIMINGMASK)) == moment;
+}
+
 TriggerData *
 trigger_data(FunctionCallInfo fcinfo, TriggerEvent moment, const char *const *tables)
 {
 	TriggerData *data = (TriggerData *) fcinfo->context;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		(data->tg_event & (TRIGGER_EVENT_ROW | TRIGGER_EVENT_TIMINGMASK)) != moment)
+	if (!CALLED_AS_TRIGGER(fcinfo) || !fired_at(data->tg_event, moment))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("this function is a trigger function of another kind")));
@@ -202,9 +246,17 @@ has_type(Form_pg_attribute att, Oid type)
 }
 
 static void
-find_deal_columns(TupleDesc desc)
+raise_not_as_installed(const char *what)
 {
-	memset(deal.attnum, 0, sizeof(deal.attnum));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("%s of table crm_deals.deal is not as installed", what),
+			 errhint("What the rules go by cannot be dropped, renamed or given another type.")));
+}
+
+static void
+find_deal_columns(DealTable *found, TupleDesc desc)
+{
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -213,40 +265,44 @@ find_deal_columns(TupleDesc desc)
 			continue;
 		for (int column = 0; column < N_DEAL_COLUMNS; column++)
 			if (strcmp(NameStr(att->attname), columns[column].name) == 0 && has_type(att, columns[column].type))
-				deal.attnum[column] = att->attnum;
+				found->attnum[column] = att->attnum;
 	}
 	for (int column = 0; column < N_DEAL_COLUMNS; column++)
-		if (deal.attnum[column] == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("column \"%s\" of table crm_deals.deal is not as installed", columns[column].name),
-					 errhint("Columns that the rules go by cannot be dropped, renamed or given another type.")));
+		if (found->attnum[column] == 0)
+			raise_not_as_installed(psprintf("column \"%s\"", columns[column].name));
+}
+
+static void
+find_status_labels(DealTable *found, TupleDesc desc)
+{
+	found->status_type = TupleDescAttr(desc, found->attnum[DEAL_STATUS] - 1)->atttypid;
+	for (int status = 0; status < N_STATUSES; status++)
+	{
+		found->status_label[status] = enum_label(found->status_type, status_names[status]);
+		if (!OidIsValid(found->status_label[status]))
+			raise_not_as_installed(psprintf("status \"%s\"", status_names[status]));
+	}
 }
 
 static void
 learn_deal_table(Relation relation)
 {
-	TupleDesc	desc = RelationGetDescr(relation);
+	static const char *const tables[] = {"deal", NULL};
+	DealTable	found = {.relid = RelationGetRelid(relation)};
 
-	/* set first: an invalidation that arrives below must not be lost */
-	deal_known = true;
-	deal.relid = RelationGetRelid(relation);
-	find_deal_columns(desc);
-	deal.status_type = TupleDescAttr(desc, deal.attnum[DEAL_STATUS] - 1)->atttypid;
-	for (int status = 0; status < N_STATUSES; status++)
-		deal.status_label[status] = enum_label(deal.status_type, status_names[status]);
+	check_trigger_table(relation, tables);
+	begin_finding(&deal_finding, found.relid);
+	find_deal_columns(&found, RelationGetDescr(relation));
+	find_status_labels(&found, RelationGetDescr(relation));
+	deal = found;
+	(void) end_finding(&deal_finding, found.relid);
 }
 
 const DealTable *
 deal_table(Relation relation)
 {
-	if (!deal_known || deal.relid != RelationGetRelid(relation))
-	{
-		static const char *const tables[] = {"deal", NULL};
-
-		check_trigger_table(relation, tables);
+	if (!still_holds(&deal_finding) || deal.relid != RelationGetRelid(relation))
 		learn_deal_table(relation);
-	}
 	return &deal;
 }
 

@@ -27,6 +27,9 @@ extern Oid	tables_owner(void);
 #define BEFORE_ROW			(TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW)
 #define BEFORE_STATEMENT	TRIGGER_EVENT_BEFORE
 #define AFTER_STATEMENT		TRIGGER_EVENT_AFTER
+#define AFTER_ROW			(TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW)
+#define ANY_STATEMENT		((TriggerEvent) -1)
+#define ANY_ROW				((TriggerEvent) -2)
 
 /*
  * The data of a trigger; refuses a call as anything else, at another moment,

@@ -183,7 +183,7 @@ Datum
 crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
 {
 	static const char *const tables[] = {"lead", "account", "contact", NULL};
-	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, tables);
+	TriggerData *data = trigger_data(fcinfo, AFTER_ROW, tables);
 	TupleDesc	desc;
 	const char *entity;
 	HeapTuple	new;

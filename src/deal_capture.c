@@ -216,7 +216,9 @@ crm_deals_deal_capture(PG_FUNCTION_ARGS)
 	capture.batch = event_batch_begin(capture.table, capture.actor);
 
 	capture_rows(&capture, data);
-	event_batch_write(capture.batch);
-	notify_doorbell();
+	if (capture.context != NULL)
+		capture.context->batch_id = event_batch_id(capture.batch);
+	if (event_batch_write(capture.batch) > 0)
+		notify_doorbell();
 	return PointerGetDatum(NULL);
 }

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "utils/datum.h"
 
 #include "deal_row.h"
@@ -78,7 +79,18 @@ deal_attribute_same(const DealRow *a, const DealRow *b, int index)
 		return a->isnull[index] && b->isnull[index];
 	if (att->attlen == -1 && same_toast_pointer(a->values[index], b->values[index]))
 		return true;
-	return datum_image_eq(a->values[index], b->values[index], att->attbyval, att->attlen);
+	if (datum_image_eq(a->values[index], b->values[index], att->attbyval, att->attlen))
+		return true;
+	return att->atttypid == NUMERICOID &&
+		DatumGetBool(DirectFunctionCall2(numeric_eq, a->values[index], b->values[index]));
+}
+
+void
+deal_row_keep_same(const DealRow *old, DealRow *new)
+{
+	for (int i = 0; i < old->desc->natts; i++)
+		if (!old->isnull[i] && deal_attribute_same(old, new, i))
+			new->values[i] = old->values[i];
 }
 
 bool

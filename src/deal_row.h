@@ -61,7 +61,10 @@ extern DealRow deal_row_from_slot(const DealTable *table, TupleTableSlot *slot);
 extern DealRow deal_row_copy(const DealRow *row);
 extern HeapTuple deal_row_to_tuple(const DealRow *row, HeapTuple original);
 
-/* Is the attribute byte for byte the same in both versions? */
+/*
+ * Is the attribute the same in both versions?  Byte for byte, but for a number
+ * of another scale: 10.00 is 10.
+ */
 extern bool deal_attribute_same(const DealRow *a, const DealRow *b, int index);
 
 static inline bool
@@ -69,6 +72,9 @@ deal_column_same(const DealRow *a, const DealRow *b, DealColumn column)
 {
 	return deal_attribute_same(a, b, deal_index(a, column));
 }
+
+/* What is the same keeps the form it had. */
+extern void deal_row_keep_same(const DealRow *old, DealRow *new);
 
 /* Does any column differ, but for version and updated_at? */
 extern bool deal_row_differs(const DealRow *a, const DealRow *b);

@@ -415,6 +415,7 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 
 	if (old != NULL)
 	{
+		deal_row_keep_same(old, new);
 		restore_microseconds(old, new, DEAL_CREATED_AT);
 		restore_microseconds(old, new, DEAL_CLOSED_AT);
 		refuse_immutable(old, new, DEAL_ID);

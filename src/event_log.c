@@ -283,10 +283,11 @@ event_batch_add(EventBatch *batch, DealEvent *event)
  * ----------
  */
 
-void
+int64
 event_batch_write(EventBatch *batch)
 {
 	EphemeralNamedRelationData relation = {0};
+	int64		count = tuplestore_tuple_count(batch->events);
 
 	relation.md.name = "crm_deals_new_events";
 	relation.md.tupdesc = batch->desc;
@@ -294,7 +295,7 @@ event_batch_write(EventBatch *batch)
 	relation.md.enrtuples = 1;	/* one plan for one event and for a million */
 	relation.reldata = batch->events;
 
-	if (tuplestore_tuple_count(batch->events) > 0)
+	if (count > 0)
 	{
 		SPI_connect();
 		if (SPI_register_relation(&relation) != SPI_OK_REL_REGISTER)
@@ -303,6 +304,7 @@ event_batch_write(EventBatch *batch)
 		SPI_finish();
 	}
 	tuplestore_end(batch->events);
+	return count;
 }
 
 /* ----------

@@ -30,7 +30,7 @@ extern EventBatch *event_batch_begin(const DealTable *table, const char *actor);
 extern void event_batch_add(EventBatch *batch, DealEvent *event);
 extern int64 event_batch_id(const EventBatch *batch);
 
-/* One INSERT for all of them, as the owner of the log */
-extern void event_batch_write(EventBatch *batch);
+/* One INSERT for all of them, as the owner of the log; how many there were */
+extern int64 event_batch_write(EventBatch *batch);
 
 #endif							/* CRM_DEALS_EVENT_LOG_H */

@@ -14,6 +14,7 @@
 #include "deal_row.h"
 #include "gates.h"
 #include "json.h"
+#include "owner_query.h"
 #include "pipeline_cache.h"
 
 #define OVERRIDE_HINT \
@@ -408,7 +409,10 @@ broken_rules(const DealRow *old, const DealRow *new)
 	bool		enters;
 
 	if (move.to == NULL || (old != NULL && from == NULL))
-		elog(ERROR, "stage of deal %lld not found", (long long) deal_int64(new, DEAL_ID));
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("the stage of deal %lld does not exist", (long long) deal_int64(new, DEAL_ID)),
+				 err_deal(DEAL_STAGE_ID, "deal_stage_fkey")));
 	move.pipeline = move.to->pipeline;
 	if (from != NULL && from->pipeline->id == move.pipeline->id)
 		move.from = from;
@@ -441,7 +445,9 @@ raise_broken(List *broken, const BrokenRule *first, const DealRow *new)
 	ereport(ERROR,
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("%s", first->message),
-			 errdetail("Deal %lld: %s", (long long) deal_int64(new, DEAL_ID), detail.data),
+			 /* in the owner's name it may be a deal that the caller cannot see */
+			 runs_as_owner() ? errdetail("%s", detail.data)
+			 : errdetail("Deal %lld: %s", (long long) deal_int64(new, DEAL_ID), detail.data),
 			 first->hint != NULL ? errhint("%s", first->hint) : 0,
 			 err_deal(first->column, first->constraint)));
 }

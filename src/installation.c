@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -17,14 +18,21 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_installed_version);
 PG_FUNCTION_INFO_V1(crm_deals_stage_is_logged);
+PG_FUNCTION_INFO_V1(crm_deals_stage_holds_deals);
 
 static OwnerQuery version_query = {
 	.sql = "SELECT i.version FROM crm_deals.installation AS i",
 };
 
-static OwnerQuery stage_query = {
+static OwnerQuery log_query = {
 	.sql = "SELECT EXISTS (SELECT FROM crm_deals.deal_event AS e"
 	" WHERE e.from_stage_id OPERATOR(pg_catalog.=) $1 OR e.to_stage_id OPERATOR(pg_catalog.=) $1)",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+};
+
+static OwnerQuery deals_query = {
+	.sql = "SELECT EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.stage_id OPERATOR(pg_catalog.=) $1)",
 	.nargs = 1,
 	.argtypes = {INT8OID},
 };
@@ -66,17 +74,30 @@ crm_deals_installed_version(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(version_of_tables()));
 }
 
+static bool
+ask_of_stage(OwnerQuery *query, Datum stage)
+{
+	bool		isnull;
+	bool		answer;
+
+	CommandCounterIncrement();
+	SPI_connect();
+	owner_query_latest(query, &stage, NULL);
+	answer = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return answer;
+}
+
 /* _stage_is_logged(stage) */
 Datum
 crm_deals_stage_is_logged(PG_FUNCTION_ARGS)
 {
-	Datum		stage = PG_GETARG_DATUM(0);
-	bool		isnull;
-	bool		logged;
+	PG_RETURN_BOOL(ask_of_stage(&log_query, PG_GETARG_DATUM(0)));
+}
 
-	SPI_connect();
-	owner_query_latest(&stage_query, &stage, NULL);
-	logged = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	PG_RETURN_BOOL(logged);
+/* _stage_holds_deals(stage) */
+Datum
+crm_deals_stage_holds_deals(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(ask_of_stage(&deals_query, PG_GETARG_DATUM(0)));
 }

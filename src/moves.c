@@ -15,7 +15,6 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
-#include "parser/parse_type.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -141,6 +140,18 @@ lock_deal_or_alias(int64 id)
 	return deal;
 }
 
+static const Stage *
+known_stage(int64 stage_id)
+{
+	const Stage *stage = find_stage(stage_id);
+
+	if (stage == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("stage %lld does not exist", (long long) stage_id)));
+	return stage;
+}
+
 /* A text of digits that is no key or name is tried as a stage id. */
 static const Stage *
 stage_meant(const Pipeline *pipeline, const char *text)
@@ -186,7 +197,9 @@ stage_from_argument(FunctionCallInfo fcinfo, const LockedDeal *deal)
 	char	   *name;
 
 	if (pipeline == NULL)
-		elog(ERROR, "pipeline of deal %lld not found", (long long) deal->id);
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("pipeline %lld does not exist", (long long) deal->pipeline_id)));
 	if (by_id)
 	{
 		stage = find_stage(PG_GETARG_INT64(1));
@@ -321,14 +334,13 @@ crm_deals_moved_subject(PG_FUNCTION_ARGS)
 }
 
 static void
-record_note(const LockedDeal *deal, const char *from, const char *to, const char *note,
+record_note(const LockedDeal *deal, const char *subject, const char *body,
 			TimestampTz moment, const char *actor)
 {
 	Datum		arguments[5];
 
-	arguments[0] = CStringGetTextDatum(moved_subject(from, to));
-	arguments[1] = CStringGetTextDatum(note != NULL ? note
-									   : psprintf("Deal stage changed from %s to %s", from, to));
+	arguments[0] = CStringGetTextDatum(subject);
+	arguments[1] = CStringGetTextDatum(body);
 	arguments[2] = TimestampTzGetDatum(moment);
 	arguments[3] = CStringGetTextDatum(actor);
 	arguments[4] = Int64GetDatum(deal->id);
@@ -386,7 +398,7 @@ moved_deal(FunctionCallInfo fcinfo, int64 event_id)
 		values[i] = result_column(i, &isnull[i]);
 	values[8] = Int64GetDatum(event_id);
 	isnull[8] = event_id == 0;
-	values[3] = CStringGetTextDatum(find_stage(DatumGetInt64(values[2]))->key);
+	values[3] = CStringGetTextDatum(known_stage(DatumGetInt64(values[2]))->key);
 	desc = BlessTupleDesc(desc);
 	return SPI_returntuple(heap_form_tuple(desc, values, isnull), desc);
 }
@@ -396,7 +408,7 @@ move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *t
 {
 	const char *note = text_argument(fcinfo, 2);
 	const char *lost_reason = text_argument(fcinfo, 4);
-	const char *from = find_stage(deal->stage_id)->name;
+	const char *from = known_stage(deal->stage_id)->name;
 	WriteContext context = {.actor = text_argument(fcinfo, 3)};
 	Datum		id = Int64GetDatum(deal->id);
 	HeapTupleHeader result;
@@ -405,14 +417,19 @@ move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *t
 	if (!is_change(deal, to, lost_reason))
 	{
 		caller_query(&read_one, &id, NULL);
-		return moved_deal(fcinfo, 0);
+		result = moved_deal(fcinfo, 0);
+		if (note != NULL)
+			record_note(deal, psprintf("Deal stays in %s", from), note, GetCurrentTimestamp(),
+						context.actor != NULL ? context.actor : current_actor());
+		return result;
 	}
 	set_override(&context, text_argument(fcinfo, 6));
 	context.note = note_of_event(note, context.override_reason);
 	update_in_context(&update_one, id, to->id, lost_reason, &context);
 	result = moved_deal(fcinfo, context.last_event_id);
 	if (deal->stage_id != to->id)
-		record_note(deal, from, to->name, note,
+		record_note(deal, moved_subject(from, to->name),
+					note != NULL ? note : psprintf("Deal stage changed from %s to %s", from, to->name),
 					DatumGetTimestampTz(result_column(8, &isnull)),
 					context.actor != NULL ? context.actor : current_actor());
 	return result;
@@ -438,23 +455,23 @@ crm_deals_move_deal(PG_FUNCTION_ARGS)
 	PG_RETURN_HEAPTUPLEHEADER(result);
 }
 
-/* _move(deal_ids, to_stage_id, note, actor, lost_reason, override) */
+/* _move(deal_ids, to_stage_id, note, actor, lost_reason, override): the batch in the log */
 Datum
 crm_deals_move(PG_FUNCTION_ARGS)
 {
 	WriteContext context = {.actor = text_argument(fcinfo, 3)};
-	uint64		moved;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		PG_RETURN_INT64(0);
+		PG_RETURN_NULL();
 	set_override(&context, text_argument(fcinfo, 5));
 	context.note = note_of_event(text_argument(fcinfo, 2), context.override_reason);
 	SPI_connect();
 	update_in_context(&update_many, PG_GETARG_DATUM(0), PG_GETARG_INT64(1),
 					  text_argument(fcinfo, 4), &context);
-	moved = SPI_processed;
 	SPI_finish();
-	PG_RETURN_INT64(moved);
+	if (context.batch_id == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(context.batch_id);
 }
 
 /* ----------
@@ -477,6 +494,18 @@ crm_deals_find_stage(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(stage->id);
 }
 
+/* The argument is declared anyelement: the row type of deal is the user's. */
+static void
+check_is_deal(FunctionCallInfo fcinfo)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+
+	if (!OidIsValid(type) || type != get_rel_type_id(installed_table("deal")))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("a row of crm_deals.deal is needed")));
+}
+
 static DealRow
 deal_from_composite(HeapTupleHeader header, TupleDesc *desc)
 {
@@ -484,10 +513,6 @@ deal_from_composite(HeapTupleHeader header, TupleDesc *desc)
 	HeapTupleData tuple = {0};
 
 	*desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
-	if (typeidTypeRelid(HeapTupleHeaderGetTypeId(header)) != table->relid)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("a row of crm_deals.deal is needed")));
 	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
 	tuple.t_data = header;
 	return deal_row_from_tuple(table, *desc, &tuple);
@@ -537,15 +562,12 @@ crm_deals_broken_rules(PG_FUNCTION_ARGS)
 	BrokenRule *needless;
 	List	   *broken;
 
+	check_is_deal(fcinfo);
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	AcceptInvalidationMessages();
-	to = find_stage(PG_GETARG_INT64(1));
-	if (to == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("stage %lld does not exist", (long long) PG_GETARG_INT64(1))));
+	to = known_stage(PG_GETARG_INT64(1));
 
 	deal = deal_from_composite(PG_GETARG_HEAPTUPLEHEADER(0), &desc);
 	moved = deal_after_move(&deal, to, lost_reason);

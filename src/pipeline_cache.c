@@ -90,6 +90,11 @@ forget_pipelines(void)
 	CacheInvalidateRelcacheByRelid(writers_token());
 }
 
+/*
+ * Before the statement and after it: a query of a user's trigger in between may
+ * read rows here that an error then undoes, and only what was queued before
+ * is replayed at the end of the failed (sub)transaction.
+ */
 Datum
 crm_deals_forget_pipelines(PG_FUNCTION_ARGS)
 {
@@ -97,7 +102,7 @@ crm_deals_forget_pipelines(PG_FUNCTION_ARGS)
 		"pipeline", "stage", "stage_transition", "lost_reason", "custom_field", "event_consumer", NULL
 	};
 
-	(void) trigger_data(fcinfo, AFTER_STATEMENT, tables);
+	(void) trigger_data(fcinfo, ANY_STATEMENT, tables);
 	forget_pipelines();
 	return PointerGetDatum(NULL);
 }
@@ -230,8 +235,8 @@ get_numeric(uint64 row, int column)
 
 /* An organization's own definition hides the system's of the same key. */
 static OwnerQuery fields_query = {
-	.sql = "SELECT DISTINCT ON (f.key) f.key::pg_catalog.text, f.type::pg_catalog.text, f.required,"
-	" ARRAY(SELECT CASE pg_catalog.jsonb_typeof(o) WHEN 'string' THEN o OPERATOR(pg_catalog.#>>) '{}'"
+	.sql = "SELECT DISTINCT ON (f.key) f.key::pg_catalog.text, f.type::pg_catalog.text, f.required::pg_catalog.bool,"
+	" ARRAY(SELECT CASE WHEN pg_catalog.jsonb_typeof(o) OPERATOR(pg_catalog.=) 'string' THEN o OPERATOR(pg_catalog.#>>) '{}'"
 	"              ELSE o OPERATOR(pg_catalog.->>) 'value' END"
 	"       FROM pg_catalog.jsonb_array_elements(f.options) AS o) "
 	"FROM crm_deals.custom_field AS f WHERE f.entity OPERATOR(pg_catalog.=) $1"
@@ -289,7 +294,8 @@ load_fields(const char *entity, const char *organization)
 
 static OwnerQuery pipeline_query = {
 	.sql = "SELECT p.organization::pg_catalog.text, p.name::pg_catalog.text,"
-	" p.currency::pg_catalog.text, p.is_active, p.forbid_skipping, p.forbid_backward, p.forbid_unlisted, p.lost_reason_required,"
+	" p.currency::pg_catalog.text, p.is_active::pg_catalog.bool, p.forbid_skipping::pg_catalog.bool,"
+	" p.forbid_backward::pg_catalog.bool, p.forbid_unlisted::pg_catalog.bool, p.lost_reason_required::pg_catalog.bool,"
 	" ARRAY(SELECT r.name::pg_catalog.text FROM crm_deals.lost_reason AS r"
 	"       WHERE r.pipeline_id OPERATOR(pg_catalog.=) p.id AND r.is_active) "
 	"FROM crm_deals.pipeline AS p WHERE p.id OPERATOR(pg_catalog.=) $1",
@@ -298,10 +304,10 @@ static OwnerQuery pipeline_query = {
 };
 
 static OwnerQuery stages_query = {
-	.sql = "SELECT s.id, s.key::pg_catalog.text, s.name::pg_catalog.text, s.position::pg_catalog.int4,"
+	.sql = "SELECT s.id::pg_catalog.int8, s.key::pg_catalog.text, s.name::pg_catalog.text, s.position::pg_catalog.int4,"
 	" s.status::pg_catalog.text, s.probability::pg_catalog.numeric,"
 	" s.archived_at IS NOT NULL, s.required_fields::pg_catalog.text[],"
-	" ARRAY(SELECT coalesce(t.from_stage_id, 0) FROM crm_deals.stage_transition AS t"
+	" ARRAY(SELECT coalesce(t.from_stage_id, 0)::pg_catalog.int8 FROM crm_deals.stage_transition AS t"
 	"       WHERE t.to_stage_id OPERATOR(pg_catalog.=) s.id) "
 	"FROM crm_deals.stage AS s WHERE s.pipeline_id OPERATOR(pg_catalog.=) $1 ORDER BY s.position",
 	.nargs = 1,
@@ -309,7 +315,7 @@ static OwnerQuery stages_query = {
 };
 
 static OwnerQuery pipeline_of_stage_query = {
-	.sql = "SELECT s.pipeline_id FROM crm_deals.stage AS s WHERE s.id OPERATOR(pg_catalog.=) $1",
+	.sql = "SELECT s.pipeline_id::pg_catalog.int8 FROM crm_deals.stage AS s WHERE s.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
 	.argtypes = {INT8OID},
 };
@@ -519,8 +525,8 @@ keep_text(const char *text)
 }
 
 static OwnerQuery default_query = {
-	.sql = "SELECT p.id FROM crm_deals.pipeline AS p WHERE p.is_default"
-	" AND p.organization IS NOT DISTINCT FROM $1",
+	.sql = "SELECT p.id::pg_catalog.int8 FROM crm_deals.pipeline AS p WHERE p.is_default"
+	" AND (p.organization OPERATOR(pg_catalog.=) $1 OR (p.organization IS NULL AND $1 IS NULL))",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
 };

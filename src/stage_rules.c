@@ -145,6 +145,9 @@ check_currency_column(const ConfigChange *change, const char *column)
 
 /* ----------
  * stage
+ *
+ * The rules of stage and pipeline fire before each row, to take the lock in
+ * time, and again after it, for what a user's own trigger changed in between.
  * ----------
  */
 
@@ -192,7 +195,7 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
 	static const char *const seen_by_writers[] = {
 		"status", "position", "probability", "required_fields", "archived_at"
 	};
-	ConfigChange change = config_change(trigger_data(fcinfo, BEFORE_ROW, stage_table));
+	ConfigChange change = config_change(trigger_data(fcinfo, ANY_ROW, stage_table));
 
 	check_required_fields(&change);
 	if (change.old != NULL)
@@ -232,7 +235,8 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 	static const char *const seen_by_writers[] = {
 		"is_active", "forbid_skipping", "forbid_backward", "forbid_unlisted", "lost_reason_required"
 	};
-	ConfigChange change = config_change(trigger_data(fcinfo, BEFORE_ROW, pipeline_table));
+	TriggerData *data = trigger_data(fcinfo, ANY_ROW, pipeline_table);
+	ConfigChange change = config_change(data);
 
 	check_currency_column(&change, "currency");
 	if (change.old != NULL)
@@ -242,13 +246,13 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 		if (changes_any_of(&change, seen_by_writers, lengthof(seen_by_writers)))
 			lock_out_writers();
 	}
-	return PointerGetDatum(stamp_reason_required(&change));
+	return PointerGetDatum(TRIGGER_FIRED_BEFORE(data->tg_event) ? stamp_reason_required(&change) : change.new);
 }
 
 Datum
 crm_deals_currency_rules(PG_FUNCTION_ARGS)
 {
-	ConfigChange change = config_change(trigger_data(fcinfo, BEFORE_ROW, exchange_rate_table));
+	ConfigChange change = config_change(trigger_data(fcinfo, AFTER_ROW, exchange_rate_table));
 
 	check_currency_column(&change, "currency");
 	check_currency_column(&change, "base");
@@ -262,7 +266,9 @@ crm_deals_currency_rules(PG_FUNCTION_ARGS)
 
 static OwnerQuery rederive_query = {
 	.sql = "UPDATE crm_deals.deal AS d"
-	" SET lost_reason = CASE WHEN s.status::pg_catalog.text OPERATOR(pg_catalog.=) 'lost'"
+	" SET status = s.status,"
+	" probability = CASE WHEN d.probability_overridden THEN d.probability ELSE s.probability END,"
+	" lost_reason = CASE WHEN s.status::pg_catalog.text OPERATOR(pg_catalog.=) 'lost'"
 	" AND d.lost_reason IS NULL THEN $2 ELSE d.lost_reason END "
 	"FROM crm_deals.stage AS s WHERE s.id OPERATOR(pg_catalog.=) d.stage_id"
 	" AND d.stage_id OPERATOR(pg_catalog.=) ANY ($1)"
@@ -284,16 +290,49 @@ static OwnerQuery reasonless_query = {
 	.argtypes = {INT8ARRAYOID},
 };
 
+static OwnerQuery differing_query = {
+	.sql = "SELECT pg_catalog.count(*) "
+	"FROM crm_deals.deal AS d JOIN crm_deals.stage AS s ON s.id OPERATOR(pg_catalog.=) d.stage_id "
+	"WHERE d.stage_id OPERATOR(pg_catalog.=) ANY ($1)"
+	" AND (d.status OPERATOR(pg_catalog.<>) s.status"
+	"      OR NOT d.probability_overridden AND d.probability OPERATOR(pg_catalog.<>) s.probability)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+};
+
+static int64
+count_deals(OwnerQuery *query, Datum stages)
+{
+	bool		isnull;
+
+	owner_query_latest(query, &stages, NULL);
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* A user's own trigger may have held deals back. */
+static void
+refuse_deals_left_behind(Datum stages)
+{
+	int64		count;
+
+	CommandCounterIncrement();
+	count = count_deals(&differing_query, stages);
+	if (count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("deals did not follow their stage"),
+				 errdetail("A trigger on crm_deals.deal held back %lld deals.", (long long) count),
+				 err_deal(DEAL_STATUS, "deal_status_matches_stage")));
+}
+
 static void
 refuse_without_default_reason(Datum stages)
 {
-	bool		isnull;
 	int64		count;
 
 	if (setting_or_null(setting_default_lost_reason) != NULL)
 		return;
-	owner_query_latest(&reasonless_query, &stages, NULL);
-	count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	count = count_deals(&reasonless_query, stages);
 	if (count > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
@@ -360,6 +399,8 @@ crm_deals_rederive_deals(PG_FUNCTION_ARGS)
 	if (reason != NULL)
 		arguments[1] = CStringGetTextDatum(reason);
 
+	/* see the stages as they are now */
+	CommandCounterIncrement();
 	SPI_connect();
 	refuse_without_default_reason(arguments[0]);
 	write_context_push(&context);
@@ -372,6 +413,7 @@ crm_deals_rederive_deals(PG_FUNCTION_ARGS)
 		write_context_pop(&context);
 	}
 	PG_END_TRY();
+	refuse_deals_left_behind(arguments[0]);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }

@@ -34,6 +34,7 @@ void
 write_context_push(WriteContext *context)
 {
 	context->last_event_id = 0;
+	context->batch_id = 0;
 	context->trigger_depth = trigger_depth();
 	context->claimed = false;
 	context->outer = innermost;

@@ -12,6 +12,7 @@ typedef struct WriteContext
 	bool		override_gates;
 	const char *override_reason;
 	int64		last_event_id;	/* out: 0 where nothing was logged */
+	int64		batch_id;		/* out: likewise */
 
 	/* private */
 	int			trigger_depth;

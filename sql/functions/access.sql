@@ -53,10 +53,12 @@ AS $$
            ('write', 'move_deals'),
            ('manager', '_override_gates'),
            ('admin', '_check_pipeline_arguments'),
+           ('admin', '_check_trigger_table'),
            ('admin', '_default_stages'),
            ('admin', '_list_moves'),
            ('admin', '_lock_out_writers'),
            ('admin', '_slug'),
+           ('admin', '_stage_holds_deals'),
            ('admin', '_stage_is_logged'),
            ('admin', '_text_array'),
            ('admin', 'create_pipeline'),
@@ -91,54 +93,91 @@ $$;
 COMMENT ON FUNCTION crm_deals._host_columns() IS
     'Internal: key and mapped columns of the host''s tables, which every level may read.';
 
-CREATE FUNCTION crm_deals._revoke_all(role_name text) RETURNS void
-LANGUAGE plpgsql
+-- What the levels consist of, as commands' ends: SELECT ON crm_deals.deal.
+CREATE FUNCTION crm_deals._privileges(levels text[]) RETURNS TABLE (privilege text)
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
-SET client_min_messages = error
 AS $$
-DECLARE
-    granted record;
-BEGIN
-    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA crm_deals FROM %I', role_name);
-    EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA crm_deals FROM %I', role_name);
-    EXECUTE format('REVOKE USAGE ON SCHEMA crm_deals FROM %I', role_name);
-    FOR granted IN SELECT h.host, h.columns FROM crm_deals._host_columns() AS h LOOP
-        EXECUTE format('REVOKE SELECT (%s) ON %s FROM %I', granted.columns, granted.host, role_name);
-    END LOOP;
-END
+    SELECT 'USAGE ON SCHEMA crm_deals'
+    UNION ALL
+    SELECT format('%s ON crm_deals.%I', t.privileges, t.relation)
+    FROM crm_deals._table_privileges() AS t
+    WHERE t.level = ANY (levels) AND to_regclass('crm_deals.' || t.relation) IS NOT NULL
+    UNION ALL
+    SELECT format('EXECUTE ON FUNCTION %s', p.oid::regprocedure)
+    FROM crm_deals._function_privileges() AS f
+    JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = 'crm_deals'::regnamespace
+    WHERE f.level = ANY (levels)
+    UNION ALL
+    SELECT format('SELECT (%s) ON %s', h.columns, h.host)
+    FROM crm_deals._host_columns() AS h
+    WHERE 'read' = ANY (levels)
 $$;
-COMMENT ON FUNCTION crm_deals._revoke_all(text) IS
-    'Internal: takes every privilege on the schema and on the host''s columns from a role.';
+COMMENT ON FUNCTION crm_deals._privileges(text[]) IS
+    'Internal: the privileges of levels on the tables that are there.';
 
 CREATE FUNCTION crm_deals._grant_level(role_name text, level text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    included text[] := crm_deals._level_includes(level);
-    granted record;
+    granted text;
 BEGIN
-    EXECUTE format('GRANT USAGE ON SCHEMA crm_deals TO %I', role_name);
-    FOR granted IN
-        SELECT format('GRANT %s ON crm_deals.%I TO %I', t.privileges, t.relation, role_name) AS command
-        FROM crm_deals._table_privileges() AS t
-        WHERE t.level = ANY (included) AND to_regclass('crm_deals.' || t.relation) IS NOT NULL
-        UNION ALL
-        SELECT format('GRANT EXECUTE ON FUNCTION %s TO %I', p.oid::regprocedure, role_name)
-        FROM crm_deals._function_privileges() AS f
-        JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = 'crm_deals'::regnamespace
-        WHERE f.level = ANY (included)
-        UNION ALL
-        SELECT format('GRANT SELECT (%s) ON %s TO %I', h.columns, h.host, role_name)
-        FROM crm_deals._host_columns() AS h
-        WHERE 'read' = ANY (included)
-    LOOP
-        EXECUTE granted.command;
+    FOR granted IN SELECT p.privilege FROM crm_deals._privileges(crm_deals._level_includes(level)) AS p LOOP
+        EXECUTE format('GRANT %s TO %I', granted, role_name);
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION crm_deals._grant_level(text, text) IS
-    'Internal: the privileges of a level, on the tables that are there.';
+    'Internal: gives a role the privileges of a level.';
+
+CREATE FUNCTION crm_deals._revoke_levels(role_name text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = error
+AS $$
+DECLARE
+    revoked text;
+    grantor text;
+BEGIN
+    FOR revoked IN SELECT p.privilege FROM crm_deals._privileges(ARRAY['read', 'consume', 'write', 'manager', 'admin']) AS p LOOP
+        EXECUTE format('REVOKE %s FROM %I', revoked, role_name);
+    END LOOP;
+
+    -- What another role granted only that role can take back.
+    SELECT pg_get_userbyid(a.grantor)
+    INTO grantor
+    FROM crm_deals._function_privileges() AS f
+    JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = 'crm_deals'::regnamespace
+    CROSS JOIN LATERAL aclexplode(p.proacl) AS a
+    JOIN pg_roles AS r ON r.oid = a.grantee
+    WHERE r.rolname = role_name
+    LIMIT 1;
+    IF grantor IS NOT NULL THEN
+        RAISE EXCEPTION 'the access of role "%" was granted by role "%"', role_name, grantor
+            USING ERRCODE = '42501', HINT = format('Only role "%s" can take it back or change it.', grantor);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._revoke_levels(text) IS
+    'Internal: takes the privileges of every level from a role.';
+
+-- The owner has every right without a level, and C code acts with the owner's.
+CREATE FUNCTION crm_deals._check_no_owner(role regrole) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM crm_deals._check_installed();
+    IF EXISTS (SELECT FROM pg_class AS c
+               WHERE c.relnamespace = 'crm_deals'::regnamespace AND c.relkind = 'r' AND c.relowner = role) THEN
+        RAISE EXCEPTION 'role "%" owns the tables of crm_deals', pg_get_userbyid(role)
+            USING ERRCODE = '22023', HINT = 'The owner has every right and needs no level.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._check_no_owner(regrole) IS
+    'Internal: refuses a level for the owner of the tables.';
 
 CREATE FUNCTION crm_deals.grant_access(role regrole, level text) RETURNS void
 LANGUAGE plpgsql
@@ -151,8 +190,8 @@ BEGIN
         RAISE EXCEPTION 'there is no level "%"', level
             USING ERRCODE = '22023', HINT = 'The levels are read, consume, write, manager, admin.';
     END IF;
-    PERFORM crm_deals._check_installed();
-    PERFORM crm_deals._revoke_all(name);
+    PERFORM crm_deals._check_no_owner(role);
+    PERFORM crm_deals._revoke_levels(name);
     PERFORM crm_deals._grant_level(name, level);
     INSERT INTO crm_deals.access_grant (role_name, level)
     VALUES (name, grant_access.level)
@@ -167,8 +206,8 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM crm_deals._check_installed();
-    PERFORM crm_deals._revoke_all(pg_get_userbyid(role));
+    PERFORM crm_deals._check_no_owner(role);
+    PERFORM crm_deals._revoke_levels(pg_get_userbyid(role));
     DELETE FROM crm_deals.access_grant AS g WHERE g.role_name = pg_get_userbyid(role);
 END
 $$;

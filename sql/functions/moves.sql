@@ -23,7 +23,7 @@ CREATE FUNCTION crm_deals._move(deal_ids bigint[], to_stage_id bigint, note text
                                 override text) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_move';
 COMMENT ON FUNCTION crm_deals._move(bigint[], bigint, text, text, text, text) IS
-    'Internal: moves deals by one UPDATE; returns how many.';
+    'Internal: moves deals by one UPDATE; returns its batch in the log, NULL where nothing changed.';
 
 CREATE FUNCTION crm_deals._moved_subject(from_stage text, to_stage text) RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_moved_subject';
@@ -54,12 +54,16 @@ CREATE FUNCTION crm_deals.resolve_deal(deal_id bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
     current bigint;
 BEGIN
     PERFORM crm_deals._check_installed();
     current := coalesce((SELECT d.id FROM crm_deals.deal AS d WHERE d.id = resolve_deal.deal_id),
-                        (SELECT a.deal_id FROM crm_deals.deal_alias AS a WHERE a.old_id = resolve_deal.deal_id));
+                        (SELECT d.id
+                         FROM crm_deals.deal_alias AS a
+                         JOIN crm_deals.deal AS d ON d.id = a.deal_id
+                         WHERE a.old_id = resolve_deal.deal_id));
     IF current IS NULL THEN
         RAISE EXCEPTION 'deal % does not exist', deal_id USING ERRCODE = 'P0002';
     END IF;
@@ -74,6 +78,7 @@ RETURNS TABLE (rule text, detail text)
 LANGUAGE plpgsql STABLE COST 1000 ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
     current bigint;
     pipeline bigint;
@@ -100,76 +105,78 @@ RETURNS TABLE (deal_id bigint, outcome text, detail text, event_id bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
     asked bigint[] := ARRAY(SELECT DISTINCT a.id FROM unnest(deal_ids) AS a (id) WHERE a.id IS NOT NULL ORDER BY a.id);
-    current bigint[];
+    -- aligned with asked: the deal meant, following merged ones
+    meant bigint[];
+    -- aligned with each other: the deals found, where they are, where they shall go, why not
     found bigint[];
     sources bigint[];
     targets bigint[];
-    details text[];
+    reasons text[];
     destination bigint;
-    moving bigint[];
+    batches bigint[];
 BEGIN
     PERFORM crm_deals._enter_as_writer();
-    current := ARRAY(SELECT coalesce(d.id, l.deal_id)
-                     FROM unnest(asked) WITH ORDINALITY AS a (id, number)
-                     LEFT JOIN crm_deals.deal AS d ON d.id = a.id
-                     LEFT JOIN crm_deals.deal_alias AS l ON l.old_id = a.id
-                     ORDER BY a.number);
+    meant := ARRAY(SELECT coalesce(d.id, l.deal_id)
+                   FROM unnest(asked) WITH ORDINALITY AS a (id, number)
+                   LEFT JOIN crm_deals.deal AS d ON d.id = a.id
+                   LEFT JOIN crm_deals.deal_alias AS l ON l.old_id = a.id
+                   ORDER BY a.number);
 
     -- Locked in the order of their ids, judged by the code that enforces.
-    SELECT array_agg(j.id ORDER BY j.id), array_agg(j.stage_id ORDER BY j.id), array_agg(j.target ORDER BY j.id),
+    SELECT array_agg(j.id ORDER BY j.id), array_agg(j.source ORDER BY j.id), array_agg(j.target ORDER BY j.id),
            array_agg(CASE WHEN j.target IS NULL THEN format('Stage "%s" does not exist in its pipeline.', to_stage)
-                          WHEN j.target <> j.stage_id THEN
+                          WHEN j.target <> j.source THEN
                               (SELECT string_agg(b.detail, E'\n')
-                               FROM crm_deals._broken_rules(j.deal, j.target, move_deals.lost_reason,
-                                                            move_deals.override IS NOT NULL) AS b) END
+                               FROM crm_deals._broken_rules(j.locked, j.target, lost_reason, override IS NOT NULL) AS b) END
                      ORDER BY j.id)
-    INTO found, sources, targets, details
-    FROM (SELECT l.id, l.stage_id, l.deal, crm_deals._find_stage(l.pipeline_id, to_stage) AS target
-          FROM (SELECT d.id, d.stage_id, d.pipeline_id, d AS deal
+    INTO found, sources, targets, reasons
+    FROM (SELECT l.id, l.source, l.locked, crm_deals._find_stage(l.pipeline, to_stage) AS target
+          FROM (SELECT d.id, d.stage_id AS source, d.pipeline_id AS pipeline, d AS locked
                 FROM crm_deals.deal AS d
-                WHERE d.id = ANY (current)
+                WHERE d.id = ANY (meant)
                 ORDER BY d.id
                 FOR NO KEY UPDATE) AS l) AS j;
 
-    FOREACH destination IN ARRAY ARRAY(SELECT DISTINCT f.target FROM unnest(sources, targets, details) AS f (source, target, detail)
-                                  WHERE f.target <> f.source AND f.detail IS NULL)
+    FOREACH destination IN ARRAY ARRAY(SELECT DISTINCT f.target FROM unnest(sources, targets, reasons) AS f (source, target, reason)
+                                       WHERE f.target <> f.source AND f.reason IS NULL)
     LOOP
-        moving := ARRAY(SELECT f.id FROM unnest(found, sources, targets, details) AS f (id, source, target, detail)
-                        WHERE f.target = destination AND f.target <> f.source AND f.detail IS NULL);
-        PERFORM crm_deals._move(moving, destination, note, actor, lost_reason, override);
+        batches := batches || crm_deals._move(
+            ARRAY(SELECT f.id FROM unnest(found, sources, targets, reasons) AS f (id, source, target, reason)
+                  WHERE f.target = destination AND f.target <> f.source AND f.reason IS NULL),
+            destination, note, actor, lost_reason, override);
     END LOOP;
 
     RETURN QUERY
-    WITH result AS (
-        SELECT c.asked, c.id AS current,
+    WITH moved AS (
+        SELECT e.id, e.deal_id, e.occurred_at, e.actor
+        FROM crm_deals.deal_event AS e
+        WHERE e.id >= (SELECT min(b.id) FROM unnest(batches) AS b (id)) AND e.batch_id = ANY (batches)
+    ), result AS (
+        SELECT a.id AS asked, m.id AS event,
                CASE WHEN f.id IS NULL THEN 'not_found'
-                    WHEN f.detail IS NOT NULL THEN 'rejected'
+                    WHEN f.reason IS NOT NULL THEN 'rejected'
                     WHEN f.target = f.source THEN 'unchanged'
+                    WHEN m.id IS NULL THEN 'rejected'
                     ELSE 'moved' END AS outcome,
-               f.detail, f.source, f.target
-        FROM unnest(asked, current) AS c (asked, id)
-        LEFT JOIN unnest(found, sources, targets, details) AS f (id, source, target, detail) ON f.id = c.id
-    ), logged AS (
-        SELECT r.asked, e.id, e.occurred_at, e.actor
-        FROM result AS r
-        JOIN crm_deals.deal AS d ON d.id = r.current
-        JOIN crm_deals.deal_event AS e ON e.deal_id = d.id AND e.version = d.version
-        WHERE r.outcome = 'moved'
+               CASE WHEN f.reason IS NULL AND f.target <> f.source AND m.id IS NULL THEN 'A trigger suppressed the move.'
+                    ELSE f.reason END AS reason
+        FROM unnest(asked, meant) AS a (id, meant)
+        LEFT JOIN unnest(found, sources, targets, reasons) AS f (id, source, target, reason) ON f.id = a.meant
+        LEFT JOIN moved AS m ON m.deal_id = f.id
     ), noted AS (
         INSERT INTO crm_deals.activity (kind, subject, body, occurred_at, actor, deal_id)
-        SELECT 'note', crm_deals._moved_subject(s.name, t.name), move_deals.note, l.occurred_at, l.actor, r.current
-        FROM result AS r
-        JOIN logged AS l ON l.asked = r.asked
-        JOIN crm_deals.stage AS s ON s.id = r.source
-        JOIN crm_deals.stage AS t ON t.id = r.target
-        WHERE move_deals.note IS NOT NULL
+        SELECT 'note', crm_deals._moved_subject(s.name, t.name), note, m.occurred_at, m.actor, m.deal_id
+        FROM moved AS m
+        JOIN unnest(found, sources, targets) AS f (id, source, target) ON f.id = m.deal_id
+        JOIN crm_deals.stage AS s ON s.id = f.source
+        JOIN crm_deals.stage AS t ON t.id = f.target
+        WHERE note IS NOT NULL
     )
-    SELECT r.asked, r.outcome, r.detail, l.id
+    SELECT r.asked, r.outcome, r.reason, r.event
     FROM result AS r
-    LEFT JOIN logged AS l ON l.asked = r.asked
     ORDER BY r.asked;
 END
 $$;

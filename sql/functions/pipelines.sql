@@ -31,6 +31,7 @@ CREATE FUNCTION crm_deals._stage_defaults() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
     slug text;
 BEGIN
@@ -59,9 +60,15 @@ CREATE FUNCTION crm_deals._clear_other_default() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
     PERFORM crm_deals._check_trigger_table(tg_relid, 'pipeline');
     IF tg_op = 'UPDATE' AND old.is_default THEN
+        RETURN new;
+    ELSIF tg_op = 'INSERT' AND EXISTS (SELECT FROM crm_deals.pipeline AS p
+                                       WHERE p.id = new.id
+                                          OR (p.organization IS NOT DISTINCT FROM new.organization AND p.name = new.name)) THEN
+        -- It will conflict: INSERT ... ON CONFLICT DO NOTHING sets nothing.
         RETURN new;
     END IF;
 
@@ -83,11 +90,12 @@ CREATE FUNCTION crm_deals._raise_unknown_pipeline(pipeline text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
     RAISE EXCEPTION 'pipeline "%" does not exist', pipeline
         USING ERRCODE = 'P0002',
               DETAIL = coalesce((SELECT 'There are ' || string_agg(format('"%s" (%s)', p.name, p.id), ', ' ORDER BY p.id) || '.'
-                                 FROM (SELECT * FROM crm_deals.pipeline ORDER BY id LIMIT 50) AS p),
+                                 FROM (SELECT p.id, p.name FROM crm_deals.pipeline AS p ORDER BY p.id LIMIT 50) AS p),
                                 'There is none.');
 END
 $$;
@@ -99,13 +107,18 @@ CREATE FUNCTION crm_deals._raise_unknown_stage(stage text, pipeline bigint) RETU
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
     RAISE EXCEPTION 'stage "%" does not exist', stage
         USING ERRCODE = 'P0002',
               DETAIL = coalesce((SELECT 'There are ' || string_agg(format('"%s" (%s)', s.key, s.id), ', ' ORDER BY s.pipeline_id, s.position) || '.'
-                                 FROM (SELECT * FROM crm_deals.stage
-                                       WHERE archived_at IS NULL AND (pipeline IS NULL OR pipeline_id = pipeline)
-                                       ORDER BY pipeline_id, position LIMIT 50) AS s),
+                                 FROM (SELECT s.id, s.key, s.pipeline_id, s.position
+                                       FROM crm_deals.stage AS s
+                                       WHERE s.archived_at IS NULL
+                                         AND (_raise_unknown_stage.pipeline IS NULL
+                                              OR s.pipeline_id = _raise_unknown_stage.pipeline)
+                                       ORDER BY s.pipeline_id, s.position
+                                       LIMIT 50) AS s),
                                 'There is none.');
 END
 $$;
@@ -174,6 +187,7 @@ CREATE FUNCTION crm_deals._list_moves(pipeline bigint, stages jsonb) RETURNS voi
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
     unknown text;
 BEGIN
@@ -207,6 +221,7 @@ CREATE FUNCTION crm_deals.create_pipeline(name text, stages jsonb DEFAULT NULL, 
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
     pipeline bigint;
 BEGIN
@@ -252,6 +267,7 @@ CREATE FUNCTION crm_deals.add_stage(pipeline bigint, name text, key text DEFAULT
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
     place integer;
     stage bigint;
@@ -290,6 +306,7 @@ CREATE FUNCTION crm_deals.reorder_stages(pipeline bigint, keys text[]) RETURNS v
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
     wanted text;
 BEGIN
@@ -331,13 +348,15 @@ CREATE FUNCTION crm_deals.remove_stage(stage bigint, move_deals_to bigint DEFAUL
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
     removed record;
     deals bigint[];
+    batch bigint;
     moved bigint := 0;
 BEGIN
     PERFORM crm_deals._lock_out_writers();
-    SELECT * INTO removed FROM crm_deals.stage AS s WHERE s.id = stage FOR UPDATE;
+    SELECT s.name INTO removed FROM crm_deals.stage AS s WHERE s.id = stage FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM crm_deals._raise_unknown_stage(stage::text, NULL);
     END IF;
@@ -353,10 +372,16 @@ BEGIN
             USING ERRCODE = '23503', SCHEMA = 'crm_deals', TABLE = 'deal', CONSTRAINT = 'deal_stage_fkey',
                   HINT = 'Say where they go: remove_stage(stage, move_deals_to).';
     ELSIF deals IS NOT NULL THEN
-        moved := crm_deals._move(deals, move_deals_to, NULL, NULL,
+        batch := crm_deals._move(deals, move_deals_to, NULL, NULL,
                                  (SELECT nullif(current_setting('crm_deals.default_lost_reason', true), '')
                                   FROM crm_deals.stage AS s WHERE s.id = move_deals_to AND s.status::text = 'lost'),
                                  format('stage "%s" removed', removed.name));
+        moved := (SELECT count(*) FROM crm_deals.deal_event AS e WHERE e.id >= batch AND e.batch_id = batch);
+    END IF;
+    IF crm_deals._stage_holds_deals(stage) THEN
+        RAISE EXCEPTION 'stage "%" still holds deals', removed.name
+            USING ERRCODE = '23503', SCHEMA = 'crm_deals', TABLE = 'deal', CONSTRAINT = 'deal_stage_fkey',
+                  HINT = 'They are hidden by row security, newer than the transaction, or held back by a trigger.';
     END IF;
 
     IF crm_deals._stage_is_logged(stage) THEN

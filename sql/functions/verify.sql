@@ -3,30 +3,42 @@ CREATE FUNCTION crm_deals.verify() RETURNS TABLE (rule integer, deal_id bigint, 
 LANGUAGE plpgsql STABLE COST 1000000
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 BEGIN
     PERFORM crm_deals._check_installed();
     RETURN QUERY
     WITH judged AS (
-        SELECT d.*, s.status AS stage_status, s.pipeline_id AS stage_pipeline_id, s.probability AS stage_probability,
+        SELECT d.id, d.status, d.pipeline_id, d.organization, d.closed_at, d.probability, d.probability_overridden,
+               d.lost_reason, d.stage_id, d.stage_entered_at, d.version, d.amount, d.currency, d.expected_close_date,
+               d.owner, d.updated_at,
+               jsonb_build_object('name', d.name, 'account_id', d.account_id, 'primary_contact_id', d.primary_contact_id,
+                                  'source', d.source, 'notes', d.notes, 'external_id', d.external_id) AS untracked,
+               s.status AS stage_status, s.pipeline_id AS stage_pipeline_id, s.probability AS stage_probability,
                p.organization AS pipeline_organization, p.lost_reason_required, p.lost_reason_required_since
         FROM crm_deals.deal AS d
         LEFT JOIN crm_deals.stage AS s ON s.id = d.stage_id
         LEFT JOIN crm_deals.pipeline AS p ON p.id = d.pipeline_id
     ), event AS (
         -- Under row security, of the caller's deals only: of others not even that they exist.
-        SELECT e.*
+        SELECT e.id, e.deal_id, e.version, e.kind, e.occurred_at, e.from_stage_id, e.to_stage_id, e.status, e.amount,
+               e.currency, e.probability, e.expected_close_date, e.owner, e.lost_reason, e.changes
         FROM crm_deals.deal_event AS e
         WHERE NOT row_security_active('crm_deals.deal') OR EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = e.deal_id)
     ), last_event AS (
         SELECT DISTINCT ON (e.deal_id) e.*
         FROM event AS e
         ORDER BY e.deal_id, e.version DESC
-    ), steps AS (
-        SELECT e.*, lag(e.version) OVER deal AS previous_version, lag(e.to_stage_id) OVER deal AS previous_stage_id,
+    ), step AS (
+        SELECT e.id, e.deal_id, e.version, e.from_stage_id, e.occurred_at,
+               lag(e.version) OVER deal AS previous_version, lag(e.to_stage_id) OVER deal AS previous_stage_id,
                lag(e.occurred_at) OVER deal AS previous_at, lag(e.kind) OVER deal AS previous_kind
         FROM event AS e
         WINDOW deal AS (PARTITION BY e.deal_id ORDER BY e.version)
+    ), last_change AS (
+        SELECT DISTINCT ON (e.deal_id, c.key) e.deal_id, c.key, c.value -> 1 AS value
+        FROM event AS e, LATERAL jsonb_each(e.changes) AS c
+        WHERE c.key IN ('name', 'account_id', 'primary_contact_id', 'source', 'notes', 'external_id')
+        ORDER BY e.deal_id, c.key, e.version DESC
     )
     SELECT 1, j.id, format('status is %s, its stage''s is %s', j.status, j.stage_status)
     FROM judged AS j WHERE j.status IS DISTINCT FROM j.stage_status
@@ -52,7 +64,7 @@ BEGIN
     FROM judged AS j WHERE j.status <> 'lost' AND j.lost_reason IS NOT NULL
     UNION ALL
     SELECT 5, e.deal_id, format('event %s moves it from stage %s, it was in %s', e.id, e.from_stage_id, e.previous_stage_id)
-    FROM steps AS e
+    FROM step AS e
     WHERE e.previous_version = e.version - 1 AND e.previous_kind <> 'deleted'
       AND e.from_stage_id IS DISTINCT FROM e.previous_stage_id
     UNION ALL
@@ -61,10 +73,10 @@ BEGIN
     WHERE j.version <> e.version
     UNION ALL
     SELECT 6, e.deal_id, format('event %s of version %s is not later than the one before', e.id, e.version)
-    FROM steps AS e WHERE e.occurred_at <= e.previous_at
+    FROM step AS e WHERE e.occurred_at <= e.previous_at
     UNION ALL
-    SELECT 7, e.deal_id, format('events are missing between versions %s and %s', e.previous_version, e.version)
-    FROM steps AS e WHERE e.previous_version < e.version - 1
+    SELECT 7, e.deal_id, format('events are missing before version %s', e.version)
+    FROM step AS e WHERE coalesce(e.previous_version, 0) < e.version - 1
     UNION ALL
     SELECT 7, e.deal_id, format('is gone, its last event is %s', e.kind)
     FROM last_event AS e
@@ -80,6 +92,13 @@ BEGIN
           IS DISTINCT FROM
           (e.to_stage_id, e.status, e.amount, e.currency, e.probability, e.expected_close_date, e.owner,
            e.lost_reason, e.occurred_at)
+    UNION ALL
+    SELECT 7, j.id, format('%s is %s, the log has %s', u.key, u.value, coalesce(c.value, 'null'))
+    FROM judged AS j
+    JOIN last_event AS e ON e.deal_id = j.id AND e.version = j.version
+    CROSS JOIN LATERAL jsonb_each(j.untracked) AS u
+    LEFT JOIN last_change AS c ON c.deal_id = j.id AND c.key = u.key
+    WHERE u.value <> coalesce(c.value, 'null')
     ORDER BY 1, 2, 3;
 END
 $$;

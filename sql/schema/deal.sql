@@ -25,7 +25,7 @@ CREATE TABLE crm_deals.deal (
     version             integer NOT NULL DEFAULT 1,
     -- The open stage that a closed deal left: reopening may go no further.
     last_open_stage_id  bigint,
-    stage_entered_at    timestamptz NOT NULL,
+    stage_entered_at    timestamptz NOT NULL CONSTRAINT deal_stage_entered_at CHECK (isfinite(stage_entered_at)),
     created_at          timestamptz NOT NULL CONSTRAINT deal_created_at CHECK (isfinite(created_at)),
     updated_at          timestamptz NOT NULL,
     CONSTRAINT deal_stage_fkey FOREIGN KEY (stage_id, pipeline_id) REFERENCES crm_deals.stage (id, pipeline_id),

@@ -28,10 +28,10 @@ CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR DELETE ON crm_deals.st
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._lock_before_change();
 CREATE OR REPLACE TRIGGER crm_deals_defaults BEFORE INSERT ON crm_deals.stage
     FOR EACH ROW EXECUTE FUNCTION crm_deals._stage_defaults();
-CREATE OR REPLACE TRIGGER crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.stage
+CREATE OR REPLACE TRIGGER zz_crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.stage
     FOR EACH ROW EXECUTE FUNCTION crm_deals._stage_rules();
-CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE ON crm_deals.stage
-    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_rules_again AFTER INSERT OR UPDATE ON crm_deals.stage
+    FOR EACH ROW EXECUTE FUNCTION crm_deals._stage_rules();
 CREATE OR REPLACE TRIGGER crm_deals_rederive AFTER UPDATE ON crm_deals.stage
     REFERENCING OLD TABLE AS old_stages NEW TABLE AS new_stages
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._rederive_deals();
@@ -39,23 +39,43 @@ CREATE OR REPLACE TRIGGER crm_deals_rederive AFTER UPDATE ON crm_deals.stage
 -- pipeline
 CREATE OR REPLACE TRIGGER crm_deals_default BEFORE INSERT OR UPDATE ON crm_deals.pipeline
     FOR EACH ROW WHEN (new.is_default) EXECUTE FUNCTION crm_deals._clear_other_default();
-CREATE OR REPLACE TRIGGER crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.pipeline
+CREATE OR REPLACE TRIGGER zz_crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.pipeline
     FOR EACH ROW EXECUTE FUNCTION crm_deals._pipeline_rules();
-CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE ON crm_deals.pipeline
-    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_rules_again AFTER INSERT OR UPDATE ON crm_deals.pipeline
+    FOR EACH ROW EXECUTE FUNCTION crm_deals._pipeline_rules();
 
--- What else the cache of pipelines holds.
+-- The listed moves are gates, too.
 CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage_transition
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._lock_before_change();
+
+-- What backends keep a cache of: told before and after, see src/pipeline_cache.c.
+CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.pipeline
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.pipeline
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage_transition
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
 CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage_transition
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.lost_reason
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
 CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.lost_reason
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.custom_field
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
 CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.custom_field
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
+CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.event_consumer
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
 CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.event_consumer
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
-CREATE OR REPLACE TRIGGER crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.exchange_rate
+
+-- Judged as they are stored, after the user's own triggers.
+CREATE OR REPLACE TRIGGER crm_deals_currency AFTER INSERT OR UPDATE ON crm_deals.exchange_rate
     FOR EACH ROW EXECUTE FUNCTION crm_deals._currency_rules();
-CREATE OR REPLACE TRIGGER crm_deals_custom_fields BEFORE INSERT OR UPDATE ON crm_deals.lead
+CREATE OR REPLACE TRIGGER crm_deals_custom_fields AFTER INSERT OR UPDATE ON crm_deals.lead
     FOR EACH ROW EXECUTE FUNCTION crm_deals._custom_field_rules();
