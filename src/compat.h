@@ -41,6 +41,9 @@
 #define my_lxid() (MyProc->vxid.lxid)
 #endif
 
+/* 18 runs AFTER triggers as the role that queued them (01463e1cc) */
+#define AFTER_TRIGGERS_RUN_AS_QUEUER (PG_VERSION_NUM >= 180000)
+
 /* 19 keeps the result of pushJsonbValue in a state of its own (0986e95161) */
 #if PG_VERSION_NUM < 190000
 typedef struct JsonbBuilder

@@ -2,8 +2,8 @@
  * custom_fields.c
  *		Custom fields against their definitions.
  *
- * A key without a definition is kept as it is; a JSON null is a field not
- * filled in.
+ * A key without a definition is kept as it is; a JSON null, a blank text and an
+ * empty array are fields not filled in.
  */
 #include "postgres.h"
 
@@ -113,7 +113,7 @@ expectation_missed(const CustomField *field, const JsonbValue *value)
 static bool
 filled_in(Jsonb *object, const CustomField *field, JsonbValue *value)
 {
-	return json_get(object, field->key, strlen(field->key), value) && value->type != jbvNull;
+	return json_get(object, field->key, strlen(field->key), value) && json_is_filled(value);
 }
 
 static void

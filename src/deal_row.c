@@ -7,6 +7,7 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 
 #include "deal_row.h"
 
@@ -81,8 +82,10 @@ deal_attribute_same(const DealRow *a, const DealRow *b, int index)
 		return true;
 	if (datum_image_eq(a->values[index], b->values[index], att->attbyval, att->attlen))
 		return true;
-	return att->atttypid == NUMERICOID &&
-		DatumGetBool(DirectFunctionCall2(numeric_eq, a->values[index], b->values[index]));
+	if (att->atttypid == NUMERICOID)
+		return DatumGetBool(DirectFunctionCall2(numeric_eq, a->values[index], b->values[index]));
+	return att->atttypid == JSONBOID &&
+		DatumGetBool(DirectFunctionCall2(jsonb_eq, a->values[index], b->values[index]));
 }
 
 void

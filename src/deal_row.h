@@ -62,8 +62,8 @@ extern DealRow deal_row_copy(const DealRow *row);
 extern HeapTuple deal_row_to_tuple(const DealRow *row, HeapTuple original);
 
 /*
- * Is the attribute the same in both versions?  Byte for byte, but for a number
- * of another scale: 10.00 is 10.
+ * Is the attribute the same in both versions?  Byte for byte, but for numbers of
+ * another scale, in jsonb too: 10.00 is 10.
  */
 extern bool deal_attribute_same(const DealRow *a, const DealRow *b, int index);
 

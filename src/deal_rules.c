@@ -502,6 +502,7 @@ crm_deals_deal_begin(PG_FUNCTION_ARGS)
 	(void) deal_table(data->tg_relation);
 	enter_as_writer();
 	write_context_claim();
+	remember_cascade();
 	return PointerGetDatum(NULL);
 }
 

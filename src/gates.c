@@ -9,13 +9,14 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "parser/parse_coerce.h"
 
 #include "custom_fields.h"
 #include "deal_row.h"
 #include "gates.h"
 #include "json.h"
-#include "owner_query.h"
 #include "pipeline_cache.h"
+#include "write_context.h"
 
 #define OVERRIDE_HINT \
 	"A role of level manager can override it with move_deal(override => 'reason')."
@@ -212,27 +213,13 @@ judge_unlisted(const Move *move)
  */
 
 static bool
-is_blank(const char *text, int length)
-{
-	for (int i = 0; i < length; i++)
-		if (strchr(" \t\r\n\f\v", text[i]) == NULL)
-			return false;
-	return true;
-}
-
-static bool
 custom_field_is_there(const DealRow *row, const char *key)
 {
 	JsonbValue	value;
 
-	if (deal_isnull(row, DEAL_CUSTOM_FIELDS) ||
-		!json_get(DatumGetJsonbP(deal_get(row, DEAL_CUSTOM_FIELDS)), key, strlen(key), &value))
-		return false;
-	if (value.type == jbvString)
-		return !is_blank(value.val.string.val, value.val.string.len);
-	if (value.type == jbvBinary)
-		return JsonContainerSize(value.val.binary.data) > 0;
-	return value.type != jbvNull;
+	return !deal_isnull(row, DEAL_CUSTOM_FIELDS) &&
+		json_get(DatumGetJsonbP(deal_get(row, DEAL_CUSTOM_FIELDS)), key, strlen(key), &value) &&
+		json_is_filled(&value);
 }
 
 static bool
@@ -242,7 +229,8 @@ column_is_there(const DealRow *row, const char *name)
 
 	if (number <= 0 || row->isnull[number - 1])
 		return false;
-	if (TupleDescAttr(row->desc, number - 1)->atttypid == TEXTOID)
+	if (TypeCategory(TupleDescAttr(row->desc, number - 1)->atttypid) == TYPCATEGORY_STRING &&
+		TupleDescAttr(row->desc, number - 1)->attlen == -1)
 	{
 		text	   *value = DatumGetTextPP(row->values[number - 1]);
 
@@ -446,7 +434,7 @@ raise_broken(List *broken, const BrokenRule *first, const DealRow *new)
 			(errcode(ERRCODE_CHECK_VIOLATION),
 			 errmsg("%s", first->message),
 			 /* in the owner's name it may be a deal that the caller cannot see */
-			 runs_as_owner() ? errdetail("%s", detail.data)
+			 acts_in_owners_name() ? errdetail("%s", detail.data)
 			 : errdetail("Deal %lld: %s", (long long) deal_int64(new, DEAL_ID), detail.data),
 			 first->hint != NULL ? errhint("%s", first->hint) : 0,
 			 err_deal(first->column, first->constraint)));

@@ -16,7 +16,7 @@
 #include "installation.h"
 #include "owner_query.h"
 
-PG_FUNCTION_INFO_V1(crm_deals_installed_version);
+PG_FUNCTION_INFO_V1(crm_deals_code_version);
 PG_FUNCTION_INFO_V1(crm_deals_stage_is_logged);
 PG_FUNCTION_INFO_V1(crm_deals_stage_holds_deals);
 
@@ -66,12 +66,12 @@ check_version_of_tables(void)
 				 errhint("Run ALTER EXTENSION crm_deals UPDATE; SELECT crm_deals.install().")));
 }
 
-/* _installed_version() */
+/* _code_version() */
 Datum
-crm_deals_installed_version(PG_FUNCTION_ARGS)
+crm_deals_code_version(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
-	PG_RETURN_TEXT_P(cstring_to_text(version_of_tables()));
+	PG_RETURN_TEXT_P(cstring_to_text(CRM_DEALS_VERSION));
 }
 
 static bool

@@ -37,14 +37,32 @@ json_same(const JsonbValue *a, const JsonbValue *b)
 			return a->val.string.len == b->val.string.len &&
 				memcmp(a->val.string.val, b->val.string.val, a->val.string.len) == 0;
 		case jbvNumeric:
-			return VARSIZE_ANY(a->val.numeric) == VARSIZE_ANY(b->val.numeric) &&
-				memcmp(a->val.numeric, b->val.numeric, VARSIZE_ANY(a->val.numeric)) == 0;
+			return DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(a->val.numeric),
+													NumericGetDatum(b->val.numeric)));
 		case jbvBinary:
-			return a->val.binary.len == b->val.binary.len &&
-				memcmp(a->val.binary.data, b->val.binary.data, a->val.binary.len) == 0;
+			return compareJsonbContainers(a->val.binary.data, b->val.binary.data) == 0;
 		default:
 			elog(ERROR, "unexpected jsonb value type %d", (int) a->type);
 	}
+}
+
+bool
+is_blank(const char *text, int length)
+{
+	for (int i = 0; i < length; i++)
+		if (strchr(" \t\r\n\f\v", text[i]) == NULL)
+			return false;
+	return true;
+}
+
+bool
+json_is_filled(const JsonbValue *value)
+{
+	if (value->type == jbvString)
+		return !is_blank(value->val.string.val, value->val.string.len);
+	if (value->type == jbvBinary)
+		return JsonContainerSize(value->val.binary.data) > 0;
+	return value->type != jbvNull;
 }
 
 static void

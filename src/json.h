@@ -10,8 +10,12 @@
 /* The value of a top-level key; false where there is none */
 extern bool json_get(Jsonb *object, const char *key, int length, JsonbValue *value);
 
-/* Byte for byte the same: 1.0 is not 1.00 */
+/* Equal as jsonb is: 1.0 is 1.00 */
 extern bool json_same(const JsonbValue *a, const JsonbValue *b);
+
+/* Is there anything in it: no null, no blank text, no empty array or object? */
+extern bool json_is_filled(const JsonbValue *value);
+extern bool is_blank(const char *text, int length);
 
 /* A datum of any type as to_jsonb() makes it */
 extern void json_from_datum(Datum value, Oid type, JsonbValue *result);

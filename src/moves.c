@@ -31,6 +31,7 @@
 #include "write_context.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_move_deal);
+PG_FUNCTION_INFO_V1(crm_deals_move_deal_to_id);
 PG_FUNCTION_INFO_V1(crm_deals_move);
 PG_FUNCTION_INFO_V1(crm_deals_moved_subject);
 PG_FUNCTION_INFO_V1(crm_deals_find_stage);
@@ -189,29 +190,18 @@ raise_unknown_stage(const Pipeline *pipeline, const char *text)
 }
 
 static const Stage *
-stage_from_argument(FunctionCallInfo fcinfo, const LockedDeal *deal)
+stage_by_text(const LockedDeal *deal, const char *text)
 {
-	bool		by_id = get_fn_expr_argtype(fcinfo->flinfo, 1) == INT8OID;
 	const Pipeline *pipeline = find_pipeline(deal->pipeline_id);
 	const Stage *stage;
-	char	   *name;
 
 	if (pipeline == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("pipeline %lld does not exist", (long long) deal->pipeline_id)));
-	if (by_id)
-	{
-		stage = find_stage(PG_GETARG_INT64(1));
-		name = psprintf(INT64_FORMAT, PG_GETARG_INT64(1));
-	}
-	else
-	{
-		name = text_to_cstring(PG_GETARG_TEXT_PP(1));
-		stage = stage_meant(pipeline, name);
-	}
+	stage = stage_meant(pipeline, text);
 	if (stage == NULL)
-		raise_unknown_stage(pipeline, name);
+		raise_unknown_stage(pipeline, text);
 	return stage;
 }
 
@@ -435,12 +425,10 @@ move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *t
 	return result;
 }
 
-/* move_deal(deal, to_stage | to_stage_id, note, actor, lost_reason, expected_version, override) */
-Datum
-crm_deals_move_deal(PG_FUNCTION_ARGS)
+static LockedDeal
+begin_move(FunctionCallInfo fcinfo)
 {
 	LockedDeal	deal;
-	HeapTupleHeader result;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -450,7 +438,29 @@ crm_deals_move_deal(PG_FUNCTION_ARGS)
 	enter_as_writer();
 	deal = lock_deal_or_alias(PG_GETARG_INT64(0));
 	check_expected_version(fcinfo, &deal);
-	result = move_locked_deal(fcinfo, &deal, stage_from_argument(fcinfo, &deal));
+	return deal;
+}
+
+/* move_deal(deal, to_stage text, note, actor, lost_reason, expected_version, override) */
+Datum
+crm_deals_move_deal(PG_FUNCTION_ARGS)
+{
+	LockedDeal	deal = begin_move(fcinfo);
+	HeapTupleHeader result;
+
+	result = move_locked_deal(fcinfo, &deal, stage_by_text(&deal, text_argument(fcinfo, 1)));
+	SPI_finish();
+	PG_RETURN_HEAPTUPLEHEADER(result);
+}
+
+/* move_deal(deal, to_stage_id bigint, the same) */
+Datum
+crm_deals_move_deal_to_id(PG_FUNCTION_ARGS)
+{
+	LockedDeal	deal = begin_move(fcinfo);
+	HeapTupleHeader result;
+
+	result = move_locked_deal(fcinfo, &deal, known_stage(PG_GETARG_INT64(1)));
 	SPI_finish();
 	PG_RETURN_HEAPTUPLEHEADER(result);
 }

@@ -116,7 +116,7 @@ renew_cache_if_outdated(void)
 {
 	HASHCTL		control = {.keysize = sizeof(int64)};
 
-	if (!outdated)
+	if (!outdated && cache.stages != NULL)
 		return;
 	watched = writers_token();
 	check_version_of_tables();
@@ -353,7 +353,8 @@ read_stage(Stage *stage, Pipeline *pipeline, uint64 row)
 	read_required_fields(stage, row, 8);
 	stage->allowed_from = get_int64_array(row, 9, &stage->n_allowed_from);
 	for (int i = 0; i < stage->n_allowed_from; i++)
-		if (stage->allowed_from[i] == 0)
+		if (stage->allowed_from[i] == 0 && !stage->archived &&
+			(stage->status == STATUS_OPEN || stage->status == STATUS_WON))
 			pipeline->has_listed_start = true;
 }
 

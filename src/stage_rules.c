@@ -386,7 +386,7 @@ Datum
 crm_deals_rederive_deals(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, stage_table);
-	WriteContext context = {.actor = current_actor()};
+	WriteContext context = {.actor = current_actor(), .in_owners_name = true};
 	const char *reason = setting_or_null(setting_default_lost_reason);
 	Datum		arguments[2] = {0};
 	int			n;

@@ -8,10 +8,14 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 
+#include "catalog.h"
+#include "compat.h"
 #include "owner_query.h"
 #include "settings.h"
 #include "write_context.h"
@@ -68,6 +72,47 @@ write_context(void)
 	return NULL;
 }
 
+/*
+ * A foreign key acts as the tables' owner: that is not who did it.  Whoever
+ * fired it is kept for the AFTER trigger, which from 18 on runs as the owner
+ * without a sign of the foreign key.
+ */
+static struct
+{
+	LocalTransactionId transaction;
+	TimestampTz statement;
+	Oid			role;
+}			cascade;
+
+void
+remember_cascade(void)
+{
+	if (!runs_as_owner())
+		return;
+	cascade.transaction = my_lxid();
+	cascade.statement = GetCurrentStatementStartTimestamp();
+	cascade.role = GetOuterUserId();
+}
+
+static Oid
+current_role_as_caller_sees_it(void)
+{
+	if (runs_as_owner())
+		return GetOuterUserId();
+	if (AFTER_TRIGGERS_RUN_AS_QUEUER && GetUserId() == tables_owner() &&
+		cascade.transaction == my_lxid() && cascade.statement == GetCurrentStatementStartTimestamp())
+		return cascade.role;
+	return GetUserId();
+}
+
+bool
+acts_in_owners_name(void)
+{
+	WriteContext *context = write_context();
+
+	return runs_as_owner() || (context != NULL && context->in_owners_name);
+}
+
 const char *
 current_actor(void)
 {
@@ -77,6 +122,5 @@ current_actor(void)
 		return context->actor;
 	if (setting_or_null(setting_actor) != NULL)
 		return setting_actor;
-	/* A foreign key acts as the table's owner: not who did it. */
-	return GetUserNameFromId(runs_as_owner() ? GetOuterUserId() : GetUserId(), false);
+	return GetUserNameFromId(current_role_as_caller_sees_it(), false);
 }

@@ -11,6 +11,7 @@ typedef struct WriteContext
 	const char *note;			/* or NULL */
 	bool		override_gates;
 	const char *override_reason;
+	bool		in_owners_name; /* on deals that the caller may not see */
 	int64		last_event_id;	/* out: 0 where nothing was logged */
 	int64		batch_id;		/* out: likewise */
 
@@ -33,6 +34,12 @@ extern WriteContext *write_context(void);
 /* The command that the running statement began as: tells statements apart */
 extern CommandId statement_command(void);
 extern int	trigger_depth(void);
+
+/* In a BEFORE STATEMENT trigger: a foreign key may act here in the owner's name. */
+extern void remember_cascade(void);
+
+/* May the statement be about deals that the caller cannot see? */
+extern bool acts_in_owners_name(void);
 
 /* Who is named in the log: the context's actor, the setting, current_user */
 extern const char *current_actor(void);

@@ -56,6 +56,7 @@ AS $$
            ('admin', '_check_trigger_table'),
            ('admin', '_default_stages'),
            ('admin', '_list_moves'),
+           ('admin', '_lock_default'),
            ('admin', '_lock_out_writers'),
            ('admin', '_slug'),
            ('admin', '_stage_holds_deals'),
@@ -69,7 +70,7 @@ $$;
 COMMENT ON FUNCTION crm_deals._function_privileges() IS
     'Internal: which functions each level may execute.';
 
--- The columns of the host's own tables that labels are made of.
+-- Key and label of the host's own tables: what boards and lists show.
 CREATE FUNCTION crm_deals._host_columns() RETURNS TABLE (host regclass, columns text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -79,7 +80,7 @@ AS $$
          LATERAL (VALUES ('account', i.account_table), ('contact', i.contact_table), ('owner', i.owner_table)) AS h (entity, host),
          LATERAL (SELECT crm_deals._mapped_column(h.entity, m.field, h.host, i.columns)
                   FROM crm_deals._mappable() AS m
-                  WHERE m.entity = h.entity
+                  WHERE m.entity = h.entity AND m.in_label
                   UNION ALL
                   SELECT a.attname
                   FROM pg_index AS x
@@ -91,7 +92,18 @@ AS $$
     GROUP BY h.host
 $$;
 COMMENT ON FUNCTION crm_deals._host_columns() IS
-    'Internal: key and mapped columns of the host''s tables, which every level may read.';
+    'Internal: key and label columns of the host''s tables, which every level may read.';
+
+CREATE FUNCTION crm_deals._may_grant(host regclass) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pg_has_role(c.relowner, 'USAGE') OR has_table_privilege(c.oid, 'SELECT WITH GRANT OPTION')
+    FROM pg_class AS c
+    WHERE c.oid = host
+$$;
+COMMENT ON FUNCTION crm_deals._may_grant(regclass) IS
+    'Internal: may the caller give others the right to read a host table?';
 
 -- What the levels consist of, as commands' ends: SELECT ON crm_deals.deal.
 CREATE FUNCTION crm_deals._privileges(levels text[]) RETURNS TABLE (privilege text)
@@ -111,7 +123,7 @@ AS $$
     UNION ALL
     SELECT format('SELECT (%s) ON %s', h.columns, h.host)
     FROM crm_deals._host_columns() AS h
-    WHERE 'read' = ANY (levels)
+    WHERE 'read' = ANY (levels) AND crm_deals._may_grant(h.host)
 $$;
 COMMENT ON FUNCTION crm_deals._privileges(text[]) IS
     'Internal: the privileges of levels on the tables that are there.';
@@ -126,10 +138,35 @@ BEGIN
     FOR granted IN SELECT p.privilege FROM crm_deals._privileges(crm_deals._level_includes(level)) AS p LOOP
         EXECUTE format('GRANT %s TO %I', granted, role_name);
     END LOOP;
+
+    FOR granted IN
+        SELECT format('GRANT SELECT (%s) ON %s TO %I', h.columns, h.host, role_name)
+        FROM crm_deals._host_columns() AS h
+        WHERE 'read' = ANY (crm_deals._level_includes(level)) AND NOT crm_deals._may_grant(h.host)
+    LOOP
+        RAISE WARNING 'role "%" cannot read the names in a table of another owner', role_name
+            USING HINT = format('Its owner has to run: %s;', granted);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION crm_deals._grant_level(text, text) IS
     'Internal: gives a role the privileges of a level.';
+
+-- Which role has which level: the highest one of whose functions it was granted.
+CREATE FUNCTION crm_deals._granted_levels() RETURNS TABLE (role_name text, level text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT r.rolname, (array_agg(f.level ORDER BY cardinality(crm_deals._level_includes(f.level)) DESC))[1]
+    FROM crm_deals._function_privileges() AS f
+    JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = 'crm_deals'::regnamespace
+    CROSS JOIN LATERAL aclexplode(p.proacl) AS a
+    JOIN pg_roles AS r ON r.oid = a.grantee
+    WHERE NOT a.is_grantable AND a.grantee <> p.proowner
+    GROUP BY r.rolname
+$$;
+COMMENT ON FUNCTION crm_deals._granted_levels() IS
+    'Internal: the levels that grant_access() gave.';
 
 CREATE FUNCTION crm_deals._revoke_levels(role_name text) RETURNS void
 LANGUAGE plpgsql
@@ -193,9 +230,6 @@ BEGIN
     PERFORM crm_deals._check_no_owner(role);
     PERFORM crm_deals._revoke_levels(name);
     PERFORM crm_deals._grant_level(name, level);
-    INSERT INTO crm_deals.access_grant (role_name, level)
-    VALUES (name, grant_access.level)
-    ON CONFLICT (role_name) DO UPDATE SET level = excluded.level;
 END
 $$;
 COMMENT ON FUNCTION crm_deals.grant_access(regrole, text) IS
@@ -208,7 +242,6 @@ AS $$
 BEGIN
     PERFORM crm_deals._check_no_owner(role);
     PERFORM crm_deals._revoke_levels(pg_get_userbyid(role));
-    DELETE FROM crm_deals.access_grant AS g WHERE g.role_name = pg_get_userbyid(role);
 END
 $$;
 COMMENT ON FUNCTION crm_deals.revoke_access(regrole) IS

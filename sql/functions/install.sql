@@ -157,6 +157,24 @@ $$;
 COMMENT ON FUNCTION crm_deals._words_of_plain_owner() IS
     'Internal: what the DDL says where the host has no table of owners.';
 
+CREATE FUNCTION crm_deals._code_version() RETURNS text
+LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'crm_deals_code_version';
+COMMENT ON FUNCTION crm_deals._code_version() IS
+    'Internal: the version of the library.';
+
+CREATE FUNCTION crm_deals._record_installation(columns jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE crm_deals._fill(crm_deals._schema('installation'),
+                            jsonb_build_object('version', quote_literal(crm_deals._code_version()),
+                                               'columns', quote_literal(columns)));
+END
+$$;
+COMMENT ON FUNCTION crm_deals._record_installation(jsonb) IS
+    'Internal: keeps the version of the tables and the mapping of columns.';
+
 CREATE FUNCTION crm_deals._create_tables(account_table regclass, contact_table regclass, owner_table regclass,
                                          columns jsonb) RETURNS void
 LANGUAGE plpgsql
@@ -167,7 +185,6 @@ DECLARE
     part text;
 BEGIN
     EXECUTE crm_deals._schema('types');
-    EXECUTE crm_deals._schema('installation');
 
     words := CASE WHEN owner_table IS NULL THEN crm_deals._words_of_plain_owner()
                   ELSE crm_deals._words_of('owner', owner_table, columns) END;
@@ -186,11 +203,7 @@ BEGIN
         EXECUTE crm_deals._fill(crm_deals._schema(part), words);
     END LOOP;
 
-    INSERT INTO crm_deals.installation (version, account_table, contact_table, owner_table, columns)
-    SELECT e.extversion, _create_tables.account_table, _create_tables.contact_table, _create_tables.owner_table,
-           _create_tables.columns
-    FROM pg_extension AS e
-    WHERE e.extname = 'crm_deals';
+    PERFORM crm_deals._record_installation(columns);
 END
 $$;
 
@@ -247,12 +260,10 @@ BEGIN
                              ('contact', _check_installed_with.contact_table, i.contact_table),
                              ('owner', _check_installed_with.owner_table, i.owner_table)) AS v (entity, wanted, installed)
     LOOP
-        IF asked.wanted <> coalesce(asked.installed, to_regclass('crm_deals.' || asked.entity), 0::regclass) THEN
+        IF asked.wanted <> coalesce(asked.installed, 0::regclass) THEN
             RAISE EXCEPTION 'crm_deals is installed with another % table', asked.entity
                 USING ERRCODE = '55000',
-                      DETAIL = format('Deals refer to %s.',
-                                      coalesce(asked.installed::text, to_regclass('crm_deals.' || asked.entity)::text,
-                                               'no table: an owner is a text')),
+                      DETAIL = format('Deals refer to %s.', coalesce(asked.installed::text, 'no table: an owner is a text')),
                       HINT = 'Leave the argument out to keep what is installed.';
         END IF;
     END LOOP;
@@ -272,14 +283,12 @@ DECLARE
 BEGIN
     SELECT CASE WHEN i.owner_table IS NULL THEN crm_deals._words_of_plain_owner()
                 ELSE crm_deals._words_of('owner', i.owner_table, _map_columns.columns) END
-           || crm_deals._words_of('account', coalesce(i.account_table, to_regclass('crm_deals.account')),
-                                  _map_columns.columns)
-           || crm_deals._words_of('contact', coalesce(i.contact_table, to_regclass('crm_deals.contact')),
-                                  _map_columns.columns)
+           || crm_deals._words_of('account', i.account_table, _map_columns.columns)
+           || crm_deals._words_of('contact', i.contact_table, _map_columns.columns)
     INTO words
     FROM crm_deals.installation AS i;
     EXECUTE crm_deals._fill(crm_deals._schema('host_views'), words);
-    UPDATE crm_deals.installation SET columns = _map_columns.columns;
+    PERFORM crm_deals._record_installation(columns);
 END
 $$;
 
@@ -293,7 +302,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     tables_version text := (SELECT i.version FROM crm_deals.installation AS i);
-    code_version text := (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'crm_deals');
+    code_version text := crm_deals._code_version();
 BEGIN
     IF string_to_array(tables_version, '.')::integer[] > string_to_array(code_version, '.')::integer[] THEN
         RAISE EXCEPTION 'the tables of crm_deals are newer than the extension'
@@ -301,7 +310,7 @@ BEGIN
                   DETAIL = format('The tables are of version %s, the extension is of version %s.', tables_version, code_version),
                   HINT = 'Run ALTER EXTENSION crm_deals UPDATE.';
     ELSIF tables_version <> code_version THEN
-        UPDATE crm_deals.installation SET version = code_version;
+        PERFORM crm_deals._record_installation((SELECT i.columns FROM crm_deals.installation AS i));
     END IF;
 END
 $$;
@@ -335,13 +344,11 @@ BEGIN
     PERFORM crm_deals._attach_code();
 
     FOR granted IN
-        SELECT g.role_name, g.level
-        FROM crm_deals.access_grant AS g
-        JOIN pg_roles AS r ON r.rolname = g.role_name
+        SELECT g.role_name, g.level FROM crm_deals._granted_levels() AS g
     LOOP
         PERFORM crm_deals._grant_level(granted.role_name, granted.level);
     END LOOP;
-    RETURN crm_deals._installed_version();
+    RETURN (SELECT i.version FROM crm_deals.installation AS i);
 END
 $$;
 

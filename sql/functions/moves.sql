@@ -46,7 +46,7 @@ CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage_id bigint, note text D
                                     OUT deal_id bigint, OUT pipeline_id bigint, OUT stage_id bigint,
                                     OUT stage_key text, OUT status text, OUT probability numeric,
                                     OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
-LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal';
+LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal_to_id';
 COMMENT ON FUNCTION crm_deals.move_deal(bigint, bigint, text, text, text, integer, text) IS
     'Moves a deal to a stage given by id, of any pipeline, and records a note; event_id is NULL where it was there already.';
 
@@ -118,6 +118,9 @@ DECLARE
     destination bigint;
     batches bigint[];
 BEGIN
+    IF to_stage IS NULL THEN
+        RAISE EXCEPTION 'move_deals needs a stage' USING ERRCODE = '22004';
+    END IF;
     PERFORM crm_deals._enter_as_writer();
     meant := ARRAY(SELECT coalesce(d.id, l.deal_id)
                    FROM unnest(asked) WITH ORDINALITY AS a (id, number)

@@ -38,13 +38,13 @@ BEGIN
     PERFORM crm_deals._check_trigger_table(tg_relid, 'stage');
     IF new.key IS NULL THEN
         slug := crm_deals._slug(new.name);
-        SELECT coalesce(min(c.candidate) FILTER (WHERE c.n = 1), min(c.candidate))
+        SELECT c.candidate
         INTO new.key
-        FROM (SELECT CASE n WHEN 1 THEN slug ELSE slug || '_' || n END AS candidate, n
-              FROM generate_series(1, 1 + (SELECT count(*) FROM crm_deals.stage AS s
-                                           WHERE s.pipeline_id = new.pipeline_id)) AS n) AS c
-        WHERE NOT EXISTS (SELECT FROM crm_deals.stage AS s
-                          WHERE s.pipeline_id = new.pipeline_id AND s.key = c.candidate);
+        FROM generate_series(1, 1 + (SELECT count(*) FROM crm_deals.stage AS s WHERE s.pipeline_id = new.pipeline_id)) AS n,
+             LATERAL (SELECT CASE n WHEN 1 THEN slug ELSE slug || '_' || n END) AS c (candidate)
+        WHERE NOT EXISTS (SELECT FROM crm_deals.stage AS s WHERE s.pipeline_id = new.pipeline_id AND s.key = c.candidate)
+        ORDER BY n
+        LIMIT 1;
     END IF;
     new.position := coalesce(new.position, (SELECT max(s.position) FROM crm_deals.stage AS s
                                             WHERE s.pipeline_id = new.pipeline_id) + 1, 1);
@@ -55,6 +55,17 @@ $$;
 
 COMMENT ON FUNCTION crm_deals._stage_defaults() IS
     'Trigger: key, position and probability of a stage that was written without.';
+
+-- One at a time for an organization: the later one sees the earlier one's.
+CREATE FUNCTION crm_deals._lock_default(organization text) RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT pg_advisory_xact_lock(hashtextextended('crm_deals.pipeline.is_default ' || coalesce(organization, ''), 0))
+$$;
+
+COMMENT ON FUNCTION crm_deals._lock_default(text) IS
+    'Internal: waits for who is about to change the default pipeline of an organization.';
 
 CREATE FUNCTION crm_deals._clear_other_default() RETURNS trigger
 LANGUAGE plpgsql
@@ -72,8 +83,7 @@ BEGIN
         RETURN new;
     END IF;
 
-    -- One at a time for an organization: the later one sees the earlier one's.
-    PERFORM pg_advisory_xact_lock(hashtextextended('crm_deals.pipeline.is_default ' || coalesce(new.organization, ''), 0));
+    PERFORM crm_deals._lock_default(new.organization);
     UPDATE crm_deals.pipeline AS p
     SET is_default = false
     WHERE p.is_default
@@ -191,7 +201,7 @@ AS $$
 DECLARE
     unknown text;
 BEGIN
-    SELECT string_agg(DISTINCT n.key, ', ')
+    SELECT string_agg(DISTINCT coalesce(n.key, 'null'), ', ')
     INTO unknown
     FROM jsonb_array_elements(stages) AS s, LATERAL jsonb_array_elements_text(s -> 'next') AS n (key)
     WHERE NOT EXISTS (SELECT FROM crm_deals.stage AS t WHERE t.pipeline_id = pipeline AND t.key = n.key);
@@ -229,6 +239,7 @@ BEGIN
     stages := coalesce(stages, crm_deals._default_stages());
     gates := coalesce(gates, '{}');
     PERFORM crm_deals._check_pipeline_arguments(stages, gates);
+    PERFORM crm_deals._lock_default(organization);
 
     INSERT INTO crm_deals.pipeline (name, description, currency, organization, is_default,
                                     forbid_skipping, forbid_backward, forbid_unlisted)
@@ -356,7 +367,7 @@ DECLARE
     moved bigint := 0;
 BEGIN
     PERFORM crm_deals._lock_out_writers();
-    SELECT s.name INTO removed FROM crm_deals.stage AS s WHERE s.id = stage FOR UPDATE;
+    SELECT s.name, s.status INTO removed FROM crm_deals.stage AS s WHERE s.id = stage FOR UPDATE;
     IF NOT FOUND THEN
         PERFORM crm_deals._raise_unknown_stage(stage::text, NULL);
     END IF;
@@ -374,7 +385,8 @@ BEGIN
     ELSIF deals IS NOT NULL THEN
         batch := crm_deals._move(deals, move_deals_to, NULL, NULL,
                                  (SELECT nullif(current_setting('crm_deals.default_lost_reason', true), '')
-                                  FROM crm_deals.stage AS s WHERE s.id = move_deals_to AND s.status::text = 'lost'),
+                                  FROM crm_deals.stage AS s
+                                  WHERE s.id = move_deals_to AND s.status = 'lost' AND removed.status <> 'lost'),
                                  format('stage "%s" removed', removed.name));
         moved := (SELECT count(*) FROM crm_deals.deal_event AS e WHERE e.id >= batch AND e.batch_id = batch);
     END IF;

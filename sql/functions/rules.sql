@@ -60,11 +60,6 @@ LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_check_installed
 COMMENT ON FUNCTION crm_deals._check_installed() IS
     'Internal: an error that says to run install() where the tables are missing.';
 
-CREATE FUNCTION crm_deals._installed_version() RETURNS text
-LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'crm_deals_installed_version';
-COMMENT ON FUNCTION crm_deals._installed_version() IS
-    'Internal: the version of the tables, as committed now.';
-
 CREATE FUNCTION crm_deals._stage_is_logged(stage bigint) RETURNS boolean
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'crm_deals_stage_is_logged';
 COMMENT ON FUNCTION crm_deals._stage_is_logged(bigint) IS

@@ -1,16 +1,17 @@
--- What install() was told, and the relation whose lock orders writers of deals
--- against changes of stages (see src/stage_lock.c).
-CREATE TABLE crm_deals.installation (
-    only_row      boolean PRIMARY KEY DEFAULT true CHECK (only_row),
-    version       text NOT NULL,
-    account_table regclass,
-    contact_table regclass,
-    owner_table   regclass,
-    columns       jsonb NOT NULL DEFAULT '{}'
-);
-
--- Which role was granted which level, so that tables of a later version are covered too.
-CREATE TABLE crm_deals.access_grant (
-    role_name text PRIMARY KEY,
-    level     text NOT NULL CHECK (level IN ('read', 'consume', 'write', 'manager', 'admin'))
-);
+-- What install() was told. A view is part of the schema, not of the data: it is
+-- there after pg_dump --schema-only, and no row of it gets in the way of
+-- --data-only. Its lock is the one that orders writers of deals against changes
+-- of stages (src/stage_lock.c).
+CREATE OR REPLACE VIEW crm_deals.installation WITH (security_invoker = true) AS
+    WITH host (field, host_table) AS (
+        SELECT DISTINCT ON (a.attname) a.attname, c.confrelid::regclass
+        FROM pg_constraint AS c
+        JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND c.conkey = ARRAY[a.attnum]
+        WHERE c.conrelid = 'crm_deals.deal'::regclass AND c.contype = 'f'
+        ORDER BY a.attname, c.oid
+    )
+    SELECT @version@::text AS version,
+           (SELECT h.host_table FROM host AS h WHERE h.field = 'account_id') AS account_table,
+           (SELECT h.host_table FROM host AS h WHERE h.field = 'primary_contact_id') AS contact_table,
+           (SELECT h.host_table FROM host AS h WHERE h.field = 'owner') AS owner_table,
+           @columns@::jsonb AS columns;
