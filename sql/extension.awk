@@ -25,7 +25,7 @@ FNR == 1 && FILENAME ~ /schema\// {
 }
 
 FNR == 1 && FILENAME !~ /schema\// {
-    if (in_schema) print "$ddl$\nEND\n$schema$;"
+    if (in_schema) print "$ddl$\nEND\n$schema$;\n\nCOMMENT ON FUNCTION crm_deals._schema(text) IS\n    'Internal: the DDL that install() runs, part by part.';"
     in_schema = 0
     printf "\n-- %s\n\n", part(FILENAME)
 }

@@ -2,8 +2,8 @@
  * custom_fields.c
  *		Custom fields against their definitions.
  *
- * A key without a definition is kept as it is; a JSON null, a blank text and an
- * empty array are fields not filled in.
+ * A key without a definition is kept as it is; a JSON null is a field that is not
+ * there.
  */
 #include "postgres.h"
 
@@ -111,9 +111,9 @@ expectation_missed(const CustomField *field, const JsonbValue *value)
 }
 
 static bool
-filled_in(Jsonb *object, const CustomField *field, JsonbValue *value)
+is_there(Jsonb *object, const CustomField *field, JsonbValue *value)
 {
-	return json_get(object, field->key, strlen(field->key), value) && json_is_filled(value);
+	return json_get(object, field->key, strlen(field->key), value) && value->type != jbvNull;
 }
 
 static void
@@ -121,20 +121,20 @@ check_field(const CustomField *field, Jsonb *old, Jsonb *new, StringInfo wrong)
 {
 	JsonbValue	before;
 	JsonbValue	after;
-	bool		had = old != NULL && filled_in(old, field, &before);
-	bool		has = filled_in(new, field, &after);
+	bool		had = old != NULL && is_there(old, field, &before);
+	bool		has = is_there(new, field, &after);
 	char	   *expected;
 
-	if (has && had && json_same(&before, &after))
+	/* a key that an update leaves as it was is not asked */
+	if (old != NULL && had == has && (!has || json_same(&before, &after)))
 		return;
-	if (!has)
+	if (field->required && !(has && json_is_filled(&after)))
 	{
-		if (field->required && (old == NULL || had))
-			appendStringInfo(wrong, "%sCustom field \"%s\" is required.",
-							 wrong->len > 0 ? "\n" : "", field->key);
+		appendStringInfo(wrong, "%sCustom field \"%s\" is required.",
+						 wrong->len > 0 ? "\n" : "", field->key);
 		return;
 	}
-	expected = expectation_missed(field, &after);
+	expected = has ? expectation_missed(field, &after) : NULL;
 	if (expected != NULL)
 		appendStringInfo(wrong, "%sCustom field \"%s\" must be %s.",
 						 wrong->len > 0 ? "\n" : "", field->key, expected);

@@ -96,7 +96,7 @@ capture_delete(Capture *capture, const DealRow *old)
 {
 	DealEvent	event = {.old = old};
 
-	event.version = deal_int32(old, DEAL_VERSION) + 1;
+	event.version = next_version(old);
 	event.occurred_at = moment_after(old);
 	log_event(capture, &event);
 }

@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "commands/trigger.h"
+#include "common/int.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
 
@@ -78,13 +79,25 @@ refuse_stale_version(const DealRow *old, const DealRow *new)
 	int32		stored = deal_int32(old, DEAL_VERSION);
 	int32		sent = deal_isnull(new, DEAL_VERSION) ? 0 : deal_int32(new, DEAL_VERSION);
 
-	if (sent != stored && sent != stored + 1)
+	if (sent != stored && sent - (int64) stored != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_STALE_VERSION),
 				 errmsg("deal %lld was changed since it was read", (long long) deal_int64(old, DEAL_ID)),
 				 errdetail("Its current version is %d, the update came with %d.", stored, sent),
 				 errhint("Read the deal again and repeat the change."),
 				 err_deal(DEAL_VERSION, "deal_version")));
+}
+
+int32
+next_version(const DealRow *row)
+{
+	int32		next;
+
+	if (pg_add_s32_overflow(deal_int32(row, DEAL_VERSION), 1, &next))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("deal %lld has reached the last version", (long long) deal_int64(row, DEAL_ID))));
+	return next;
 }
 
 /* A version that was raised by the writer is a change of its own. */
@@ -98,7 +111,7 @@ derive_version(const DealRow *old, DealRow *new, TimestampTz now)
 	}
 	else if (stated(old, new, DEAL_VERSION) || deal_row_differs(old, new))
 	{
-		deal_set(new, DEAL_VERSION, Int32GetDatum(deal_int32(old, DEAL_VERSION) + 1));
+		deal_set(new, DEAL_VERSION, Int32GetDatum(next_version(old)));
 		deal_set(new, DEAL_UPDATED_AT, TimestampTzGetDatum(now));
 	}
 	else
@@ -278,7 +291,7 @@ refuse_closed_at(const Stage *stage)
 			 open ? errmsg("an open deal has no closing time")
 			 : errmsg("a closed deal keeps a closing time"),
 			 errdetail("Stage \"%s\" has status \"%s\".", stage->name, deal_status_name(stage->status)),
-			 errhint("closed_at is stamped by the move; write it only to say when a closed deal was closed."),
+			 errhint("The move stamps closed_at; write it only to say when a closed deal was closed."),
 			 err_deal(DEAL_CLOSED_AT, "deal_closed_at")));
 }
 

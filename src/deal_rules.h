@@ -14,6 +14,9 @@
  */
 extern void derive_deal(const DealRow *old, DealRow *new, TimestampTz now);
 
+/* The version that a change of the row gives it */
+extern int32 next_version(const DealRow *row);
+
 /* The moment of a change: the clock, but later than the deal's last event. */
 extern TimestampTz moment_after(const DealRow *old);
 

@@ -407,11 +407,7 @@ move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *t
 	if (!is_change(deal, to, lost_reason))
 	{
 		caller_query(&read_one, &id, NULL);
-		result = moved_deal(fcinfo, 0);
-		if (note != NULL)
-			record_note(deal, psprintf("Deal stays in %s", from), note, GetCurrentTimestamp(),
-						context.actor != NULL ? context.actor : current_actor());
-		return result;
+		return moved_deal(fcinfo, 0);
 	}
 	set_override(&context, text_argument(fcinfo, 6));
 	context.note = note_of_event(note, context.override_reason);

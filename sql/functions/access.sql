@@ -103,7 +103,7 @@ AS $$
     WHERE c.oid = host
 $$;
 COMMENT ON FUNCTION crm_deals._may_grant(regclass) IS
-    'Internal: may the caller give others the right to read a host table?';
+    'Internal: whether the caller may give others the right to read a host table.';
 
 -- What the levels consist of, as commands' ends: SELECT ON crm_deals.deal.
 CREATE FUNCTION crm_deals._privileges(levels text[]) RETURNS TABLE (privilege text)
@@ -111,6 +111,10 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'USAGE ON SCHEMA crm_deals'
+    UNION ALL
+    SELECT format('%s ON crm_deals.installation', m.mark)
+    FROM crm_deals._level_marks() AS m
+    WHERE m.level = ANY (levels)
     UNION ALL
     SELECT format('%s ON crm_deals.%I', t.privileges, t.relation)
     FROM crm_deals._table_privileges() AS t
@@ -152,17 +156,28 @@ $$;
 COMMENT ON FUNCTION crm_deals._grant_level(text, text) IS
     'Internal: gives a role the privileges of a level.';
 
--- Which role has which level: the highest one of whose functions it was granted.
+-- Which role has which level stands in the privileges on the view installation,
+-- which nobody can write to: there it is dumped with the schema, follows roles that
+-- are renamed or dropped, and outlives the functions.
+CREATE FUNCTION crm_deals._level_marks() RETURNS TABLE (level text, mark text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    VALUES ('read', 'SELECT'), ('consume', 'REFERENCES'), ('write', 'INSERT'), ('manager', 'UPDATE'), ('admin', 'DELETE')
+$$;
+COMMENT ON FUNCTION crm_deals._level_marks() IS
+    'Internal: which privilege on the view installation stands for which level.';
+
 CREATE FUNCTION crm_deals._granted_levels() RETURNS TABLE (role_name text, level text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT r.rolname, (array_agg(f.level ORDER BY cardinality(crm_deals._level_includes(f.level)) DESC))[1]
-    FROM crm_deals._function_privileges() AS f
-    JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = 'crm_deals'::regnamespace
-    CROSS JOIN LATERAL aclexplode(p.proacl) AS a
+    SELECT r.rolname, (array_agg(m.level ORDER BY cardinality(crm_deals._level_includes(m.level)) DESC))[1]
+    FROM pg_class AS c
+    CROSS JOIN LATERAL aclexplode(c.relacl) AS a
+    JOIN crm_deals._level_marks() AS m ON m.mark = a.privilege_type
     JOIN pg_roles AS r ON r.oid = a.grantee
-    WHERE NOT a.is_grantable AND a.grantee <> p.proowner
+    WHERE c.oid = to_regclass('crm_deals.installation') AND a.grantee <> c.relowner
     GROUP BY r.rolname
 $$;
 COMMENT ON FUNCTION crm_deals._granted_levels() IS

@@ -63,12 +63,12 @@ COMMENT ON FUNCTION crm_deals._check_installed() IS
 CREATE FUNCTION crm_deals._stage_is_logged(stage bigint) RETURNS boolean
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'crm_deals_stage_is_logged';
 COMMENT ON FUNCTION crm_deals._stage_is_logged(bigint) IS
-    'Internal: does the log mention the stage, as committed now?';
+    'Internal: whether the log mentions a stage, as committed now.';
 
 CREATE FUNCTION crm_deals._stage_holds_deals(stage bigint) RETURNS boolean
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'crm_deals_stage_holds_deals';
 COMMENT ON FUNCTION crm_deals._stage_holds_deals(bigint) IS
-    'Internal: is a deal in the stage, as committed now and whoever may see it?';
+    'Internal: whether a deal is in a stage, as committed now and whoever may see it.';
 
 CREATE FUNCTION crm_deals._check_trigger_table(called_for oid, belongs_to text) RETURNS void
 LANGUAGE plpgsql STABLE
