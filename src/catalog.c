@@ -316,6 +316,14 @@ deal_table_by_name(void)
 	return &deal;
 }
 
+int
+err_column_constraint(Relation relation, AttrNumber column, const char *constraint)
+{
+	errtablecol(relation, column);
+	err_generic_string(PG_DIAG_CONSTRAINT_NAME, constraint);
+	return 0;
+}
+
 const char *
 deal_column_name(DealColumn column)
 {

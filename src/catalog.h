@@ -43,6 +43,9 @@ extern const DealTable *deal_table(Relation relation);
 extern const DealTable *deal_table_by_name(void);
 extern const char *deal_column_name(DealColumn column);
 
+/* For ereport: schema, table, column and constraint, for programs */
+extern int	err_column_constraint(Relation relation, AttrNumber column, const char *constraint);
+
 extern DealStatus deal_status_of(const DealTable *table, Datum value);
 extern const char *deal_status_name(DealStatus status);
 extern DealStatus deal_status_by_name(const char *name);

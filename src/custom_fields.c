@@ -209,7 +209,7 @@ crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("custom fields of the %s are not as defined", entity),
 				 errdetail("%s", wrong),
-				 errtablecol(data->tg_relation, SPI_fnumber(desc, "custom_fields")),
-				 errtableconstraint(data->tg_relation, psprintf("%s_custom_fields", entity))));
+				 err_column_constraint(data->tg_relation, SPI_fnumber(desc, "custom_fields"),
+									   psprintf("%s_custom_fields", entity))));
 	return PointerGetDatum(new);
 }

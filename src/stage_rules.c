@@ -123,8 +123,8 @@ refuse_change(const ConfigChange *change, const char *column, const char *why)
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("%s of a %s cannot change", column, table),
 				 errdetail("%s", why),
-				 errtablecol(change->relation, column_number(change, column)),
-				 errtableconstraint(change->relation, psprintf("%s_immutable", table))));
+				 err_column_constraint(change->relation, column_number(change, column),
+									   psprintf("%s_immutable", table))));
 }
 
 static void
@@ -139,8 +139,8 @@ check_currency_column(const ConfigChange *change, const char *column)
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("\"%s\" is not a currency code", TextDatumGetCString(value)),
 				 errdetail("Currencies are ISO 4217 codes, three capital letters."),
-				 errtablecol(change->relation, column_number(change, column)),
-				 errtableconstraint(change->relation, psprintf("%s_%s", table, column))));
+				 err_column_constraint(change->relation, column_number(change, column),
+									   psprintf("%s_%s", table, column))));
 }
 
 /* ----------
