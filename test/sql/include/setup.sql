@@ -4,10 +4,16 @@
 \set VERBOSITY terse
 \pset format unaligned
 \pset tuples_only on
+\pset fieldsep '\n'
 \pset pager off
 \pset null '(null)'
 SET client_min_messages = warning;
-CREATE EXTENSION IF NOT EXISTS pgtap;
+SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pgtap') AS has_pgtap \gset
+\if :has_pgtap
+    CREATE EXTENSION IF NOT EXISTS pgtap;
+\else
+    \i :include/tap.sql
+\endif
 DROP SCHEMA IF EXISTS t CASCADE;
 DROP EXTENSION IF EXISTS crm_deals CASCADE;
 DROP SCHEMA IF EXISTS crm_deals CASCADE;

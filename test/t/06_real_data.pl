@@ -1,0 +1,118 @@
+# The 8,800 sales opportunities of a real CRM: loaded in plain SQL, then counts and sums of the database against those
+# that Perl computes from the files.
+#
+#   CRM_DEALS_DATA=FOLDER   where accounts.csv, sales_teams.csv and sales_pipeline.csv are
+use strict;
+use warnings;
+use FindBin;
+use lib $FindBin::RealBin;
+
+use CrmDeals;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $data = $ENV{CRM_DEALS_DATA} // '';
+plan skip_all => 'no sales opportunities here: CRM_DEALS_DATA names no folder with sales_pipeline.csv' unless -r "$data/sales_pipeline.csv";
+
+# Rows of a CSV file, as hashes; none of these has quotes, which would need more than this.
+sub csv
+{
+	my ($file) = @_;
+	open my $handle, '<:crlf', "$data/$file" or die "$file: $!";
+	chomp(my @lines = <$handle>);
+	die "$file has quotes" if grep { /"/ } @lines;
+	my @names = split /,/, shift @lines;
+
+	return map { my %row; @row{@names} = split /,/, $_, -1; \%row } grep { $_ ne '' } @lines;
+}
+
+my @deals = csv('sales_pipeline.csv');
+my @accounts = csv('accounts.csv');
+my @agents = csv('sales_teams.csv');
+cmp_ok(scalar @deals, '>', 8000, 'the file holds thousands of opportunities');
+
+my $node = start_server('real');
+$node->safe_psql('postgres', <<"SQL");
+CREATE TABLE public.sales_team (sales_agent text PRIMARY KEY, manager text, regional_office text);
+\\copy public.sales_team FROM '$data/sales_teams.csv' (FORMAT csv, HEADER true)
+CREATE EXTENSION crm_deals CASCADE;
+SELECT crm_deals.install(owner_table => 'public.sales_team', columns => '{"owner": {"name": "sales_agent"}}');
+SELECT crm_deals.create_pipeline('Opportunities', '[
+    {"name": "Prospecting", "probability": 10}, {"name": "Engaging", "probability": 40},
+    {"name": "Won", "status": "won"}, {"name": "Lost", "status": "lost"}]', currency => 'USD');
+CREATE TABLE public.opportunity (opportunity_id text, sales_agent text, product text, account text, deal_stage text,
+    engage_date date, close_date date, close_value numeric);
+\\copy public.opportunity FROM '$data/sales_pipeline.csv' (FORMAT csv, HEADER true)
+CREATE TABLE public.incoming_account (account text, sector text, year_established integer, revenue numeric, employees integer,
+    office_location text, subsidiary_of text);
+\\copy public.incoming_account FROM '$data/accounts.csv' (FORMAT csv, HEADER true)
+INSERT INTO crm_deals.account (name, custom_fields) SELECT account, jsonb_build_object('sector', sector) FROM public.incoming_account;
+SQL
+
+my $load = <<'SQL';
+INSERT INTO crm_deals.deal (external_id, name, account_id, stage_id, owner, amount, created_at, closed_at, custom_fields)
+SELECT o.opportunity_id, concat_ws(' – ', o.account, o.product), a.id, s.id, o.sales_agent, o.close_value,
+       coalesce(o.engage_date, '2017-01-01'), o.close_date, jsonb_build_object('product', o.product)
+FROM public.opportunity AS o
+JOIN crm_deals.stage AS s ON s.name = o.deal_stage
+LEFT JOIN crm_deals.account AS a ON a.name = o.account
+SQL
+
+# No opportunity says why it was lost: the pipeline asks, so that the whole load is refused, and leaves nothing.
+fails_with($node, '23514', $load, 'lost opportunities without a reason are refused');
+is(value($node, 'SELECT (SELECT count(*) FROM crm_deals.deal) + (SELECT count(*) FROM crm_deals.deal_event)'), 0, '... and leave nothing behind');
+value($node, "UPDATE crm_deals.pipeline SET lost_reason_required = false; $load");
+
+sub tally
+{
+	my ($of, @which) = @_;
+	my (%count, %sum);
+
+	for my $row (@which)
+	{
+		$count{ $row->{$of} }++;
+		$sum{ $row->{$of} } += $row->{close_value} || 0;
+	}
+	return { map { $_ => "$count{$_} $sum{$_}" } keys %count };
+}
+
+sub database_tally
+{
+	my ($expression, $where) = @_;
+	return { map { split /\|/ } rows($node,
+		"SELECT $expression, count(*) || ' ' || coalesce(sum(amount), 0)::bigint FROM crm_deals.deal_overview WHERE $where GROUP BY 1") };
+}
+
+is(value($node, 'SELECT count(*) FROM crm_deals.deal'), scalar @deals, 'every opportunity is a deal');
+is(value($node, "SELECT count(*) FROM crm_deals.deal_event WHERE kind = 'created' AND version = 1"), scalar @deals, 'with one event each');
+is(value($node, 'SELECT count(DISTINCT batch_id) FROM crm_deals.deal_event'), 1, '... of one batch');
+is_deeply(database_tally('stage_name', 'true'), tally('deal_stage', @deals), 'counts and sums by stage');
+is_deeply(database_tally('status', "status IN ('won', 'lost')"),
+	{ map { (lc $_->[0]) => $_->[1] } map { [ $_, tally('deal_stage', @deals)->{$_} ] } qw(Won Lost) }, 'by status');
+is_deeply(database_tally('owner_label', 'true'), tally('sales_agent', @deals), 'by sales agent');
+is_deeply(database_tally("custom_fields ->> 'product'", "status = 'won'"), tally('product', grep { $_->{deal_stage} eq 'Won' } @deals), 'won by product');
+is_deeply(database_tally('account_label', "status = 'won' AND account_id IS NOT NULL"),
+	tally('account', grep { my $name = $_->{account}; $_->{deal_stage} eq 'Won' && grep { $_->{account} eq $name } @accounts } @deals), 'won by account');
+is_deeply(database_tally("to_char(closed_at, 'YYYY-MM')", 'closed_at IS NOT NULL'),
+	tally('month', map { { %$_, month => substr($_->{close_date}, 0, 7) } } grep { $_->{close_date} ne '' } @deals), 'closed by month');
+is(value($node, 'SELECT count(*) FROM crm_deals.deal WHERE closed_at IS NULL'), scalar(grep { $_->{close_date} eq '' } @deals), 'the open ones have no closing time');
+is(value($node, "SELECT count(*) FROM crm_deals.deal AS d JOIN public.opportunity AS o ON o.opportunity_id = d.external_id WHERE (d.closed_at::date, d.created_at::date, d.currency, d.amount) IS DISTINCT FROM (o.close_date, coalesce(o.engage_date, '2017-01-01'), 'USD', o.close_value)"),
+	0, 'moments, currency and amounts are the file\'s, deal by deal');
+is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
+
+# The whole load again, as an upsert, changes nothing.
+value($node, "$load ON CONFLICT (organization, external_id) WHERE external_id IS NOT NULL DO UPDATE SET name = excluded.name, amount = excluded.amount");
+is(value($node, 'SELECT count(*) FROM crm_deals.deal_event'), scalar @deals, 'loaded once more as an upsert: no change, no event');
+
+# All that is engaged is won, in one statement
+my $engaged = grep { $_->{deal_stage} eq 'Engaging' } @deals;
+is(value($node, "SELECT count(*), count(*) FILTER (WHERE outcome = 'moved') FROM crm_deals.move_deals(ARRAY(SELECT id FROM crm_deals.deal WHERE stage_id = 2), 'Won')"),
+	"$engaged|$engaged", 'move_deals moves what is engaged');
+is(value($node, "SELECT count(*), count(DISTINCT batch_id) FROM crm_deals.deal_event WHERE kind = 'won'"), "$engaged|1", '... with an event each, in one batch');
+my $won = grep { $_->{deal_stage} =~ /^(Engaging|Won)$/ } @deals;
+is(value($node, "SELECT count(*) FROM crm_deals.deal WHERE status = 'won' AND closed_at IS NOT NULL"), $won, 'as many are won');
+is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
+
+$node->stop;
+done_testing();
