@@ -27,8 +27,8 @@ OBJS = \
 	src/moves.o
 
 # What install() creates, in this order; each becomes a part of _schema().
-SCHEMA = types installation account contact host_views pipeline custom_field deal lead \
-	activity event_log views triggers own_account_triggers own_contact_triggers
+SCHEMA = types account contact host_views pipeline custom_field deal lead \
+	activity event_log installation views triggers own_account_triggers own_contact_triggers
 
 # What CREATE EXTENSION creates, in this order.
 FUNCTIONS = labels rules install pipelines moves verify access privileges

@@ -193,6 +193,7 @@ crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
 	char	   *wrong;
 	bool		isnull;
 
+	refresh_pipelines();
 	desc = RelationGetDescr(data->tg_relation);
 	entity = RelationGetRelationName(data->tg_relation);
 	old = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_trigtuple : NULL;

@@ -21,6 +21,7 @@
 #include "event_log.h"
 #include "gates.h"
 #include "notify.h"
+#include "pipeline_cache.h"
 #include "settings.h"
 #include "write_context.h"
 
@@ -208,6 +209,7 @@ crm_deals_deal_capture(PG_FUNCTION_ARGS)
 	if (nothing_written(data))
 		return PointerGetDatum(NULL);
 
+	refresh_pipelines();
 	capture.context = write_context();
 	capture.actor = current_actor();
 	capture.ids_only = data->tg_relation->rd_rel->relrowsecurity;

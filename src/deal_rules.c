@@ -530,6 +530,7 @@ crm_deals_deal_rules(PG_FUNCTION_ARGS)
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	DealRow		new = deal_row_from_tuple(table, desc, written);
 
+	refresh_pipelines();
 	if (update)
 	{
 		DealRow		old = deal_row_from_tuple(table, desc, data->tg_trigtuple);

@@ -412,6 +412,7 @@ move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *t
 	set_override(&context, text_argument(fcinfo, 6));
 	context.note = note_of_event(note, context.override_reason);
 	update_in_context(&update_one, id, to->id, lost_reason, &context);
+	refresh_pipelines();
 	result = moved_deal(fcinfo, context.last_event_id);
 	if (deal->stage_id != to->id)
 		record_note(deal, moved_subject(from, to->name),
@@ -432,6 +433,7 @@ begin_move(FunctionCallInfo fcinfo)
 				 errmsg("move_deal needs a deal and a stage")));
 	SPI_connect();
 	enter_as_writer();
+	refresh_pipelines();
 	deal = lock_deal_or_alias(PG_GETARG_INT64(0));
 	check_expected_version(fcinfo, &deal);
 	return deal;
@@ -493,6 +495,7 @@ crm_deals_find_stage(PG_FUNCTION_ARGS)
 	const Stage *stage;
 
 	AcceptInvalidationMessages();
+	refresh_pipelines();
 	pipeline = find_pipeline(PG_GETARG_INT64(0));
 	stage = pipeline != NULL ? stage_meant(pipeline, text_to_cstring(PG_GETARG_TEXT_PP(1))) : NULL;
 	if (stage == NULL)
@@ -573,6 +576,7 @@ crm_deals_broken_rules(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	AcceptInvalidationMessages();
+	refresh_pipelines();
 	to = known_stage(PG_GETARG_INT64(1));
 
 	deal = deal_from_composite(PG_GETARG_HEAPTUPLEHEADER(0), &desc);

@@ -111,8 +111,8 @@ crm_deals_forget_pipelines(PG_FUNCTION_ARGS)
  * Callers up the stack may still read what the old cache holds, so that goes
  * with the transaction.
  */
-static void
-renew_cache_if_outdated(void)
+void
+refresh_pipelines(void)
 {
 	HASHCTL		control = {.keysize = sizeof(int64)};
 
@@ -432,7 +432,7 @@ find_pipeline(int64 pipeline_id)
 {
 	PipelineEntry *entry;
 
-	renew_cache_if_outdated();
+	Assert(cache.pipelines != NULL);
 	entry = hash_search(cache.pipelines, &pipeline_id, HASH_FIND, NULL);
 	return entry != NULL ? entry->pipeline : load_pipeline(pipeline_id);
 }
@@ -443,7 +443,7 @@ find_stage(int64 stage_id)
 	StageEntry *entry;
 	const Pipeline *pipeline;
 
-	renew_cache_if_outdated();
+	Assert(cache.stages != NULL);
 	entry = hash_search(cache.stages, &stage_id, HASH_FIND, NULL);
 	if (entry != NULL)
 		return entry->stage;
@@ -558,7 +558,6 @@ default_pipeline(const char *organization)
 	ListCell   *cell;
 	int64		pipeline_id = -1;
 
-	renew_cache_if_outdated();
 	foreach(cell, cache.defaults)
 	{
 		DefaultEntry *entry = lfirst(cell);
@@ -594,7 +593,6 @@ custom_fields_of(const char *entity, const char *organization)
 {
 	ListCell   *cell;
 
-	renew_cache_if_outdated();
 	foreach(cell, cache.fields)
 	{
 		FieldsEntry *entry = lfirst(cell);
@@ -613,7 +611,6 @@ static OwnerQuery consumers_query = {
 bool
 any_consumer(void)
 {
-	renew_cache_if_outdated();
 	if (!cache.consumers_known)
 	{
 		SPI_connect();

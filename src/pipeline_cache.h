@@ -2,8 +2,9 @@
  * pipeline_cache.h
  *		Pipelines, stages, gates and custom fields, per backend.
  *
- * What a function here returns stays readable until the transaction ends,
- * though it may be outdated after the next call.
+ * Each trigger and function that uses it calls refresh_pipelines() once, at its
+ * begin: until it ends it goes by one state.  What is returned stays readable
+ * until the transaction ends.
  */
 #ifndef CRM_DEALS_PIPELINE_CACHE_H
 #define CRM_DEALS_PIPELINE_CACHE_H
@@ -37,6 +38,9 @@ typedef struct CustomFields
 } CustomFields;
 
 extern void pipeline_cache_init(void);
+
+/* Forgets what was invalidated; before any of the others */
+extern void refresh_pipelines(void);
 
 /* NULL where there is none */
 extern const Stage *find_stage(int64 stage_id);

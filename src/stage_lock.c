@@ -20,6 +20,7 @@
 #include "stage_lock.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_enter_as_writer);
+PG_FUNCTION_INFO_V1(crm_deals_enter_as_editor);
 PG_FUNCTION_INFO_V1(crm_deals_lock_out_writers);
 
 void
@@ -27,6 +28,18 @@ enter_as_writer(void)
 {
 	LockRelationOid(writers_token(), RowShareLock);
 	/* LockRelationOid does not read them when the lock is held already */
+	AcceptInvalidationMessages();
+}
+
+/*
+ * Writers do not wait for this one.  Without it an editor that has locked a
+ * stage and waits for writers to leave could meet one who locked writers out
+ * and waits for that stage.
+ */
+void
+enter_as_editor(void)
+{
+	LockRelationOid(writers_token(), ShareUpdateExclusiveLock);
 	AcceptInvalidationMessages();
 }
 
@@ -49,6 +62,14 @@ crm_deals_enter_as_writer(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
 	enter_as_writer();
+	PG_RETURN_VOID();
+}
+
+Datum
+crm_deals_enter_as_editor(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	enter_as_editor();
 	PG_RETURN_VOID();
 }
 

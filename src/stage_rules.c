@@ -31,8 +31,10 @@
 static const char *const stage_table[] = {"stage", NULL};
 static const char *const pipeline_table[] = {"pipeline", NULL};
 static const char *const exchange_rate_table[] = {"exchange_rate", NULL};
+static const char *const edited_tables[] = {"stage", "pipeline", NULL};
 static const char *const locked_tables[] = {"stage", "stage_transition", NULL};
 
+PG_FUNCTION_INFO_V1(crm_deals_edit_begin);
 PG_FUNCTION_INFO_V1(crm_deals_lock_before_change);
 PG_FUNCTION_INFO_V1(crm_deals_stage_rules);
 PG_FUNCTION_INFO_V1(crm_deals_pipeline_rules);
@@ -157,6 +159,15 @@ crm_deals_lock_before_change(PG_FUNCTION_ARGS)
 {
 	(void) trigger_data(fcinfo, BEFORE_STATEMENT, locked_tables);
 	lock_out_writers();
+	return PointerGetDatum(NULL);
+}
+
+/* BEFORE … FOR EACH STATEMENT of stage and pipeline */
+Datum
+crm_deals_edit_begin(PG_FUNCTION_ARGS)
+{
+	(void) trigger_data(fcinfo, BEFORE_STATEMENT, edited_tables);
+	enter_as_editor();
 	return PointerGetDatum(NULL);
 }
 

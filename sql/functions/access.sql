@@ -56,7 +56,7 @@ AS $$
            ('admin', '_check_trigger_table'),
            ('admin', '_default_stages'),
            ('admin', '_list_moves'),
-           ('admin', '_lock_default'),
+           ('admin', '_enter_as_editor'),
            ('admin', '_lock_out_writers'),
            ('admin', '_slug'),
            ('admin', '_stage_holds_deals'),

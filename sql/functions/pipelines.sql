@@ -56,17 +56,6 @@ $$;
 COMMENT ON FUNCTION crm_deals._stage_defaults() IS
     'Trigger: key, position and probability of a stage that was written without.';
 
--- One at a time for an organization: the later one sees the earlier one's.
-CREATE FUNCTION crm_deals._lock_default(organization text) RETURNS void
-LANGUAGE sql
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT pg_advisory_xact_lock(hashtextextended('crm_deals.pipeline.is_default ' || coalesce(organization, ''), 0))
-$$;
-
-COMMENT ON FUNCTION crm_deals._lock_default(text) IS
-    'Internal: waits for who is about to change the default pipeline of an organization.';
-
 CREATE FUNCTION crm_deals._clear_other_default() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -83,7 +72,6 @@ BEGIN
         RETURN new;
     END IF;
 
-    PERFORM crm_deals._lock_default(new.organization);
     UPDATE crm_deals.pipeline AS p
     SET is_default = false
     WHERE p.is_default
@@ -239,7 +227,7 @@ BEGIN
     stages := coalesce(stages, crm_deals._default_stages());
     gates := coalesce(gates, '{}');
     PERFORM crm_deals._check_pipeline_arguments(stages, gates);
-    PERFORM crm_deals._lock_default(organization);
+    PERFORM crm_deals._enter_as_editor();
 
     INSERT INTO crm_deals.pipeline (name, description, currency, organization, is_default,
                                     forbid_skipping, forbid_backward, forbid_unlisted)
@@ -379,7 +367,7 @@ BEGIN
 
     SELECT array_agg(d.id ORDER BY d.id) INTO deals FROM crm_deals.deal AS d WHERE d.stage_id = stage;
     IF deals IS NOT NULL AND move_deals_to IS NULL THEN
-        RAISE EXCEPTION 'stage "%" holds % deals', removed.name, cardinality(deals)
+        RAISE EXCEPTION 'stage "%" holds deals', removed.name
             USING ERRCODE = '23503', SCHEMA = 'crm_deals', TABLE = 'deal', CONSTRAINT = 'deal_stage_fkey',
                   HINT = 'Say where they go: remove_stage(stage, move_deals_to).';
     ELSIF deals IS NOT NULL THEN

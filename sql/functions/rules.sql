@@ -20,6 +20,11 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_append_only';
 COMMENT ON FUNCTION crm_deals._append_only() IS
     'Trigger: refuses changes of the log and TRUNCATE of deals.';
 
+CREATE FUNCTION crm_deals._edit_begin() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_edit_begin';
+COMMENT ON FUNCTION crm_deals._edit_begin() IS
+    'Trigger: one editor of stages and pipelines at a time; writers of deals do not wait.';
+
 CREATE FUNCTION crm_deals._lock_before_change() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_lock_before_change';
 COMMENT ON FUNCTION crm_deals._lock_before_change() IS
@@ -87,6 +92,11 @@ CREATE FUNCTION crm_deals._enter_as_writer() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_enter_as_writer';
 COMMENT ON FUNCTION crm_deals._enter_as_writer() IS
     'Internal: what a writer of deals does before it locks a row.';
+
+CREATE FUNCTION crm_deals._enter_as_editor() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_enter_as_editor';
+COMMENT ON FUNCTION crm_deals._enter_as_editor() IS
+    'Internal: what an editor of stages and pipelines does before it locks a row.';
 
 CREATE FUNCTION crm_deals._lock_out_writers() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_lock_out_writers';

@@ -24,6 +24,8 @@ CREATE OR REPLACE TRIGGER crm_deals_append_only BEFORE UPDATE OR DELETE OR TRUNC
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._append_only();
 
 -- stage: writers of deals wait for changes that they must see; deals follow.
+CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE UPDATE ON crm_deals.stage
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._edit_begin();
 CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR DELETE ON crm_deals.stage
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._lock_before_change();
 CREATE OR REPLACE TRIGGER crm_deals_defaults BEFORE INSERT ON crm_deals.stage
@@ -37,6 +39,8 @@ CREATE OR REPLACE TRIGGER crm_deals_rederive AFTER UPDATE ON crm_deals.stage
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._rederive_deals();
 
 -- pipeline
+CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE INSERT OR UPDATE OR DELETE ON crm_deals.pipeline
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._edit_begin();
 CREATE OR REPLACE TRIGGER crm_deals_default BEFORE INSERT OR UPDATE ON crm_deals.pipeline
     FOR EACH ROW WHEN (new.is_default) EXECUTE FUNCTION crm_deals._clear_other_default();
 CREATE OR REPLACE TRIGGER zz_crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.pipeline

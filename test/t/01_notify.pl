@@ -51,7 +51,7 @@ sub hears
 
 sub new_deal
 {
-	my ($stage, $more) = @_;
+	my ($stage) = @_;
 	my $reason = $stage == $lost ? "'Price'" : 'NULL';
 
 	return value($node,
@@ -117,7 +117,7 @@ hears("DELETE FROM crm_deals.deal WHERE id = $deal;", [], 'nor a delete');
 
 # The stage becomes won under its deals: their status changes, not their stage.
 $deal = new_deal($talk);
-my $others = value($node, "DELETE FROM crm_deals.deal WHERE stage_id = $talk AND id <> $deal");
+value($node, "DELETE FROM crm_deals.deal WHERE stage_id = $talk AND id <> $deal");
 my %heard = hears("UPDATE crm_deals.stage SET status = 'won' WHERE id = $talk;", ['crm_deals_won'], 'a stage that becomes won: its deals are won');
 is_deeply($heard{crm_deals_won}, payload_of('deal.won', $deal, old => $talk, new => $talk), '... in the stage where they are');
 %heard = hears("UPDATE crm_deals.stage SET status = 'open' WHERE id = $talk;", ['crm_deals_reopened'], 'and reopened when it opens');
@@ -265,7 +265,7 @@ is_ids_only('notify_payload = ids', %heard);
 $node->safe_psql('postgres', 'ALTER TABLE crm_deals.deal ENABLE ROW LEVEL SECURITY');
 %heard = hears("UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal;", [ 'crm_deals_stage_changed', 'crm_deals_won' ], 'row security on deal');
 is_ids_only('row security', %heard);
-%heard = hears("UPDATE crm_deals.stage SET status = 'open' WHERE id = $won AND false; UPDATE crm_deals.stage SET status = 'abandoned' WHERE id = $lead;",
+%heard = hears("UPDATE crm_deals.stage SET status = 'abandoned' WHERE id = $lead;",
 	[ map { 'crm_deals_abandoned' } rows($node, "SELECT id FROM crm_deals.deal WHERE stage_id = $lead") ], 'row security and a change of a stage');
 ok(!exists $heard{crm_deals_abandoned}{deal_name}, '... ids only, too');
 $node->safe_psql('postgres', "UPDATE crm_deals.stage SET status = 'open' WHERE id = $lead; ALTER TABLE crm_deals.deal DISABLE ROW LEVEL SECURITY");
