@@ -192,7 +192,8 @@ my %kinds = (
 		'INSERT INTO crm_deals.deal (' . join(', ', sort keys %$row) . ') VALUES (' . join(', ', map { $row->{$_} } sort keys %$row) . ')' } ],
 	insert_many => [ 4, \&insert_many ],
 	insert_select => [ 2, sub { 'INSERT INTO crm_deals.deal (name, stage_id, amount, lost_reason, custom_fields, owner) SELECT name, stage_id, amount, lost_reason, custom_fields, owner FROM crm_deals.deal WHERE id % 7 = ' . n(7) } ],
-	copy => [ 3, sub { "COPY crm_deals.deal (name, amount, owner) FROM STDIN;\n" . join('', map { "copied $_\t" . n(50) . "\tann\n" } 0 .. n(4)) . '\.' } ],
+	# from a program: psql would take the rows of a refused COPY FROM STDIN for statements
+	copy => [ 3, sub { '\copy crm_deals.deal (name, amount, owner) FROM PROGRAM \'printf "' . join('', map { "copied $_\\t" . n(50) . '\tann\n' } 0 .. n(4)) . '"\'' } ],
 	update => [ 25, sub { 'UPDATE crm_deals.deal SET ' . assignments() . ' WHERE id = ' . deal() } ],
 	update_many => [ 6, sub { 'UPDATE crm_deals.deal SET ' . assignments() . ' WHERE id % ' . (2 + n(5)) . ' = 1' } ],
 	move => [ 12, sub { my $to = stage(); "UPDATE crm_deals.deal SET stage_id = $to, lost_reason = " . (chance(0.2) ? reason() : "(SELECT 'Price' FROM crm_deals.stage WHERE id = $to AND status = 'lost')") . ' WHERE id = ' . deal() } ],
@@ -260,7 +261,7 @@ sub statement
 	my $judge = $kinds{$kind}[2] ? 'false' : 'true';
 
 	push @log, [ $kind, $text ];
-	return "\\echo #$#log\n$text" . ($text =~ /\\\.$/ ? "\n" : ";\n")
+	return "\\echo #$#log\n$text" . ($text =~ /^\\copy/ ? "\n" : ";\n")
 	  . "\\echo =\nSELECT 'VIOLATED ' || v FROM proof.check($judge) AS v;\n\\echo\n";
 }
 
