@@ -25,6 +25,7 @@
 #include "deal_row.h"
 #include "deal_rules.h"
 #include "gates.h"
+#include "owner_query.h"
 #include "pipeline_cache.h"
 #include "settings.h"
 #include "stage_lock.h"
@@ -49,17 +50,9 @@ typedef struct CallerQuery
 static void
 caller_query(CallerQuery *query, Datum *values, const char *nulls)
 {
-	int			result;
+	SPIPlanPtr	plan = kept_plan(&query->plan, query->sql, query->nargs, query->argtypes);
+	int			result = SPI_execute_plan(plan, values, nulls, false, 0);
 
-	if (query->plan == NULL)
-	{
-		SPIPlanPtr	plan = SPI_prepare(query->sql, query->nargs, query->argtypes);
-
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
-		query->plan = plan;
-	}
-	result = SPI_execute_plan(query->plan, values, nulls, false, 0);
 	if (result < 0)
 		elog(ERROR, "could not execute \"%s\": %s", query->sql, SPI_result_code_string(result));
 }

@@ -15,18 +15,18 @@
 #include "catalog.h"
 #include "owner_query.h"
 
-static SPIPlanPtr
-plan_of(OwnerQuery *query)
+SPIPlanPtr
+kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes)
 {
-	if (query->plan == NULL)
+	if (*plan == NULL)
 	{
-		SPIPlanPtr	plan = SPI_prepare(query->sql, query->nargs, query->argtypes);
+		SPIPlanPtr	made = SPI_prepare(sql, nargs, argtypes);
 
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
-		query->plan = plan;
+		if (made == NULL || SPI_keepplan(made) != 0)
+			elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+		*plan = made;
 	}
-	return query->plan;
+	return *plan;
 }
 
 static void
@@ -40,7 +40,7 @@ execute(OwnerQuery *query, Datum *values, const char *nulls,
 	GetUserIdAndSecContext(&role, &context);
 	SetUserIdAndSecContext(tables_owner(),
 						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	result = SPI_execute_snapshot(plan_of(query), values, nulls,
+	result = SPI_execute_snapshot(kept_plan(&query->plan, query->sql, query->nargs, query->argtypes), values, nulls,
 								  snapshot, crosscheck, read_only, true, 0);
 	SetUserIdAndSecContext(role, context);
 

@@ -34,6 +34,9 @@ extern uint64 owner_query_write(OwnerQuery *query, Datum *values, const char *nu
  */
 extern uint64 owner_query_write_all(OwnerQuery *query, Datum *values, const char *nulls);
 
+/* The plan of a query, made and kept on first use */
+extern SPIPlanPtr kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes);
+
 /* Is this code running in the name of the owner, ours or a foreign key's? */
 extern bool runs_as_owner(void);
 
