@@ -11,8 +11,6 @@
 #include "deal_row.h"
 #include "json.h"
 
-static const char custom_prefix[] = "custom_fields.";
-
 static JsonbValue *
 value_of(const DealRow *row, int index, JsonbValue *value)
 {
@@ -56,7 +54,7 @@ push_custom_field(JsonbBuilder *builder, const JsonbValue *key, JsonbValue *old,
 	StringInfoData name;
 
 	initStringInfo(&name);
-	appendStringInfoString(&name, custom_prefix);
+	appendStringInfoString(&name, CUSTOM_FIELDS_PREFIX);
 	appendBinaryStringInfo(&name, key->val.string.val, key->val.string.len);
 	json_push_key(builder, name.data, name.len);
 	json_push_pair(builder, old, new);

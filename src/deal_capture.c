@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "commands/trigger.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -23,6 +22,7 @@
 #include "notify.h"
 #include "pipeline_cache.h"
 #include "settings.h"
+#include "transition.h"
 #include "write_context.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_deal_capture);
@@ -107,46 +107,8 @@ capture_delete(Capture *capture, const DealRow *old)
  * ----------
  */
 
-typedef struct TableReader
-{
-	Tuplestorestate *store;		/* NULL: not of this event */
-	int			pointer;
-	TupleTableSlot *slot;
-} TableReader;
-
-/* With a read pointer of its own: other triggers read these tables, too. */
-static TableReader
-open_reader(Tuplestorestate *store, TupleDesc desc)
-{
-	TableReader reader = {.store = store};
-
-	if (store == NULL)
-		return reader;
-	reader.pointer = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
-	tuplestore_select_read_pointer(store, reader.pointer);
-	tuplestore_rescan(store);
-	reader.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	return reader;
-}
-
-static bool
-read_next(TableReader *reader)
-{
-	if (reader->store == NULL)
-		return false;
-	tuplestore_select_read_pointer(reader->store, reader->pointer);
-	return tuplestore_gettupleslot(reader->store, true, false, reader->slot);
-}
-
 static void
-close_reader(TableReader *reader)
-{
-	if (reader->store != NULL)
-		ExecDropSingleTupleTableSlot(reader->slot);
-}
-
-static void
-capture_row(Capture *capture, TableReader *olds, TableReader *news, bool has_old, bool has_new)
+capture_row(Capture *capture, TransitionReader *olds, TransitionReader *news, bool has_old, bool has_new)
 {
 	DealRow		old;
 	DealRow		new;
@@ -162,20 +124,19 @@ capture_row(Capture *capture, TableReader *olds, TableReader *news, bool has_old
 		capture_delete(capture, &old);
 }
 
-/* Old and new rows of an update line up: both are stored by one call. */
 static void
 capture_rows(Capture *capture, TriggerData *data)
 {
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
-	TableReader olds = open_reader(data->tg_oldtable, desc);
-	TableReader news = open_reader(data->tg_newtable, desc);
+	TransitionReader olds = transition_open(data->tg_oldtable, desc);
+	TransitionReader news = transition_open(data->tg_newtable, desc);
 	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext, "crm_deals row",
 												  ALLOCSET_DEFAULT_SIZES);
 
 	for (;;)
 	{
-		bool		has_old = read_next(&olds);
-		bool		has_new = read_next(&news);
+		bool		has_old = transition_next(&olds);
+		bool		has_new = transition_next(&news);
 		MemoryContext caller;
 
 		if (!has_old && !has_new)
@@ -186,8 +147,8 @@ capture_rows(Capture *capture, TriggerData *data)
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(per_row);
 	}
-	close_reader(&olds);
-	close_reader(&news);
+	transition_close(&olds);
+	transition_close(&news);
 	MemoryContextDelete(per_row);
 }
 

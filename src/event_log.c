@@ -18,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
@@ -149,15 +150,24 @@ batch_of_statement(void)
  * ----------
  */
 
+/* Made once, and again where deal_status is another type */
 static TupleDesc
 event_descriptor(const DealTable *table)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(N_EVENT_COLUMNS);
+	static TupleDesc desc = NULL;
+	static Oid	status_type = InvalidOid;
+	MemoryContext caller;
 
+	if (status_type == table->status_type)
+		return desc;
+	caller = MemoryContextSwitchTo(TopMemoryContext);
+	desc = CreateTemplateTupleDesc(N_EVENT_COLUMNS);
 	for (int i = 0; i < N_EVENT_COLUMNS; i++)
 		TupleDescInitEntry(desc, i + 1, event_columns[i].name,
 						   OidIsValid(event_columns[i].type) ? event_columns[i].type : table->status_type, -1, 0);
 	TupleDescFinalize(desc);
+	MemoryContextSwitchTo(caller);
+	status_type = table->status_type;
 	return desc;
 }
 

@@ -84,12 +84,6 @@ pipeline_cache_init(void)
 	CacheRegisterRelcacheCallback(on_invalidation, (Datum) 0);
 }
 
-void
-forget_pipelines(void)
-{
-	CacheInvalidateRelcacheByRelid(writers_token());
-}
-
 /*
  * Before the statement and after it: a query of a user's trigger in between may
  * read rows here that an error then undoes, and only what was queued before
@@ -103,7 +97,7 @@ crm_deals_forget_pipelines(PG_FUNCTION_ARGS)
 	};
 
 	(void) trigger_data(fcinfo, ANY_STATEMENT, tables);
-	forget_pipelines();
+	CacheInvalidateRelcacheByRelid(writers_token());
 	return PointerGetDatum(NULL);
 }
 
@@ -323,17 +317,14 @@ static OwnerQuery pipeline_of_stage_query = {
 static void
 read_required_fields(Stage *stage, uint64 row, int column)
 {
-	static const char prefix[] = "custom_fields.";
 	char	  **names = get_text_array(row, column, &stage->n_required);
 
 	stage->required = MemoryContextAlloc(cache.memory,
 										 sizeof(RequiredField) * Max(stage->n_required, 1));
 	for (int i = 0; i < stage->n_required; i++)
 	{
-		bool		custom = strncmp(names[i], prefix, strlen(prefix)) == 0;
-
 		stage->required[i].name = names[i];
-		stage->required[i].custom_key = custom ? names[i] + strlen(prefix) : NULL;
+		stage->required[i].custom_key = custom_field_key(names[i]);
 	}
 }
 

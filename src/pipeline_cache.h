@@ -58,7 +58,4 @@ extern const CustomFields *custom_fields_of(const char *entity, const char *orga
 
 extern bool any_consumer(void);
 
-/* At the next command, here and in every backend once committed */
-extern void forget_pipelines(void);
-
 #endif							/* CRM_DEALS_PIPELINE_CACHE_H */

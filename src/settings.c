@@ -18,13 +18,10 @@ char	   *setting_default_currency = NULL;
 char	   *setting_default_lost_reason = NULL;
 bool		setting_enforce_gates = true;
 bool		setting_allow_truncate = false;
-bool		setting_notify = true;
-bool		setting_notify_ids_only = false;
+int			setting_notify = true;
+int			setting_notify_ids_only = false;
 int			setting_notify_limit = 100;
 int			setting_duplicate_limit = 20;
-
-static int	notify_mode = true;
-static int	notify_payload = false;
 
 static const struct config_enum_entry notify_modes[] = {
 	{"on", true, false},
@@ -53,20 +50,6 @@ check_currency(char **newval, void **extra, GucSource source)
 		return true;
 	GUC_check_errdetail("\"%s\" is not an ISO 4217 currency code.", *newval);
 	return false;
-}
-
-static void
-assign_notify_mode(int newval, void *extra)
-{
-	(void) extra;
-	setting_notify = (newval != 0);
-}
-
-static void
-assign_notify_payload(int newval, void *extra)
-{
-	(void) extra;
-	setting_notify_ids_only = (newval != 0);
 }
 
 static void
@@ -106,12 +89,12 @@ settings_init(void)
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("crm_deals.notify",
 							 "Whether changes of stage and status are sent by NOTIFY.",
-							 NULL, &notify_mode, true, notify_modes,
-							 PGC_USERSET, 0, NULL, assign_notify_mode, NULL);
+							 NULL, &setting_notify, true, notify_modes,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("crm_deals.notify_payload",
 							 "What a notification carries: full, or ids only.",
-							 NULL, &notify_payload, false, notify_payloads,
-							 PGC_USERSET, 0, NULL, assign_notify_payload, NULL);
+							 NULL, &setting_notify_ids_only, false, notify_payloads,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("crm_deals.notify_limit",
 							"Deals of one transaction that are notified one by one; the rest in a summary.",
 							NULL, &setting_notify_limit, 100, 0, INT_MAX,

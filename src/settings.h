@@ -14,8 +14,9 @@ extern char *setting_default_currency;
 extern char *setting_default_lost_reason;
 extern bool setting_enforce_gates;
 extern bool setting_allow_truncate;
-extern bool setting_notify;
-extern bool setting_notify_ids_only;
+/* booleans; enums for their spelling */
+extern int	setting_notify;
+extern int	setting_notify_ids_only;
 extern int	setting_notify_limit;
 extern int	setting_duplicate_limit;
 

@@ -11,14 +11,12 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/executor.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/tuplestore.h"
 
 #include "catalog.h"
 #include "currency.h"
@@ -26,6 +24,7 @@
 #include "owner_query.h"
 #include "settings.h"
 #include "stage_lock.h"
+#include "transition.h"
 #include "write_context.h"
 
 static const char *const stage_table[] = {"stage", NULL};
@@ -174,8 +173,9 @@ crm_deals_edit_begin(PG_FUNCTION_ARGS)
 static void
 check_required_field(const ConfigChange *change, const char *field)
 {
-	if (strncmp(field, "custom_fields.", 14) == 0 ? field[14] != '\0'
-		: get_attnum(installed_table("deal"), field) > 0)
+	const char *key = custom_field_key(field);
+
+	if (key != NULL ? key[0] != '\0' : get_attnum(installed_table("deal"), field) > 0)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -275,6 +275,11 @@ crm_deals_currency_rules(PG_FUNCTION_ARGS)
  * ----------
  */
 
+/* A deal d that does not have what its stage s gives it */
+#define DIFFERS_FROM_STAGE \
+	"(d.status OPERATOR(pg_catalog.<>) s.status" \
+	" OR NOT d.probability_overridden AND d.probability OPERATOR(pg_catalog.<>) s.probability)"
+
 static OwnerQuery rederive_query = {
 	.sql = "UPDATE crm_deals.deal AS d"
 	" SET status = s.status,"
@@ -283,8 +288,7 @@ static OwnerQuery rederive_query = {
 	" AND d.lost_reason IS NULL THEN $2 ELSE d.lost_reason END "
 	"FROM crm_deals.stage AS s WHERE s.id OPERATOR(pg_catalog.=) d.stage_id"
 	" AND d.stage_id OPERATOR(pg_catalog.=) ANY ($1)"
-	" AND (d.status OPERATOR(pg_catalog.<>) s.status"
-	"      OR NOT d.probability_overridden AND d.probability OPERATOR(pg_catalog.<>) s.probability)",
+	" AND " DIFFERS_FROM_STAGE,
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, TEXTOID},
 };
@@ -305,8 +309,7 @@ static OwnerQuery differing_query = {
 	.sql = "SELECT pg_catalog.count(*) "
 	"FROM crm_deals.deal AS d JOIN crm_deals.stage AS s ON s.id OPERATOR(pg_catalog.=) d.stage_id "
 	"WHERE d.stage_id OPERATOR(pg_catalog.=) ANY ($1)"
-	" AND (d.status OPERATOR(pg_catalog.<>) s.status"
-	"      OR NOT d.probability_overridden AND d.probability OPERATOR(pg_catalog.<>) s.probability)",
+	" AND " DIFFERS_FROM_STAGE,
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 };
@@ -365,30 +368,23 @@ static Datum
 changed_stages(const TriggerData *data, int *n)
 {
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
-	TupleTableSlot *olds = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	TupleTableSlot *news = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-	int			old_pointer = tuplestore_alloc_read_pointer(data->tg_oldtable, EXEC_FLAG_REWIND);
-	int			new_pointer = tuplestore_alloc_read_pointer(data->tg_newtable, EXEC_FLAG_REWIND);
+	TransitionReader olds = transition_open(data->tg_oldtable, desc);
+	TransitionReader news = transition_open(data->tg_newtable, desc);
 	Datum	   *ids = palloc(sizeof(Datum) * Max(tuplestore_tuple_count(data->tg_newtable), 1));
 
-	tuplestore_select_read_pointer(data->tg_oldtable, old_pointer);
-	tuplestore_rescan(data->tg_oldtable);
-	tuplestore_select_read_pointer(data->tg_newtable, new_pointer);
-	tuplestore_rescan(data->tg_newtable);
 	*n = 0;
-	while (tuplestore_gettupleslot(data->tg_oldtable, true, false, olds) &&
-		   tuplestore_gettupleslot(data->tg_newtable, true, false, news))
+	while (transition_next(&olds) && transition_next(&news))
 	{
 		ConfigChange change = {.relation = data->tg_relation};
 		bool		isnull;
 
-		change.old = ExecFetchSlotHeapTuple(olds, true, NULL);
-		change.new = ExecFetchSlotHeapTuple(news, true, NULL);
+		change.old = ExecFetchSlotHeapTuple(olds.slot, true, NULL);
+		change.new = ExecFetchSlotHeapTuple(news.slot, true, NULL);
 		if (stage_binds_deals(&change))
 			ids[(*n)++] = value_in(&change, change.new, "id", &isnull);
 	}
-	ExecDropSingleTupleTableSlot(olds);
-	ExecDropSingleTupleTableSlot(news);
+	transition_close(&olds);
+	transition_close(&news);
 	return PointerGetDatum(construct_array(ids, *n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 

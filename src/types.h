@@ -78,6 +78,17 @@ typedef struct RequiredField
 	char	   *custom_key;		/* KEY, or NULL for a column */
 } RequiredField;
 
+/* How a custom field is named beside columns, and its key in such a name */
+#define CUSTOM_FIELDS_PREFIX "custom_fields."
+
+static inline char *
+custom_field_key(const char *name)
+{
+	size_t		length = strlen(CUSTOM_FIELDS_PREFIX);
+
+	return strncmp(name, CUSTOM_FIELDS_PREFIX, length) == 0 ? unconstify(char *, name) + length : NULL;
+}
+
 typedef struct Stage
 {
 	int64		id;

@@ -82,10 +82,7 @@ AS $$
                   FROM crm_deals._mappable() AS m
                   WHERE m.entity = h.entity AND m.in_label
                   UNION ALL
-                  SELECT a.attname
-                  FROM pg_index AS x
-                  JOIN pg_attribute AS a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
-                  WHERE x.indrelid = h.host AND x.indisprimary) AS c (name)
+                  SELECT k.name FROM crm_deals._primary_key(h.host) AS k) AS c (name)
     WHERE h.host IS NOT NULL AND h.host NOT IN (coalesce(to_regclass('crm_deals.account'), 0),
                                                 coalesce(to_regclass('crm_deals.contact'), 0))
       AND c.name IS NOT NULL

@@ -91,6 +91,36 @@ $$;
 COMMENT ON FUNCTION crm_deals._check_columns(jsonb) IS
     'Internal: refuses a mapping of columns that the product does not know.';
 
+-- Without a table of owners an owner is a text, and its own label.
+CREATE FUNCTION crm_deals._words_of_plain_owner() RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT jsonb_build_object(
+        'owner_table', '(SELECT NULL::text AS id WHERE false)',
+        'owner_key', 'text',
+        'owner_primary_key', 'id',
+        'owner_reference', '',
+        'owner_label', 't.id')
+$$;
+
+COMMENT ON FUNCTION crm_deals._words_of_plain_owner() IS
+    'Internal: what the DDL says where the host has no table of owners.';
+
+-- The key by which deals refer to a host table: no row where it is not a single column.
+CREATE FUNCTION crm_deals._primary_key(host regclass) RETURNS TABLE (name text, type text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT a.attname::text, format_type(a.atttypid, NULL)
+    FROM pg_index AS i
+    JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+    WHERE i.indrelid = host AND i.indisprimary AND i.indnkeyatts = 1
+$$;
+
+COMMENT ON FUNCTION crm_deals._primary_key(regclass) IS
+    'Internal: name and type of the single-column primary key of a host table.';
+
 -- What the DDL says of one of the host's tables: its key, its type, its label.
 CREATE FUNCTION crm_deals._words_of(entity text, host regclass, columns jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -101,12 +131,10 @@ DECLARE
     missing text;
     label text;
 BEGIN
-    SELECT a.attname AS name, format_type(a.atttypid, NULL) AS type
-    INTO primary_key
-    FROM pg_index AS i
-    JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
-    WHERE i.indrelid = host AND i.indisprimary AND i.indnkeyatts = 1;
-
+    IF host IS NULL THEN
+        RETURN crm_deals._words_of_plain_owner();
+    END IF;
+    SELECT k.name, k.type INTO primary_key FROM crm_deals._primary_key(host) AS k;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'table % has no primary key of a single column', host
             USING ERRCODE = '42830', HINT = format('Deals refer to the %s by such a key.', entity);
@@ -139,23 +167,7 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals._words_of(text, regclass, jsonb) IS
-    'Internal: key, type and label of a host table, for the DDL of the schema.';
-
--- Without a table of owners an owner is a text, and its own label.
-CREATE FUNCTION crm_deals._words_of_plain_owner() RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT jsonb_build_object(
-        'owner_table', '(SELECT NULL::text AS id WHERE false)',
-        'owner_key', 'text',
-        'owner_primary_key', 'id',
-        'owner_reference', '',
-        'owner_label', 't.id')
-$$;
-
-COMMENT ON FUNCTION crm_deals._words_of_plain_owner() IS
-    'Internal: what the DDL says where the host has no table of owners.';
+    'Internal: key, type and label of a host table, for the DDL of the schema; NULL is no table of owners.';
 
 CREATE FUNCTION crm_deals._code_version() RETURNS text
 LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'crm_deals_code_version';
@@ -186,8 +198,7 @@ DECLARE
 BEGIN
     EXECUTE crm_deals._schema('types');
 
-    words := CASE WHEN owner_table IS NULL THEN crm_deals._words_of_plain_owner()
-                  ELSE crm_deals._words_of('owner', owner_table, columns) END;
+    words := crm_deals._words_of('owner', owner_table, columns);
     IF account_table IS NULL THEN
         EXECUTE crm_deals._fill(crm_deals._schema('account'), words);
         account_table := 'crm_deals.account'::regclass;
@@ -281,8 +292,7 @@ AS $$
 DECLARE
     words jsonb;
 BEGIN
-    SELECT CASE WHEN i.owner_table IS NULL THEN crm_deals._words_of_plain_owner()
-                ELSE crm_deals._words_of('owner', i.owner_table, _map_columns.columns) END
+    SELECT crm_deals._words_of('owner', i.owner_table, _map_columns.columns)
            || crm_deals._words_of('account', i.account_table, _map_columns.columns)
            || crm_deals._words_of('contact', i.contact_table, _map_columns.columns)
     INTO words
