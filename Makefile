@@ -24,15 +24,23 @@ OBJS = \
 	src/deal_capture.o \
 	src/changes.o \
 	src/event_log.o \
+	src/generation.o \
 	src/notify.o \
+	src/dispatcher.o \
+	src/notification.o \
+	src/event_facts.o \
+	src/payload.o \
+	src/channels.o \
+	src/consumers.o \
+	src/maintenance.o \
 	src/moves.o
 
 # What install() creates, in this order; each becomes a part of _schema().
 SCHEMA = types account contact host_views pipeline custom_field deal lead \
-	activity event_log installation views triggers own_account_triggers own_contact_triggers
+	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
 
 # What CREATE EXTENSION creates, in this order.
-FUNCTIONS = labels rules install pipelines moves verify access privileges
+FUNCTIONS = labels rules install pipelines moves consumers dispatcher maintenance verify access privileges
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DOCS = doc/crm_deals.md

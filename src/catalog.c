@@ -13,6 +13,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_enum.h"
+#include "catalog/pg_sequence.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/inval.h"
@@ -123,6 +124,12 @@ find_table(const char *name)
 	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }
 
+bool
+is_installed(void)
+{
+	return OidIsValid(find_table("deal")) && OidIsValid(find_table("event_consumer"));
+}
+
 Oid
 installed_table(const char *name)
 {
@@ -158,6 +165,27 @@ crm_deals_check_installed(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* Consumers rely on ids that rise: a sequence that caches gives each backend old ones. */
+static void
+check_gives_ids_in_order(Oid sequence)
+{
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
+	Form_pg_sequence form;
+	bool		in_order;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for sequence %u", sequence);
+	form = (Form_pg_sequence) GETSTRUCT(tuple);
+	in_order = form->seqcache == 1 && form->seqincrement > 0 && !form->seqcycle;
+	ReleaseSysCache(tuple);
+	if (!in_order)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("the ids of events would not rise"),
+				 errdetail("Their sequence caches numbers, counts down or cycles; consumers would miss events."),
+				 errhint("Run ALTER TABLE crm_deals.deal_event ALTER COLUMN id SET CACHE 1 SET INCREMENT 1 SET NO CYCLE.")));
+}
+
 Oid
 event_id_sequence(void)
 {
@@ -167,9 +195,10 @@ event_id_sequence(void)
 	if (still_holds(&event_sequence))
 		return event_sequence.oid;
 	log = table_open(installed_table("deal_event"), AccessShareLock);
-	begin_finding(&event_sequence, RelationGetRelid(log));
 	sequence = identity_sequence_of(log, get_attnum(RelationGetRelid(log), "id"));
 	table_close(log, AccessShareLock);
+	begin_finding(&event_sequence, sequence);
+	check_gives_ids_in_order(sequence);
 	return end_finding(&event_sequence, sequence);
 }
 
@@ -351,5 +380,7 @@ deal_status_by_name(const char *name)
 	for (int status = 0; status < N_STATUSES; status++)
 		if (strcmp(status_names[status], name) == 0)
 			return (DealStatus) status;
-	elog(ERROR, "unknown deal_status \"%s\"", name);
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_TEXT_REPRESENTATION),
+			 errmsg("\"%s\" is no status of a deal", name)));
 }

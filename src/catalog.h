@@ -12,6 +12,9 @@
 
 extern void catalog_init(void);
 
+/* Are the tables there? */
+extern bool is_installed(void);
+
 /* OID of a table in the schema crm_deals; an error with a hint when missing */
 extern Oid	installed_table(const char *name);
 

@@ -41,6 +41,15 @@
 #define my_lxid() (MyProc->vxid.lxid)
 #endif
 
+/* 17 numbers backends by their place in the array of processes (024c52111, ab355e3a8) */
+#if PG_VERSION_NUM < 170000
+#include "storage/sinvaladt.h"
+#define process_of_vxid(vxid) BackendIdGetProc((vxid).backendId)
+#else
+#include "storage/procarray.h"
+#define process_of_vxid(vxid) ProcNumberGetProc((vxid).procNumber)
+#endif
+
 /* 18 runs AFTER triggers as the role that queued them (01463e1cc) */
 #define AFTER_TRIGGERS_RUN_AS_QUEUER (PG_VERSION_NUM >= 180000)
 

@@ -7,6 +7,7 @@
 #include "fmgr.h"
 
 #include "catalog.h"
+#include "generation.h"
 #include "notify.h"
 #include "pipeline_cache.h"
 #include "settings.h"
@@ -20,6 +21,7 @@ _PG_init(void)
 {
 	settings_init();
 	catalog_init();
+	generation_init();
 	pipeline_cache_init();
 	notify_init();
 }

@@ -20,6 +20,7 @@
 #include "custom_fields.h"
 #include "json.h"
 #include "pipeline_cache.h"
+#include "write_context.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_custom_field_rules);
 
@@ -193,6 +194,8 @@ crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
 	char	   *wrong;
 	bool		isnull;
 
+	if (in_maintenance())
+		return PointerGetDatum(NULL);
 	refresh_pipelines();
 	desc = RelationGetDescr(data->tg_relation);
 	entity = RelationGetRelationName(data->tg_relation);

@@ -63,15 +63,19 @@ static List *
 judge(Capture *capture, const DealRow *old, const DealRow *new)
 {
 	check_still_derived(old, new);
+	if (in_maintenance())
+		return NIL;
 	return enforce_rules(broken_rules(old, new), new, capture->bypass_gates);
 }
 
 static void
 log_event(Capture *capture, DealEvent *event)
 {
-	event->kind = kind_of(event->old, event->new);
+	event->kind = capture->context != NULL && capture->context->kind != NULL
+		? capture->context->kind : kind_of(event->old, event->new);
 	event->changes = deal_changes(event->old, event->new);
 	event->note = capture->context != NULL ? capture->context->note : NULL;
+	event->dispatch = dispatch_mark(event, capture->ids_only);
 	event_batch_add(capture->batch, event);
 	notify_event(event, event_batch_id(capture->batch), capture->actor, capture->ids_only);
 	if (capture->context != NULL)
@@ -167,6 +171,7 @@ crm_deals_deal_capture(PG_FUNCTION_ARGS)
 	Capture		capture = {0};
 
 	capture.table = deal_table(data->tg_relation);
+	event_log_captures(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
 	if (nothing_written(data))
 		return PointerGetDatum(NULL);
 

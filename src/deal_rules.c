@@ -19,6 +19,7 @@
 #include "currency.h"
 #include "deal_row.h"
 #include "deal_rules.h"
+#include "event_log.h"
 #include "pipeline_cache.h"
 #include "settings.h"
 #include "stage_lock.h"
@@ -516,6 +517,7 @@ crm_deals_deal_begin(PG_FUNCTION_ARGS)
 	enter_as_writer();
 	write_context_claim();
 	remember_cascade();
+	event_log_statement_begins();
 	return PointerGetDatum(NULL);
 }
 
@@ -531,6 +533,7 @@ crm_deals_deal_rules(PG_FUNCTION_ARGS)
 	DealRow		new = deal_row_from_tuple(table, desc, written);
 
 	refresh_pipelines();
+	event_log_expect(update);
 	if (update)
 	{
 		DealRow		old = deal_row_from_tuple(table, desc, data->tg_trigtuple);

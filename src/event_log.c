@@ -22,10 +22,12 @@
 #include "utils/queryenvironment.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
+#include "utils/xid8.h"
 
 #include "compat.h"
 #include "deal_row.h"
 #include "event_log.h"
+#include "generation.h"
 #include "owner_query.h"
 #include "settings.h"
 #include "write_context.h"
@@ -56,6 +58,8 @@ enum
 	EVENT_CHANGES,
 	EVENT_BYPASSED,
 	EVENT_NOTE,
+	EVENT_TRANSACTION,
+	EVENT_DISPATCH,
 	N_EVENT_COLUMNS
 };
 
@@ -87,68 +91,157 @@ static const struct
 	{"changes", JSONBOID},
 	{"bypassed", TEXTARRAYOID},
 	{"note", TEXTOID},
+	{"transaction", XID8OID},
+	{"dispatch", TEXTOID},
 };
 
 static OwnerQuery insert_query = {
 	.sql = "INSERT INTO crm_deals.deal_event (id, batch_id, deal_id, version, kind, occurred_at,"
 	" actor, session_user_name, pipeline_id, from_stage_id, to_stage_id, from_status, status,"
-	" amount, currency, probability, expected_close_date, owner, lost_reason, changes, bypassed, note)"
+	" amount, currency, probability, expected_close_date, owner, lost_reason, changes, bypassed, note,"
+	" transaction, dispatch)"
 	" OVERRIDING SYSTEM VALUE "
 	"SELECT id, batch_id, deal_id, version, kind, occurred_at,"
 	" actor, session_user_name, pipeline_id, from_stage_id, to_stage_id, from_status, status,"
-	" amount, currency, probability, expected_close_date, owner, lost_reason, changes, bypassed, note "
+	" amount, currency, probability, expected_close_date, owner, lost_reason, changes, bypassed, note,"
+	" transaction, dispatch "
 	"FROM crm_deals_new_events",
 };
 
-struct EventBatch
-{
-	int64		id;				/* 0 until the first event */
-	TupleDesc	desc;
-	Tuplestorestate *events;
-	Oid			id_sequence;
-	Datum		actor;
-	Datum		session_user_name;
-};
-
 /* ----------
- * One number a statement
+ * One number a statement, and ids that rise with the version of a deal
  * ----------
  */
 
+typedef struct IdRange
+{
+	int64		first;
+	int64		count;
+} IdRange;
+
 /*
- * MERGE, upserts and WITH fire several of our triggers in one statement.  They
- * run at one trigger depth, with nothing of ours between them at that depth.
+ * A statement that writes deals, at its trigger depth.  MERGE, upserts and WITH
+ * fire several of our triggers in one statement: at one depth, in one command.
+ *
+ * Its events are logged when all its rows are written.  A trigger may change
+ * the same deals again before that, and its events come first into the log:
+ * then the statement outside takes its ids before.
  */
-typedef struct StatementBatch
+typedef struct LogStatement
 {
 	LocalTransactionId transaction;
 	CommandId	command;
-	int64		batch_id;
-} StatementBatch;
+	int64		batch_id;		/* 0 until the first event */
+	int64		expected[2];	/* rows written and not logged yet: inserted, updated */
+	List	   *reserved;		/* of IdRange */
+} LogStatement;
 
-#define N_DEPTHS 16
-
-static StatementBatch *
-batch_of_statement(void)
+static LogStatement *
+statement_at(int depth)
 {
-	static StatementBatch batches[N_DEPTHS];
-	static StatementBatch deeper;
-	int			depth = trigger_depth();
-	StatementBatch *batch = depth < N_DEPTHS ? &batches[depth] : &deeper;
+	static List *statements = NIL;
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 
-	if (batch->transaction != my_lxid() || batch->command != statement_command() || depth >= N_DEPTHS)
+	while (list_length(statements) <= depth)
+		statements = lappend(statements, palloc0(sizeof(LogStatement)));
+	MemoryContextSwitchTo(caller);
+	return list_nth(statements, depth);
+}
+
+static LogStatement *
+this_statement(void)
+{
+	LogStatement *statement = statement_at(trigger_depth());
+
+	if (statement->transaction != my_lxid() || statement->command != statement_command())
 	{
-		batch->transaction = my_lxid();
-		batch->command = statement_command();
-		batch->batch_id = 0;
+		memset(statement, 0, sizeof(LogStatement));
+		statement->transaction = my_lxid();
+		statement->command = statement_command();
 	}
-	return batch;
+	return statement;
+}
+
+static void
+add_reserved(LogStatement *statement, int64 id)
+{
+	IdRange    *last = statement->reserved != NIL ? llast(statement->reserved) : NULL;
+
+	if (last != NULL && last->first + last->count == id)
+		last->count++;
+	else
+	{
+		MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+
+		last = palloc(sizeof(IdRange));
+		last->first = id;
+		last->count = 1;
+		statement->reserved = lappend(statement->reserved, last);
+		MemoryContextSwitchTo(caller);
+	}
+}
+
+static int64
+take_id(LogStatement *statement, Oid sequence)
+{
+	IdRange    *range = statement->reserved != NIL ? linitial(statement->reserved) : NULL;
+
+	if (range == NULL)
+		return nextval_internal(sequence, false);
+	if (range->count == 1)
+		statement->reserved = list_delete_first(statement->reserved);
+	range->count--;
+	return range->first++;
+}
+
+void
+event_log_statement_begins(void)
+{
+	int			depth = trigger_depth();
+
+	(void) this_statement();
+	for (int outer = 1; outer < depth; outer++)
+	{
+		LogStatement *statement = statement_at(outer);
+
+		if (statement->transaction != my_lxid())
+			continue;
+		for (int kind = 0; kind < 2; kind++)
+			for (; statement->expected[kind] > 0; statement->expected[kind]--)
+			{
+				CHECK_FOR_INTERRUPTS();
+				add_reserved(statement, nextval_internal(event_id_sequence(), false));
+			}
+	}
+}
+
+void
+event_log_expect(bool update)
+{
+	this_statement()->expected[update]++;
+}
+
+void
+event_log_captures(bool update)
+{
+	this_statement()->expected[update] = 0;
 }
 
 /* ----------
  * Gathering
  * ----------
  */
+
+struct EventBatch
+{
+	LogStatement *statement;
+	TupleDesc	desc;
+	Tuplestorestate *events;
+	Oid			id_sequence;
+	Datum		actor;
+	Datum		session_user_name;
+	Datum		transaction;
+};
 
 /* Made once, and again where deal_status is another type */
 static TupleDesc
@@ -176,19 +269,20 @@ event_batch_begin(const DealTable *table, const char *actor)
 {
 	EventBatch *batch = palloc0(sizeof(EventBatch));
 
-	batch->id = batch_of_statement()->batch_id;
+	batch->statement = this_statement();
 	batch->desc = event_descriptor(table);
 	batch->events = tuplestore_begin_heap(false, false, work_mem);
 	batch->id_sequence = event_id_sequence();
 	batch->actor = CStringGetTextDatum(actor);
 	batch->session_user_name = CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false));
+	batch->transaction = FullTransactionIdGetDatum(log_transaction());
 	return batch;
 }
 
 int64
 event_batch_id(const EventBatch *batch)
 {
-	return batch->id;
+	return batch->statement->batch_id;
 }
 
 static Datum
@@ -262,13 +356,13 @@ event_batch_add(EventBatch *batch, DealEvent *event)
 	const DealRow *any = event->new != NULL ? event->new : event->old;
 	EventTuple	tuple;
 
-	event->id = nextval_internal(batch->id_sequence, false);
-	if (batch->id == 0)
-		batch->id = batch_of_statement()->batch_id = event->id;
+	event->id = take_id(batch->statement, batch->id_sequence);
+	if (batch->statement->batch_id == 0)
+		batch->statement->batch_id = event->id;
 
 	memset(tuple.isnull, true, sizeof(tuple.isnull));
 	put(&tuple, EVENT_ID, Int64GetDatum(event->id));
-	put(&tuple, EVENT_BATCH_ID, Int64GetDatum(batch->id));
+	put(&tuple, EVENT_BATCH_ID, Int64GetDatum(batch->statement->batch_id));
 	put(&tuple, EVENT_DEAL_ID, deal_get(any, DEAL_ID));
 	put(&tuple, EVENT_VERSION, Int32GetDatum(event->version));
 	put(&tuple, EVENT_KIND, CStringGetTextDatum(event->kind));
@@ -285,6 +379,9 @@ event_batch_add(EventBatch *batch, DealEvent *event)
 		put(&tuple, EVENT_BYPASSED, text_array(event->bypassed));
 	if (event->note != NULL)
 		put(&tuple, EVENT_NOTE, CStringGetTextDatum(event->note));
+	put(&tuple, EVENT_TRANSACTION, batch->transaction);
+	if (event->dispatch != NULL)
+		put(&tuple, EVENT_DISPATCH, CStringGetTextDatum(event->dispatch));
 	tuplestore_putvalues(batch->events, batch->desc, tuple.values, tuple.isnull);
 }
 
@@ -322,16 +419,37 @@ event_batch_write(EventBatch *batch)
  * ----------
  */
 
+/* What consumers had still to get is gone: they go on with what comes. */
+static OwnerQuery forget_places_query = {
+	.sql = "UPDATE crm_deals.event_consumer SET seen_id = 0, upto = NULL, upto_id = NULL, delivered_id = 0, unacked = '{}'",
+};
+
+static void
+truncate_log(void)
+{
+	SPI_connect();
+	(void) owner_query_write(&forget_places_query, NULL, NULL);
+	SPI_finish();
+}
+
 Datum
 crm_deals_append_only(PG_FUNCTION_ARGS)
 {
 	static const char *const tables[] = {"deal_event", "deal", NULL};
 	TriggerData *data = trigger_data(fcinfo, BEFORE_STATEMENT, tables);
 
+	bool		is_log = RelationGetRelid(data->tg_relation) == installed_table("deal_event");
+
 	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) && setting_allow_truncate)
+	{
+		if (is_log)
+			truncate_log();
+		return PointerGetDatum(NULL);
+	}
+	if (in_maintenance() && is_log && !TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
 		return PointerGetDatum(NULL);
 
-	if (strcmp(RelationGetRelationName(data->tg_relation), "deal") == 0)
+	if (!is_log)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("deals are not truncated"),

@@ -20,9 +20,15 @@ typedef struct DealEvent
 	Jsonb	   *changes;
 	List	   *bypassed;		/* of char *, or NIL */
 	const char *note;			/* or NULL */
+	const char *dispatch;		/* how to notify it after commit, or NULL */
 } DealEvent;
 
 typedef struct EventBatch EventBatch;
+
+/* In the triggers of deal: BEFORE STATEMENT, BEFORE ROW, AFTER STATEMENT */
+extern void event_log_statement_begins(void);
+extern void event_log_expect(bool update);
+extern void event_log_captures(bool update);
 
 extern EventBatch *event_batch_begin(const DealTable *table, const char *actor);
 

@@ -15,4 +15,7 @@ extern void notify_event(const DealEvent *event, int64 batch_id, const char *act
 /* Something is new in the log. */
 extern void notify_doorbell(void);
 
+/* Under crm_deals.notify = dispatch: deal_event.dispatch of an event about to be logged */
+extern const char *dispatch_mark(const DealEvent *event, bool ids_only);
+
 #endif							/* CRM_DEALS_NOTIFY_H */

@@ -18,20 +18,21 @@ char	   *setting_default_currency = NULL;
 char	   *setting_default_lost_reason = NULL;
 bool		setting_enforce_gates = true;
 bool		setting_allow_truncate = false;
-int			setting_notify = true;
+int			setting_notify = NOTIFY_ON;
 int			setting_notify_ids_only = false;
 int			setting_notify_limit = 100;
 int			setting_duplicate_limit = 20;
 
 static const struct config_enum_entry notify_modes[] = {
-	{"on", true, false},
-	{"off", false, false},
-	{"true", true, true},
-	{"false", false, true},
-	{"yes", true, true},
-	{"no", false, true},
-	{"1", true, true},
-	{"0", false, true},
+	{"on", NOTIFY_ON, false},
+	{"off", NOTIFY_OFF, false},
+	{"dispatch", NOTIFY_DISPATCH, false},
+	{"true", NOTIFY_ON, true},
+	{"false", NOTIFY_OFF, true},
+	{"yes", NOTIFY_ON, true},
+	{"no", NOTIFY_OFF, true},
+	{"1", NOTIFY_ON, true},
+	{"0", NOTIFY_OFF, true},
 	{NULL, 0, false}
 };
 
@@ -88,8 +89,8 @@ settings_init(void)
 							 NULL, &setting_allow_truncate, false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("crm_deals.notify",
-							 "Whether changes of stage and status are sent by NOTIFY.",
-							 NULL, &setting_notify, true, notify_modes,
+							 "Whether changes of stage and status are sent by NOTIFY: in the transaction, not at all, or after it by a background worker.",
+							 NULL, &setting_notify, NOTIFY_ON, notify_modes,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("crm_deals.notify_payload",
 							 "What a notification carries: full, or ids only.",

@@ -5,6 +5,14 @@
 #ifndef CRM_DEALS_SETTINGS_H
 #define CRM_DEALS_SETTINGS_H
 
+/* crm_deals.notify */
+typedef enum NotifyMode
+{
+	NOTIFY_OFF,
+	NOTIFY_ON,
+	NOTIFY_DISPATCH
+} NotifyMode;
+
 extern void settings_init(void);
 
 extern char *setting_actor;
@@ -14,9 +22,8 @@ extern char *setting_default_currency;
 extern char *setting_default_lost_reason;
 extern bool setting_enforce_gates;
 extern bool setting_allow_truncate;
-/* booleans; enums for their spelling */
-extern int	setting_notify;
-extern int	setting_notify_ids_only;
+extern int	setting_notify;		/* a NotifyMode */
+extern int	setting_notify_ids_only;	/* a boolean; an enum for its spelling */
 extern int	setting_notify_limit;
 extern int	setting_duplicate_limit;
 

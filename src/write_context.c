@@ -72,6 +72,13 @@ write_context(void)
 	return NULL;
 }
 
+bool
+in_maintenance(void)
+{
+	return innermost != NULL && innermost->maintenance &&
+		trigger_depth() == innermost->trigger_depth + 1;
+}
+
 /*
  * A foreign key acts as the tables' owner: that is not who did it.  Whoever
  * fired it is kept for the AFTER trigger, which from 18 on runs as the owner

@@ -9,9 +9,11 @@ typedef struct WriteContext
 {
 	const char *actor;			/* or NULL: as for any statement */
 	const char *note;			/* or NULL */
+	const char *kind;			/* of its events, or NULL: by what they did */
 	bool		override_gates;
 	const char *override_reason;
 	bool		in_owners_name; /* on deals that the caller may not see */
+	bool		maintenance;	/* see in_maintenance() */
 	int64		last_event_id;	/* out: 0 where nothing was logged */
 	int64		batch_id;		/* out: likewise */
 
@@ -30,6 +32,12 @@ extern void write_context_claim(void);
 
 /* In a trigger: the context of its statement, or NULL */
 extern WriteContext *write_context(void);
+
+/*
+ * In a trigger of any statement that the function itself runs: it prunes the
+ * log or erases a person.  The log lets it, and no value is judged.
+ */
+extern bool in_maintenance(void);
 
 /* The command that the running statement began as: tells statements apart */
 extern CommandId statement_command(void);

@@ -21,7 +21,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'read', r.relation, 'SELECT'
     FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate',
-                      'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'activity', 'lead',
+                      'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'stage_name', 'log_pruning', 'activity', 'lead',
                       'account', 'contact', '_account', '_contact', '_owner', 'deal_overview']) AS r (relation)
     UNION ALL
     SELECT 'write', r.relation, 'INSERT, UPDATE, DELETE'
@@ -29,6 +29,10 @@ AS $$
     UNION ALL
     SELECT 'admin', r.relation, 'INSERT, UPDATE, DELETE'
     FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate']) AS r (relation)
+    UNION ALL
+    VALUES ('admin', 'stage_name', 'INSERT'),
+           ('admin', 'event_consumer', 'SELECT'),
+           ('admin', 'consumer_status', 'SELECT')
 $$;
 COMMENT ON FUNCTION crm_deals._table_privileges() IS
     'Internal: what each level may do with each table.';
@@ -46,11 +50,17 @@ AS $$
            ('read', 'check_move'),
            ('read', 'resolve_deal'),
            ('read', 'verify'),
+           ('consume', 'subscribe'),
+           ('consume', 'read_events'),
+           ('consume', 'ack_events'),
+           ('consume', 'unsubscribe'),
+           ('read', '_pruning_horizon'),
            ('write', '_enter_as_writer'),
            ('write', '_move'),
            ('write', '_moved_subject'),
            ('write', 'move_deal'),
            ('write', 'move_deals'),
+           ('write', 'start_dispatcher'),
            ('manager', '_override_gates'),
            ('admin', '_check_pipeline_arguments'),
            ('admin', '_check_trigger_table'),
@@ -58,6 +68,10 @@ AS $$
            ('admin', '_list_moves'),
            ('admin', '_enter_as_editor'),
            ('admin', '_lock_out_writers'),
+           ('admin', '_dispatcher'),
+           ('admin', '_event_kinds'),
+           ('admin', '_events_between'),
+           ('admin', '_pending'),
            ('admin', '_slug'),
            ('admin', '_stage_holds_deals'),
            ('admin', '_stage_is_logged'),
@@ -65,7 +79,9 @@ AS $$
            ('admin', 'create_pipeline'),
            ('admin', 'add_stage'),
            ('admin', 'reorder_stages'),
-           ('admin', 'remove_stage')
+           ('admin', 'remove_stage'),
+           ('admin', 'prune_events'),
+           ('admin', 'redact')
 $$;
 COMMENT ON FUNCTION crm_deals._function_privileges() IS
     'Internal: which functions each level may execute.';

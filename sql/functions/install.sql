@@ -210,7 +210,7 @@ BEGIN
     END IF;
     words := words || crm_deals._words_of('contact', contact_table, columns);
 
-    FOREACH part IN ARRAY ARRAY['host_views', 'pipeline', 'custom_field', 'deal', 'lead', 'activity', 'event_log'] LOOP
+    FOREACH part IN ARRAY ARRAY['host_views', 'pipeline', 'custom_field', 'deal', 'lead', 'activity', 'event_log', 'consumers'] LOOP
         EXECUTE crm_deals._fill(crm_deals._schema(part), words);
     END LOOP;
 

@@ -24,6 +24,11 @@ BEGIN
                e.currency, e.probability, e.expected_close_date, e.owner, e.lost_reason, e.changes
         FROM crm_deals.deal_event AS e
         WHERE NOT row_security_active('crm_deals.deal') OR EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = e.deal_id)
+    ), whole AS (
+        -- Deals whose log begins at the beginning; of others prune_events() has removed it.
+        SELECT e.deal_id FROM event AS e WHERE e.version = 1
+        UNION ALL
+        SELECT DISTINCT e.deal_id FROM event AS e WHERE crm_deals._pruning_horizon() IS NULL
     ), last_event AS (
         SELECT DISTINCT ON (e.deal_id) e.*
         FROM event AS e
@@ -76,7 +81,9 @@ BEGIN
     FROM step AS e WHERE e.occurred_at <= e.previous_at
     UNION ALL
     SELECT 7, e.deal_id, format('events are missing before version %s', e.version)
-    FROM step AS e WHERE coalesce(e.previous_version, 0) < e.version - 1
+    FROM step AS e
+    WHERE coalesce(e.previous_version, 0) < e.version - 1
+      AND (e.previous_version IS NOT NULL OR EXISTS (SELECT FROM whole AS w WHERE w.deal_id = e.deal_id))
     UNION ALL
     SELECT 7, e.deal_id, format('is gone, its last event is %s', e.kind)
     FROM last_event AS e
@@ -99,6 +106,7 @@ BEGIN
     CROSS JOIN LATERAL jsonb_each(j.untracked) AS u
     LEFT JOIN last_change AS c ON c.deal_id = j.id AND c.key = u.key
     WHERE u.value <> coalesce(c.value, 'null')
+      AND (c.key IS NOT NULL OR EXISTS (SELECT FROM whole AS w WHERE w.deal_id = j.id))
     ORDER BY 1, 2, 3;
 END
 $$;

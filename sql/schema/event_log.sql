@@ -27,17 +27,43 @@ CREATE TABLE crm_deals.deal_event (
     bypassed            text[],
     merged_into         bigint,
     note                text,
+    -- Which transaction wrote it: its id and, above 48 bits, the generation of the log.
+    transaction         xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    -- What the dispatcher has to send, crm_deals.notify = dispatch.
+    dispatch            text
+        CONSTRAINT deal_event_dispatch CHECK (dispatch IN ('full', 'ids', 'summary', 'counted', 'doorbell')),
     CONSTRAINT deal_event_version UNIQUE (deal_id, version)
 )
 -- Nothing is ever updated: no page needs free space, and vacuum has only to
 -- freeze and to keep the visibility map, which inserts alone trigger.
 WITH (fillfactor = 100, autovacuum_vacuum_insert_scale_factor = 0.05);
 
--- Who reads the log, and how far each has got.
-CREATE TABLE crm_deals.event_consumer (
-    consumer        text PRIMARY KEY CONSTRAINT event_consumer_name CHECK (btrim(consumer, E' \t\r\n') <> ''),
-    kinds           text[],
-    include_imports boolean NOT NULL DEFAULT false,
-    subscribed_at   timestamptz NOT NULL DEFAULT now(),
-    last_acked_at   timestamptz
+-- What a transaction wrote that was still running when a consumer last looked.
+CREATE INDEX deal_event_transaction ON crm_deals.deal_event (transaction, id);
+
+-- The clusters that the log has been in: after a restore elsewhere transaction
+-- ids start anew, in the next generation; the first is 0 (src/generation.c).
+CREATE TABLE crm_deals.log_generation (
+    id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    generation        integer NOT NULL,
+    system_identifier bigint NOT NULL,
+    entered_at        timestamptz NOT NULL DEFAULT now()
+);
+
+-- Every call of prune_events(): before the latest horizon the log is not whole.
+CREATE TABLE crm_deals.log_pruning (
+    id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    horizon   timestamptz NOT NULL,
+    pruned_at timestamptz NOT NULL DEFAULT now(),
+    pruned_by text NOT NULL DEFAULT current_user,
+    events    bigint NOT NULL
+);
+
+-- What stages were called before: events are read with the names of their time.
+CREATE TABLE crm_deals.stage_name (
+    stage_id bigint NOT NULL,
+    until    timestamptz NOT NULL,
+    key      text NOT NULL,
+    name     text NOT NULL,
+    PRIMARY KEY (stage_id, until)
 );

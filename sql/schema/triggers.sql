@@ -37,6 +37,8 @@ CREATE OR REPLACE TRIGGER crm_deals_rules_again AFTER INSERT OR UPDATE ON crm_de
 CREATE OR REPLACE TRIGGER crm_deals_rederive AFTER UPDATE ON crm_deals.stage
     REFERENCING OLD TABLE AS old_stages NEW TABLE AS new_stages
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._rederive_deals();
+CREATE OR REPLACE TRIGGER crm_deals_name AFTER UPDATE ON crm_deals.stage
+    FOR EACH ROW WHEN ((old.key, old.name) IS DISTINCT FROM (new.key, new.name)) EXECUTE FUNCTION crm_deals._keep_stage_name();
 
 -- pipeline
 CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE INSERT OR UPDATE OR DELETE ON crm_deals.pipeline
@@ -73,9 +75,10 @@ CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR UPDATE OR DELETE O
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
 CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.custom_field
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
-CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.event_consumer
+-- Whether there are consumers at all, not how far they are.
+CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR DELETE OR TRUNCATE ON crm_deals.event_consumer
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
-CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.event_consumer
+CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR DELETE OR TRUNCATE ON crm_deals.event_consumer
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._forget_pipelines();
 
 -- Judged as they are stored, after the user's own triggers.

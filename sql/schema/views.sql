@@ -42,3 +42,15 @@ CREATE OR REPLACE VIEW crm_deals.deal_overview WITH (security_invoker = true) AS
     LEFT JOIN crm_deals._account AS a ON a.id = d.account_id
     LEFT JOIN crm_deals._contact AS c ON c.id = d.primary_contact_id
     LEFT JOIN crm_deals._owner AS o ON o.id = d.owner;
+
+-- How far each consumer of events is.
+CREATE OR REPLACE VIEW crm_deals.consumer_status WITH (security_invoker = true) AS
+    SELECT c.consumer,
+           p.events AS pending,
+           p.oldest AS oldest_pending_at,
+           c.last_acked_at
+    FROM crm_deals.event_consumer AS c
+    CROSS JOIN LATERAL (SELECT count(*) AS events, min(e.occurred_at) AS oldest
+                        FROM crm_deals._pending(c.consumer) AS w
+                        JOIN crm_deals.deal_event AS e ON e.id = w.id) AS p
+    WHERE c.consumer <> crm_deals._dispatcher();

@@ -1,0 +1,425 @@
+-- Reading the log so that nothing is missed. Event ids commit out of order, so a
+-- consumer goes from cut to cut: a cut is a snapshot; of the events visible in it
+-- and not in the one before it gets each once, by id. Ids of one deal rise with its
+-- version, and a change commits before the next one of that deal begins, so the
+-- order within a deal holds. Nobody waits for a transaction that is still running:
+-- what it wrote is in the cut after its end.
+--
+-- The functions that start with "_" run as the owner of the tables, called by the
+-- public ones in src/consumers.c.
+
+CREATE FUNCTION crm_deals._log_generation() RETURNS integer
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_log_generation';
+COMMENT ON FUNCTION crm_deals._log_generation() IS
+    'Internal: the generation of the log in this cluster, entered where it is new.';
+
+-- The caller's own transaction is one that is still running.
+CREATE FUNCTION crm_deals._log_snapshot(generation integer) RETURNS pg_snapshot
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH now AS (
+        SELECT pg_current_snapshot() AS snapshot,
+               pg_current_xact_id_if_assigned() AS mine,
+               generation::bigint << 48 AS base
+    )
+    SELECT format('%s:%s:%s',
+                  n.base + pg_snapshot_xmin(n.snapshot)::text::bigint,
+                  n.base + pg_snapshot_xmax(n.snapshot)::text::bigint,
+                  (SELECT string_agg((n.base + r.id::text::bigint)::text, ',' ORDER BY r.id)
+                   FROM (SELECT pg_snapshot_xip(n.snapshot)
+                         UNION SELECT n.mine WHERE n.mine < pg_snapshot_xmax(n.snapshot)) AS r (id)))::pg_snapshot
+    FROM now AS n
+$$;
+COMMENT ON FUNCTION crm_deals._log_snapshot(integer) IS
+    'Internal: the snapshot of the calling statement, in the transaction numbers of the log.';
+
+CREATE FUNCTION crm_deals._event_kinds(version integer, kind text, from_stage_id bigint, from_status text,
+                                       to_stage_id bigint, status text) RETURNS text[]
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_event_kinds';
+COMMENT ON FUNCTION crm_deals._event_kinds(integer, text, bigint, text, bigint, text) IS
+    'Internal: every kind by which a consumer may ask for an event.';
+
+-- The dispatcher is a consumer, too: of what writers left to it.
+CREATE FUNCTION crm_deals._dispatcher() RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT 'crm_deals dispatcher' $$;
+COMMENT ON FUNCTION crm_deals._dispatcher() IS
+    'Internal: the name under which the dispatcher keeps its place.';
+
+-- Transactions that were running in "seen" are looked up one by one, later ones
+-- have ids beyond "seen_id": what was delivered before is not read again.
+CREATE FUNCTION crm_deals._events_between(consumer text, kinds text[], include_imports boolean,
+                                          seen pg_snapshot, seen_id bigint, upto pg_snapshot, upto_id bigint,
+                                          delivered_id bigint, most bigint) RETURNS TABLE (id bigint)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
+SET enable_bitmapscan = off
+AS $$
+    SELECT e.id
+    FROM (
+        (SELECT w.id
+         FROM pg_snapshot_xip(_events_between.seen) AS r (transaction),
+              LATERAL (SELECT e.id
+                       FROM crm_deals.deal_event AS e
+                       WHERE e.transaction = r.transaction
+                         AND e.id > _events_between.delivered_id
+                         AND (_events_between.include_imports OR e.origin = 'live')
+                         AND CASE WHEN _events_between.consumer = crm_deals._dispatcher() THEN e.dispatch <> 'counted'
+                                  ELSE _events_between.kinds IS NULL
+                                       OR _events_between.kinds && crm_deals._event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
+                                                                                          e.to_stage_id, e.status::text) END
+                       ORDER BY e.id
+                       LIMIT _events_between.most) AS w
+         WHERE pg_visible_in_snapshot(r.transaction, _events_between.upto))
+        UNION ALL
+        (SELECT e.id
+         FROM crm_deals.deal_event AS e
+         WHERE e.id > greatest(_events_between.delivered_id, _events_between.seen_id)
+           AND e.id <= _events_between.upto_id
+           AND e.transaction >= pg_snapshot_xmax(_events_between.seen)
+           AND pg_visible_in_snapshot(e.transaction, _events_between.upto)
+           AND (_events_between.include_imports OR e.origin = 'live')
+           AND CASE WHEN _events_between.consumer = crm_deals._dispatcher() THEN e.dispatch <> 'counted'
+                    ELSE _events_between.kinds IS NULL
+                         OR _events_between.kinds && crm_deals._event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
+                                                                            e.to_stage_id, e.status::text) END
+         ORDER BY e.id
+         LIMIT _events_between.most)
+    ) AS e
+    ORDER BY e.id
+    LIMIT _events_between.most
+$$;
+COMMENT ON FUNCTION crm_deals._events_between(text, text[], boolean, pg_snapshot, bigint, pg_snapshot, bigint, bigint, bigint) IS
+    'Internal: the first events that a consumer gets of those visible in one snapshot and not in an earlier one.';
+
+-- All that a consumer has still to acknowledge; what runs is counted when it ends.
+CREATE FUNCTION crm_deals._pending(consumer text) RETURNS TABLE (id bigint)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT unnest(c.unacked)
+    FROM crm_deals.event_consumer AS c
+    WHERE c.consumer = _pending.consumer
+    UNION ALL
+    SELECT e.id
+    FROM crm_deals.event_consumer AS c,
+         LATERAL crm_deals._events_between(c.consumer, c.kinds, c.include_imports, c.seen, c.seen_id,
+                                           c.upto, c.upto_id, c.delivered_id, NULL) AS e
+    WHERE c.consumer = _pending.consumer AND c.upto IS NOT NULL
+    UNION ALL
+    SELECT e.id
+    FROM crm_deals.event_consumer AS c,
+         LATERAL crm_deals._events_between(c.consumer, c.kinds, c.include_imports, coalesce(c.upto, c.seen), coalesce(c.upto_id, c.seen_id),
+                                           '9223372036854775807:9223372036854775807:', 9223372036854775807, 0, NULL) AS e
+    WHERE c.consumer = _pending.consumer
+$$;
+COMMENT ON FUNCTION crm_deals._pending(text) IS
+    'Internal: the events that a consumer has not acknowledged.';
+
+CREATE FUNCTION crm_deals._raise_unknown_consumer(consumer text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    RAISE EXCEPTION 'consumer "%" does not exist', consumer
+        USING ERRCODE = 'P0002',
+              DETAIL = coalesce((SELECT 'There are ' || string_agg(format('"%s"', c.consumer), ', ' ORDER BY c.consumer) || '.'
+                                 FROM (SELECT e.consumer
+                                       FROM crm_deals.event_consumer AS e
+                                       WHERE e.consumer <> crm_deals._dispatcher()
+                                       ORDER BY e.consumer
+                                       LIMIT 50) AS c),
+                                'There is none.'),
+              HINT = 'Run subscribe() first.';
+END
+$$;
+COMMENT ON FUNCTION crm_deals._raise_unknown_consumer(text) IS
+    'Internal: the error that names the consumers that exist.';
+
+CREATE FUNCTION crm_deals._subscribe(consumer text, kinds text[], from_start boolean, include_imports boolean) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    known CONSTANT text[] := ARRAY['created', 'stage_changed', 'won', 'lost', 'abandoned', 'reopened', 'updated',
+                                   'deleted', 'merged', 'redacted', 'reverted'];
+    unknown text := (SELECT coalesce(k.kind, 'NULL') FROM unnest(kinds) AS k (kind) WHERE k.kind = ANY (known) IS NOT TRUE LIMIT 1);
+    generation integer := crm_deals._log_generation();
+BEGIN
+    IF unknown IS NOT NULL OR kinds = '{}' THEN
+        RAISE EXCEPTION '%', CASE WHEN unknown IS NULL THEN 'no kinds of events are named'
+                                  ELSE format('there are no events of kind "%s"', unknown) END
+            USING ERRCODE = '22023', HINT = format('The kinds are %s; NULL is all of them.', array_to_string(known, ', '));
+    END IF;
+    IF consumer = crm_deals._dispatcher() THEN
+        RAISE EXCEPTION 'the name "%" is reserved', consumer USING ERRCODE = '22023', HINT = 'Choose another name.';
+    END IF;
+    INSERT INTO crm_deals.event_consumer AS c (consumer, kinds, include_imports, seen, seen_id)
+    SELECT consumer, kinds, coalesce(include_imports, false),
+           CASE WHEN from_start THEN '1:1:' ELSE crm_deals._log_snapshot(generation) END,
+           CASE WHEN from_start THEN 0 ELSE coalesce((SELECT max(e.id) FROM crm_deals.deal_event AS e), 0) END
+    ON CONFLICT ON CONSTRAINT event_consumer_pkey DO UPDATE
+        SET kinds = excluded.kinds, include_imports = excluded.include_imports;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._subscribe(text, text[], boolean, boolean) IS
+    'Internal: subscribe() as the owner of the tables.';
+
+CREATE FUNCTION crm_deals._unsubscribe(consumer text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    DELETE FROM crm_deals.event_consumer AS c WHERE c.consumer = consumer AND consumer <> crm_deals._dispatcher();
+    IF NOT FOUND THEN
+        PERFORM crm_deals._raise_unknown_consumer(consumer);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._unsubscribe(text) IS
+    'Internal: unsubscribe() as the owner of the tables.';
+
+-- The next batch, its ids in the order of delivery: first what was delivered and not
+-- acknowledged, then the rest of the cut on the way, then a new cut.
+CREATE FUNCTION crm_deals._take_events(consumer text, max_events integer, lease interval) RETURNS bigint[]
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    c record;
+    cut record;
+    batch bigint[];
+    news bigint[];
+    room bigint;
+    is_new_cut boolean := false;
+    moved boolean := false;
+BEGIN
+    SELECT e.* INTO c FROM crm_deals.event_consumer AS e WHERE e.consumer = consumer FOR UPDATE SKIP LOCKED;
+    IF NOT FOUND THEN
+        IF NOT EXISTS (SELECT FROM crm_deals.event_consumer AS e WHERE e.consumer = consumer) THEN
+            PERFORM crm_deals._raise_unknown_consumer(consumer);
+        END IF;
+        RETURN '{}';
+    END IF;
+    IF c.leased_until > clock_timestamp() THEN
+        RETURN '{}';
+    END IF;
+
+    batch := c.unacked[1:max_events];
+    LOOP
+        room := max_events - cardinality(batch);
+        EXIT WHEN room <= 0;
+        IF c.upto IS NULL THEN
+            EXIT WHEN is_new_cut;
+            SELECT crm_deals._log_snapshot(g.generation) AS snapshot, coalesce((SELECT max(e.id) FROM crm_deals.deal_event AS e), 0) AS id
+            INTO cut
+            FROM (SELECT crm_deals._log_generation() AS generation OFFSET 0) AS g;
+            EXIT WHEN cut.id = c.seen_id
+                  AND NOT EXISTS (SELECT FROM pg_snapshot_xip(c.seen) AS r (transaction)
+                                  WHERE pg_visible_in_snapshot(r.transaction, cut.snapshot));
+            c.upto := cut.snapshot;
+            c.upto_id := cut.id;
+            c.delivered_id := 0;
+            is_new_cut := true;
+        END IF;
+
+        moved := true;
+        news := ARRAY(SELECT e.id
+                      FROM crm_deals._events_between(c.consumer, c.kinds, c.include_imports, c.seen, c.seen_id,
+                                                     c.upto, c.upto_id, c.delivered_id, room) AS e);
+        batch := batch || news;
+        c.unacked := c.unacked || news;
+        IF cardinality(news) = room THEN
+            c.delivered_id := news[room];
+        ELSE
+            c.seen := c.upto;
+            c.seen_id := c.upto_id;
+            c.upto := NULL;
+            c.upto_id := NULL;
+        END IF;
+    END LOOP;
+
+    lease := CASE WHEN batch <> '{}' THEN lease END;
+    IF moved OR lease IS NOT NULL OR c.leased_until IS NOT NULL THEN
+        UPDATE crm_deals.event_consumer AS e
+        SET seen = c.seen, seen_id = c.seen_id, upto = c.upto, upto_id = c.upto_id, delivered_id = c.delivered_id,
+            unacked = c.unacked, leased_until = clock_timestamp() + lease
+        WHERE e.consumer = consumer;
+    END IF;
+    RETURN batch;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._take_events(text, integer, interval) IS
+    'Internal: the ids of the events that read_events() delivers next.';
+
+-- Names, account, external id and closing time are those that the deal had then: the
+-- old value of the next change of each, else what the deal has now.
+CREATE FUNCTION crm_deals._event_facts(ids bigint[])
+RETURNS TABLE (id bigint, deal_id bigint, kind text, occurred_at timestamptz, batch_id bigint, pipeline_id bigint,
+               old_stage_id bigint, old_stage_key text, old_stage_name text,
+               new_stage_id bigint, new_stage_key text, new_stage_name text,
+               old_status text, status text, deal_name text, amount numeric, currency text, actor text,
+               changes jsonb, note text, external_id text, account_id jsonb, owner text, lost_reason text,
+               closed_at timestamptz, transaction xid8, dispatch text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH event AS MATERIALIZED (
+        SELECT a.place, e.*
+        FROM unnest(_event_facts.ids) WITH ORDINALITY AS a (id, place)
+        JOIN crm_deals.deal_event AS e ON e.id = a.id
+    ), later AS MATERIALIZED (
+        SELECT l.deal_id, l.version, l.changes
+        FROM (SELECT e.deal_id, min(e.version) AS version FROM event AS e GROUP BY e.deal_id) AS first
+        JOIN crm_deals.deal_event AS l ON l.deal_id = first.deal_id AND l.version > first.version
+        WHERE l.changes ?| ARRAY['name', 'external_id', 'account_id', 'closed_at']
+    ), next_change AS (
+        SELECT e.id,
+               (array_agg(l.changes -> 'name' ORDER BY l.version) FILTER (WHERE l.changes ? 'name'))[1] AS name,
+               (array_agg(l.changes -> 'external_id' ORDER BY l.version) FILTER (WHERE l.changes ? 'external_id'))[1] AS external_id,
+               (array_agg(l.changes -> 'account_id' ORDER BY l.version) FILTER (WHERE l.changes ? 'account_id'))[1] AS account_id,
+               (array_agg(l.changes -> 'closed_at' ORDER BY l.version) FILTER (WHERE l.changes ? 'closed_at'))[1] AS closed_at
+        FROM event AS e
+        JOIN later AS l ON l.deal_id = e.deal_id AND l.version > e.version
+        GROUP BY e.id
+    ), of_then AS (
+        SELECT e.id,
+               CASE WHEN e.to_stage_id IS NULL THEN e.changes -> 'name' -> 0
+                    WHEN n.name IS NOT NULL THEN n.name -> 0
+                    ELSE to_jsonb(d.name) END AS name,
+               CASE WHEN e.to_stage_id IS NULL THEN e.changes -> 'external_id' -> 0
+                    WHEN n.external_id IS NOT NULL THEN n.external_id -> 0
+                    ELSE to_jsonb(d.external_id) END AS external_id,
+               CASE WHEN e.to_stage_id IS NULL THEN e.changes -> 'account_id' -> 0
+                    WHEN n.account_id IS NOT NULL THEN n.account_id -> 0
+                    ELSE to_jsonb(d.account_id) END AS account_id,
+               CASE WHEN e.to_stage_id IS NULL THEN e.changes -> 'closed_at' -> 0
+                    WHEN n.closed_at IS NOT NULL THEN n.closed_at -> 0
+                    ELSE to_jsonb(d.closed_at) END AS closed_at
+        FROM event AS e
+        LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
+        LEFT JOIN next_change AS n ON n.id = e.id
+    ), stage AS (
+        SELECT e.id, s.side, coalesce(n.key, g.key) AS key, coalesce(n.name, g.name) AS name
+        FROM event AS e
+        CROSS JOIN LATERAL (VALUES ('old', e.from_stage_id), ('new', e.to_stage_id)) AS s (side, stage_id)
+        LEFT JOIN crm_deals.stage AS g ON g.id = s.stage_id
+        LEFT JOIN LATERAL (SELECT n.key, n.name
+                           FROM crm_deals.stage_name AS n
+                           WHERE n.stage_id = s.stage_id AND n.until > e.occurred_at
+                           ORDER BY n.until
+                           LIMIT 1) AS n ON true
+        WHERE s.stage_id IS NOT NULL
+    )
+    SELECT e.id, e.deal_id, e.kind, e.occurred_at, e.batch_id, e.pipeline_id,
+           e.from_stage_id, o.key, o.name, e.to_stage_id, w.key, w.name,
+           e.from_status::text, e.status::text, t.name #>> '{}', e.amount, e.currency, e.actor,
+           e.changes, e.note, t.external_id #>> '{}', t.account_id, e.owner, e.lost_reason,
+           (t.closed_at #>> '{}')::timestamptz, e.transaction, e.dispatch
+    FROM event AS e
+    JOIN of_then AS t ON t.id = e.id
+    LEFT JOIN stage AS o ON o.id = e.id AND o.side = 'old'
+    LEFT JOIN stage AS w ON w.id = e.id AND w.side = 'new'
+    ORDER BY e.place
+$$;
+COMMENT ON FUNCTION crm_deals._event_facts(bigint[]) IS
+    'Internal: events with all that a payload says of them, as it was when they happened.';
+
+CREATE FUNCTION crm_deals._read_events(consumer text, max_events integer, lease interval)
+RETURNS TABLE (id bigint, deal_id bigint, kind text, occurred_at timestamptz, batch_id bigint, pipeline_id bigint,
+               old_stage_id bigint, old_stage_key text, old_stage_name text,
+               new_stage_id bigint, new_stage_key text, new_stage_name text,
+               old_status text, status text, deal_name text, amount numeric, currency text, actor text,
+               changes jsonb, note text, external_id text, account_id jsonb, owner text, lost_reason text,
+               closed_at timestamptz, transaction xid8, dispatch text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    batch bigint[] := crm_deals._take_events(_read_events.consumer, _read_events.max_events, _read_events.lease);
+    delivered bigint;
+BEGIN
+    -- a statement of its own, which sees all that the cut did
+    RETURN QUERY SELECT f.* FROM crm_deals._event_facts(batch) AS f;
+    GET DIAGNOSTICS delivered = ROW_COUNT;
+    IF delivered <> cardinality(batch) THEN
+        RAISE EXCEPTION 'events of consumer "%" are gone from the log', _read_events.consumer
+            USING ERRCODE = 'XX001', HINT = 'Something removed them other than prune_events(). Unsubscribe and subscribe again to go on.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._read_events(text, integer, interval) IS
+    'Internal: read_events() as the owner of the tables, with all that payloads say.';
+
+CREATE FUNCTION crm_deals._ack_events(consumer text, event_id bigint) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    delivered bigint[];
+    place integer;
+BEGIN
+    SELECT c.unacked INTO delivered FROM crm_deals.event_consumer AS c WHERE c.consumer = consumer FOR UPDATE;
+    IF NOT FOUND THEN
+        PERFORM crm_deals._raise_unknown_consumer(consumer);
+    END IF;
+    place := array_position(delivered, event_id);
+    IF place IS NULL THEN
+        RETURN 0;
+    END IF;
+    UPDATE crm_deals.event_consumer AS c
+    SET unacked = delivered[place + 1:],
+        last_acked_at = clock_timestamp(),
+        leased_until = CASE WHEN place < cardinality(delivered) THEN c.leased_until END
+    WHERE c.consumer = consumer;
+    RETURN place;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._ack_events(text, bigint) IS
+    'Internal: ack_events() as the owner of the tables.';
+
+CREATE FUNCTION crm_deals._keep_stage_name() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM crm_deals._check_trigger_table(TG_RELID, 'stage');
+    INSERT INTO crm_deals.stage_name (stage_id, until, key, name)
+    VALUES (old.id, clock_timestamp(), old.key, old.name)
+    ON CONFLICT DO NOTHING;
+    RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._keep_stage_name() IS
+    'Trigger: keeps what a stage was called, for the events of that time.';
+
+CREATE FUNCTION crm_deals.subscribe(consumer text, kinds text[] DEFAULT NULL, from_start boolean DEFAULT false,
+                                    include_imports boolean DEFAULT false) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_subscribe';
+COMMENT ON FUNCTION crm_deals.subscribe(text, text[], boolean, boolean) IS
+    'Makes a consumer of events, of all or of some kinds, from now on or from the start of the log.';
+
+CREATE FUNCTION crm_deals.read_events(consumer text, max_events integer DEFAULT 100, lease interval DEFAULT NULL)
+RETURNS TABLE (id bigint, deal_id bigint, kind text, occurred_at timestamptz, payload jsonb)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_read_events';
+COMMENT ON FUNCTION crm_deals.read_events(text, integer, interval) IS
+    'Delivers the next events to a consumer; those that it does not acknowledge come again.';
+
+CREATE FUNCTION crm_deals.ack_events(consumer text, event_id bigint) RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_ack_events';
+COMMENT ON FUNCTION crm_deals.ack_events(text, bigint) IS
+    'Acknowledges an event and all that were delivered before it; returns how many.';
+
+CREATE FUNCTION crm_deals.unsubscribe(consumer text) RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_unsubscribe';
+COMMENT ON FUNCTION crm_deals.unsubscribe(text) IS
+    'Removes a consumer of events and its place in the log.';

@@ -1,0 +1,57 @@
+-- What the background worker of crm_deals.notify = dispatch does; the worker is src/dispatcher.c.
+
+-- What it is to send next, acknowledged as it is taken: sending and place commit together.
+CREATE FUNCTION crm_deals._take_for_dispatch(most integer)
+RETURNS TABLE (id bigint, batch_id bigint, deal_id bigint, occurred_at timestamptz, pipeline_id bigint,
+               old_stage_id bigint, old_stage_key text, old_stage_name text,
+               new_stage_id bigint, new_stage_key text, new_stage_name text,
+               old_status text, status text, deal_name text, amount numeric, currency text, actor text,
+               transaction xid8, dispatch text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    batch bigint[];
+BEGIN
+    IF NOT EXISTS (SELECT FROM crm_deals.event_consumer AS c WHERE c.consumer = crm_deals._dispatcher()) THEN
+        INSERT INTO crm_deals.event_consumer (consumer, include_imports, seen, seen_id)
+        VALUES (crm_deals._dispatcher(), true, '1:1:', 0);
+    END IF;
+    batch := crm_deals._take_events(crm_deals._dispatcher(), most, NULL);
+    IF batch <> '{}' THEN
+        PERFORM crm_deals._ack_events(crm_deals._dispatcher(), batch[cardinality(batch)]);
+    END IF;
+    RETURN QUERY
+    SELECT f.id, f.batch_id, f.deal_id, f.occurred_at, f.pipeline_id,
+           f.old_stage_id, f.old_stage_key, f.old_stage_name, f.new_stage_id, f.new_stage_key, f.new_stage_name,
+           f.old_status, f.status, f.deal_name, f.amount, f.currency, f.actor, f.transaction, f.dispatch
+    FROM crm_deals._event_facts(batch) AS f;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._take_for_dispatch(integer) IS
+    'Internal: the next events that writers left to the dispatcher.';
+
+-- One summary a channel for what a transaction wrote beyond crm_deals.notify_limit.
+CREATE FUNCTION crm_deals._summaries(transaction xid8)
+RETURNS TABLE (channel text, batch_id bigint, events bigint, first_event_id bigint, last_event_id bigint)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT k.kind, CASE WHEN min(e.batch_id) = max(e.batch_id) THEN min(e.batch_id) END, count(*), min(e.id), max(e.id)
+    FROM crm_deals.deal_event AS e
+    CROSS JOIN LATERAL (SELECT DISTINCT u.kind
+                        FROM unnest(crm_deals._event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
+                                                           e.to_stage_id, e.status::text)) AS u (kind)) AS k
+    WHERE e.transaction = _summaries.transaction
+      AND e.dispatch IN ('summary', 'counted')
+      AND k.kind IN ('stage_changed', 'won', 'lost', 'abandoned', 'reopened')
+    GROUP BY k.kind
+$$;
+COMMENT ON FUNCTION crm_deals._summaries(xid8) IS
+    'Internal: what the summaries of a transaction say.';
+
+CREATE FUNCTION crm_deals.start_dispatcher() RETURNS void
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_start_dispatcher';
+COMMENT ON FUNCTION crm_deals.start_dispatcher() IS
+    'Starts the background worker that notifies under crm_deals.notify = dispatch, where it is not running.';

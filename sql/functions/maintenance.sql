@@ -1,0 +1,283 @@
+-- The two exceptions from the append-only log: what is old, and what a person wants
+-- erased. The functions that start with "_" run as the owner of the tables, called by
+-- the public ones in src/maintenance.c, which alone may change the log.
+
+CREATE FUNCTION crm_deals._pruning_horizon() RETURNS timestamptz
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$ SELECT max(p.horizon) FROM crm_deals.log_pruning AS p $$;
+COMMENT ON FUNCTION crm_deals._pruning_horizon() IS
+    'Internal: the moment before which the log is not whole, NULL where nothing was pruned.';
+
+-- Of each deal the beginning of its log goes: what is older than the horizon, up to
+-- its latest event, and up to the first that a consumer has not acknowledged.
+CREATE FUNCTION crm_deals._prune_events(before timestamptz) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    batch_size CONSTANT integer := 10000;
+    held jsonb;    -- by deal, the first version that a consumer waits for
+    batch bigint[];
+    last_id bigint;
+    removed bigint;
+    pruned bigint := 0;
+BEGIN
+    IF before IS NULL OR before > now() THEN
+        RAISE EXCEPTION 'the log can be pruned before a moment in the past' USING ERRCODE = '22023';
+    END IF;
+    SELECT coalesce(jsonb_object_agg(h.deal_id, h.version), '{}')
+    INTO held
+    FROM (SELECT e.deal_id, min(e.version) AS version
+          FROM crm_deals.event_consumer AS c
+          CROSS JOIN LATERAL crm_deals._pending(c.consumer) AS p
+          JOIN crm_deals.deal_event AS e ON e.id = p.id
+          WHERE e.occurred_at < before
+          GROUP BY e.deal_id) AS h;
+
+    LOOP
+        SELECT array_agg(e.id), max(e.id)
+        INTO batch, last_id
+        FROM (SELECT e.id FROM crm_deals.deal_event AS e WHERE e.id > coalesce(last_id, 0) ORDER BY e.id LIMIT batch_size) AS e;
+        EXIT WHEN batch IS NULL;
+        DELETE FROM crm_deals.deal_event AS e
+        WHERE e.id = ANY (batch)
+          AND e.occurred_at < before
+          AND ((held ->> e.deal_id::text)::integer <= e.version) IS NOT TRUE
+          AND EXISTS (SELECT FROM crm_deals.deal_event AS l WHERE l.deal_id = e.deal_id AND l.version > e.version);
+        GET DIAGNOSTICS removed = ROW_COUNT;
+        pruned := pruned + removed;
+    END LOOP;
+
+    IF pruned > 0 THEN
+        INSERT INTO crm_deals.log_pruning (horizon, events) VALUES (before, pruned);
+    END IF;
+    RETURN pruned;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._prune_events(timestamptz) IS
+    'Internal: prune_events() as the owner of the tables.';
+
+CREATE FUNCTION crm_deals.prune_events(before timestamptz) RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_prune_events';
+COMMENT ON FUNCTION crm_deals.prune_events(timestamptz) IS
+    'Removes events older than a moment, but those that consumers wait for and the latest of each deal; returns how many.';
+
+-- Texts are blanked; what is no text cannot be, and goes.
+CREATE FUNCTION crm_deals._redacted_fields(custom_fields jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_object_agg(f.key, '[redacted]'::text) FILTER (WHERE jsonb_typeof(f.value) = 'string'), '{}')
+    FROM jsonb_each(_redacted_fields.custom_fields) AS f
+$$;
+COMMENT ON FUNCTION crm_deals._redacted_fields(jsonb) IS
+    'Internal: custom fields without what they said.';
+
+-- Of a deal that is named everything that may name a person, of others only the owner.
+CREATE FUNCTION crm_deals._redacted_changes(changes jsonb, is_named boolean, actor text) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(jsonb_object_agg(c.key, CASE
+               WHEN is_named AND (c.key IN ('name', 'notes', 'custom_fields') OR c.key LIKE 'custom\_fields.%') THEN
+                   (SELECT jsonb_agg(CASE v.value WHEN 'null' THEN v.value ELSE '"[redacted]"' END ORDER BY v.place)
+                    FROM jsonb_array_elements(c.value) WITH ORDINALITY AS v (value, place))
+               WHEN c.key = 'owner' THEN
+                   (SELECT jsonb_agg(CASE v.value #>> '{}' WHEN actor THEN '"[redacted]"' ELSE v.value END ORDER BY v.place)
+                    FROM jsonb_array_elements(c.value) WITH ORDINALITY AS v (value, place))
+               ELSE c.value END), '{}')
+    FROM jsonb_each(_redacted_changes.changes) AS c
+$$;
+COMMENT ON FUNCTION crm_deals._redacted_changes(jsonb, boolean, text) IS
+    'Internal: the changes of an event without what they said of a person.';
+
+CREATE FUNCTION crm_deals._redact_contact(contact text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    blanked bigint;
+BEGIN
+    IF to_regclass('crm_deals.contact') IS NULL THEN
+        RAISE NOTICE 'the contacts are in a table of the host'
+            USING HINT = 'The host erases them; their activities in crm_deals are removed.';
+        RETURN NULL;
+    END IF;
+    UPDATE crm_deals.contact AS c
+    SET first_name = NULL, last_name = '[redacted]', email = NULL, phone = NULL, custom_fields = '{}'
+    WHERE c.id::text = contact;
+    GET DIAGNOSTICS blanked = ROW_COUNT;
+    IF blanked = 0 THEN
+        RAISE EXCEPTION 'contact % does not exist', contact USING ERRCODE = 'P0002';
+    END IF;
+    RETURN blanked;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._redact_contact(text) IS
+    'Internal: blanks a contact, NULL where contacts are the host''s.';
+
+CREATE FUNCTION crm_deals._redact_lead(lead bigint) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    blanked bigint;
+BEGIN
+    UPDATE crm_deals.lead AS l
+    SET company_name = '[redacted]', first_name = NULL, last_name = NULL, email = NULL, phone = NULL, custom_fields = '{}'
+    WHERE l.id = lead;
+    GET DIAGNOSTICS blanked = ROW_COUNT;
+    IF blanked = 0 THEN
+        RAISE EXCEPTION 'lead % does not exist', lead USING ERRCODE = 'P0002';
+    END IF;
+    RETURN blanked;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._redact_lead(bigint) IS
+    'Internal: blanks a lead.';
+
+-- The deals meant, merged ones and those they went into.
+CREATE FUNCTION crm_deals._deals_to_redact(deals bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    unknown bigint;
+BEGIN
+    SELECT a.id
+    INTO unknown
+    FROM unnest(deals) AS a (id)
+    WHERE NOT EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = a.id)
+      AND NOT EXISTS (SELECT FROM crm_deals.deal_event AS e WHERE e.deal_id = a.id)
+    LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'deal % does not exist', unknown USING ERRCODE = 'P0002';
+    END IF;
+    RETURN ARRAY(SELECT a.id FROM unnest(deals) AS a (id)
+                 UNION
+                 SELECT m.deal_id FROM crm_deals.deal_alias AS m WHERE m.old_id = ANY (deals));
+END
+$$;
+COMMENT ON FUNCTION crm_deals._deals_to_redact(bigint[]) IS
+    'Internal: the deals of a redaction.';
+
+-- The change of each deal is an event of its own, of kind redacted.
+CREATE FUNCTION crm_deals._redact_deals(deals bigint[], owner text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    blanked bigint;
+BEGIN
+    IF owner IS NULL OR (SELECT i.owner_table FROM crm_deals.installation AS i) IS NOT NULL THEN
+        UPDATE crm_deals.deal AS d
+        SET name = '[redacted]', notes = CASE WHEN d.notes IS NOT NULL THEN '[redacted]' END,
+            custom_fields = crm_deals._redacted_fields(d.custom_fields)
+        WHERE d.id = ANY (deals);
+    ELSE
+        UPDATE crm_deals.deal AS d
+        SET name = CASE WHEN d.id = ANY (deals) THEN '[redacted]' ELSE d.name END,
+            notes = CASE WHEN d.id = ANY (deals) AND d.notes IS NOT NULL THEN '[redacted]' ELSE d.notes END,
+            custom_fields = CASE WHEN d.id = ANY (deals) THEN crm_deals._redacted_fields(d.custom_fields) ELSE d.custom_fields END,
+            owner = CASE WHEN d.owner = owner THEN '[redacted]' ELSE d.owner END
+        WHERE d.id = ANY (deals) OR d.owner = owner;
+    END IF;
+    GET DIAGNOSTICS blanked = ROW_COUNT;
+    RETURN blanked;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._redact_deals(bigint[], text) IS
+    'Internal: blanks deals, and the owner where an owner is a text.';
+
+CREATE FUNCTION crm_deals._redact_owner(relation regclass, owner text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    blanked bigint := 0;
+BEGIN
+    IF relation IS NOT NULL AND (SELECT i.owner_table FROM crm_deals.installation AS i) IS NULL THEN
+        EXECUTE format('UPDATE %s SET owner = ''[redacted]'' WHERE owner = $1', relation) USING owner;
+        GET DIAGNOSTICS blanked = ROW_COUNT;
+    END IF;
+    RETURN blanked;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._redact_owner(regclass, text) IS
+    'Internal: blanks an owner who is a text in an account, contact or lead.';
+
+CREATE FUNCTION crm_deals._redact(contact text, lead bigint, deals bigint[], actor text)
+RETURNS TABLE (relation text, rows bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    n bigint;
+BEGIN
+    IF num_nonnulls(contact, lead, deals, actor) = 0 THEN
+        RAISE EXCEPTION 'nothing to redact is named'
+            USING ERRCODE = '22023', HINT = 'Name a contact, a lead, deals or an actor.';
+    END IF;
+    deals := crm_deals._deals_to_redact(coalesce(deals, '{}'));
+
+    IF deals <> '{}' OR actor IS NOT NULL THEN
+        RETURN QUERY SELECT 'deal', crm_deals._redact_deals(deals, actor);
+    END IF;
+    IF contact IS NOT NULL THEN
+        RETURN QUERY SELECT 'contact', b.n FROM crm_deals._redact_contact(contact) AS b (n) WHERE b.n IS NOT NULL;
+    END IF;
+    IF lead IS NOT NULL THEN
+        RETURN QUERY SELECT 'lead', crm_deals._redact_lead(lead);
+    END IF;
+    RETURN QUERY
+    WITH gone AS (
+        DELETE FROM crm_deals.activity AS a WHERE a.contact_id::text = contact OR a.lead_id = lead RETURNING 1
+    ), blanked AS (
+        UPDATE crm_deals.activity AS a
+        SET subject = CASE WHEN a.deal_id = ANY (deals) THEN '[redacted]' ELSE a.subject END,
+            body = CASE WHEN a.deal_id = ANY (deals) AND a.body IS NOT NULL THEN '[redacted]' ELSE a.body END,
+            actor = CASE WHEN a.actor = actor THEN '[redacted]' ELSE a.actor END
+        WHERE (a.deal_id = ANY (deals) OR a.actor = actor)
+          AND (a.contact_id::text = contact OR a.lead_id = lead) IS NOT TRUE
+        RETURNING 1
+    )
+    SELECT 'activity', (SELECT count(*) FROM gone) + (SELECT count(*) FROM blanked);
+
+    UPDATE crm_deals.deal_event AS e
+    SET note = CASE WHEN e.deal_id = ANY (deals) AND e.kind <> 'redacted' AND e.note IS NOT NULL THEN '[redacted]' ELSE e.note END,
+        changes = crm_deals._redacted_changes(e.changes, e.deal_id = ANY (deals), actor),
+        actor = CASE WHEN e.actor = actor THEN '[redacted]' ELSE e.actor END,
+        session_user_name = CASE WHEN e.session_user_name = actor THEN '[redacted]' ELSE e.session_user_name END,
+        owner = CASE WHEN e.owner = actor THEN '[redacted]' ELSE e.owner END
+    WHERE e.deal_id = ANY (deals)
+       OR e.actor = actor OR e.session_user_name = actor OR e.owner = actor OR e.changes -> 'owner' ? actor;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN QUERY SELECT 'deal_event', n;
+
+    IF actor IS NOT NULL THEN
+        UPDATE crm_deals.deal_duplicate AS u SET resolved_by = '[redacted]' WHERE u.resolved_by = actor;
+        GET DIAGNOSTICS n = ROW_COUNT;
+        RETURN QUERY SELECT 'deal_duplicate', n;
+        UPDATE crm_deals.log_pruning AS p SET pruned_by = '[redacted]' WHERE p.pruned_by = actor;
+        RETURN QUERY
+        SELECT r.name, crm_deals._redact_owner(to_regclass('crm_deals.' || r.name), actor)
+        FROM unnest(ARRAY['account', 'contact', 'lead']) AS r (name);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._redact(text, bigint, bigint[], text) IS
+    'Internal: redact() as the owner of the tables.';
+
+CREATE FUNCTION crm_deals.redact(contact text DEFAULT NULL, lead bigint DEFAULT NULL, deals bigint[] DEFAULT NULL,
+                                 actor text DEFAULT NULL, reason text DEFAULT NULL)
+RETURNS TABLE (relation text, rows bigint)
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_redact';
+COMMENT ON FUNCTION crm_deals.redact(text, bigint, bigint[], text, text) IS
+    'Erases a person from contacts, leads, activities, named deals and their log; returns the rows changed in each table.';

@@ -1,0 +1,22 @@
+-- Who reads the log, and how far each has got. The log is read from cut to cut:
+-- a cut is a snapshot, behind it is what was committed then, whatever its ids.
+CREATE TABLE crm_deals.event_consumer (
+    consumer        text PRIMARY KEY CONSTRAINT event_consumer_name CHECK (btrim(consumer, E' \t\r\n') <> ''),
+    kinds           text[],
+    include_imports boolean NOT NULL DEFAULT false,
+    subscribed_at   timestamptz NOT NULL DEFAULT now(),
+    last_acked_at   timestamptz,
+    -- All that is visible in this snapshot has been delivered; the highest event id in it.
+    seen            pg_snapshot NOT NULL DEFAULT pg_current_snapshot(),
+    seen_id         bigint NOT NULL DEFAULT 0,
+    -- The cut on the way, NULL where there is none, and the last event delivered of it.
+    upto            pg_snapshot,
+    upto_id         bigint,
+    delivered_id        bigint NOT NULL DEFAULT 0,
+    -- Delivered and not acknowledged, in the order of delivery.
+    unacked         bigint[] NOT NULL DEFAULT '{}',
+    leased_until    timestamptz,
+    CONSTRAINT event_consumer_cut CHECK ((upto IS NULL) = (upto_id IS NULL))
+)
+-- Updated at every reading: room for its next version on the same page.
+WITH (fillfactor = 50);

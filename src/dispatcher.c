@@ -1,0 +1,395 @@
+/*
+ * dispatcher.c
+ *		The background worker that notifies after commit.
+ *
+ * Under crm_deals.notify = dispatch writers mark their events in the log, and
+ * one worker a database sends the notifications, many in a transaction: only
+ * it takes the lock that notifying commits of the whole cluster share.  It
+ * keeps its place as a consumer does, in the transaction that sends, so that
+ * nothing is lost when it dies.
+ *
+ * The worker holds a lock, by which writers find it.  A writer that finds none
+ * starts one.  It leaves soon when there is nothing to do, so that it does not
+ * stand in the way of DROP DATABASE, which waits five seconds.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/wait_event.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "dispatcher.h"
+#include "event_facts.h"
+#include "notification.h"
+#include "owner_query.h"
+#include "pipeline_cache.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_start_dispatcher);
+
+PGDLLEXPORT void crm_deals_dispatcher_main(Datum database);
+
+#define BATCH 1000				/* events a transaction */
+#define LEAVES_AFTER 3000		/* all in milliseconds */
+#define SHORTEST_SLEEP 5
+#define LONGEST_SLEEP 250
+#define LONGEST_START 1000
+
+/* ----------
+ * Finding and starting it
+ * ----------
+ */
+
+typedef enum DispatcherLock
+{
+	LOCK_RUNNING,				/* held by the worker */
+	LOCK_STARTING				/* held by who starts it */
+} DispatcherLock;
+
+/* Of the kind of advisory locks, with a last number that SQL cannot give them */
+static LOCKTAG
+dispatcher_lock(DispatcherLock which)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, 0x63726d5f, 0x6465616c, 100 + which);
+	return tag;
+}
+
+static Latch *found = NULL;
+
+/* The worker's latch; NULL where none is running */
+static Latch *
+find_dispatcher(void)
+{
+	LOCKTAG		tag = dispatcher_lock(LOCK_RUNNING);
+	int			n;
+	VirtualTransactionId *holders = GetLockConflicts(&tag, ShareLock, &n);
+	PGPROC	   *process = n > 0 ? process_of_vxid(holders[0]) : NULL;
+
+	return process != NULL ? &process->procLatch : NULL;
+}
+
+static bool
+start_worker(void)
+{
+	BackgroundWorker worker = {0};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = BGW_NEVER_RESTART;
+	worker.bgw_main_arg = ObjectIdGetDatum(MyDatabaseId);
+	snprintf(worker.bgw_library_name, BGW_MAXLEN, "crm_deals");
+	snprintf(worker.bgw_function_name, BGW_MAXLEN, "crm_deals_dispatcher_main");
+	snprintf(worker.bgw_name, BGW_MAXLEN, "crm_deals dispatcher");
+	snprintf(worker.bgw_type, BGW_MAXLEN, "crm_deals dispatcher");
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
+}
+
+/* Until then others would start more of them, which take the few slots there are. */
+static void
+wait_until_it_runs(void)
+{
+	TimestampTz since = GetCurrentTimestamp();
+
+	while ((found = find_dispatcher()) == NULL &&
+		   !TimestampDifferenceExceeds(since, GetCurrentTimestamp(), LONGEST_START))
+		pg_usleep(1000);
+}
+
+void
+summon_dispatcher(void)
+{
+	LOCKTAG		starting = dispatcher_lock(LOCK_STARTING);
+
+	found = find_dispatcher();
+	if (found != NULL ||
+		LockAcquire(&starting, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return;
+	if (start_worker())
+		wait_until_it_runs();
+	else
+		ereport(WARNING,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("no background worker is free to send the notifications of deals"),
+				 errdetail("The events are in the log; they are notified when a worker can be started."),
+				 errhint("Raise max_worker_processes.")));
+	(void) LockRelease(&starting, ExclusiveLock, false);
+}
+
+void
+wake_dispatcher(void)
+{
+	if (found != NULL)
+		SetLatch(found);
+}
+
+Datum
+crm_deals_start_dispatcher(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	PreventCommandDuringRecovery("start_dispatcher()");
+	(void) installed_table("event_consumer");
+	summon_dispatcher();
+	PG_RETURN_VOID();
+}
+
+/* ----------
+ * Sending
+ * ----------
+ */
+
+static OwnerQuery take_query = {
+	.sql = "SELECT e.* FROM crm_deals._take_for_dispatch($1) AS e",
+	.nargs = 1,
+	.argtypes = {INT4OID},
+};
+
+static OwnerQuery summaries_query = {
+	.sql = "SELECT s.* FROM crm_deals._summaries($1) AS s",
+	.nargs = 1,
+	.argtypes = {XID8OID},
+};
+
+static Channel
+channel_by_name(const char *name)
+{
+	for (int channel = 0; channel < N_CHANNELS; channel++)
+		if (strcmp(channel_name(channel), name) == 0)
+			return (Channel) channel;
+	elog(ERROR, "unknown channel \"%s\"", name);
+}
+
+static void
+send_summaries_of(Datum transaction)
+{
+	SPITupleTable *summaries;
+	uint64		n;
+
+	(void) owner_query_write(&summaries_query, &transaction, NULL);
+	summaries = SPI_tuptable;
+	n = SPI_processed;
+	for (uint64 i = 0; i < n; i++)
+	{
+		int64		numbers[4];
+
+		for (int column = 0; column < 4; column++)
+		{
+			bool		isnull;
+			Datum		value = SPI_getbinval(summaries->vals[i], summaries->tupdesc, column + 2, &isnull);
+
+			numbers[column] = isnull ? 0 : DatumGetInt64(value);
+		}
+		send_summary(channel_by_name(SPI_getvalue(summaries->vals[i], summaries->tupdesc, 1)),
+					 numbers[0], numbers[1], numbers[2], numbers[3]);
+	}
+	SPI_freetuptable(summaries);
+}
+
+static void
+send_as_marked(HeapTuple row, TupleDesc desc)
+{
+	char	   *mark = fact_text(row, desc, "dispatch");
+	bool		isnull;
+
+	if (strcmp(mark, "full") == 0 || strcmp(mark, "ids") == 0)
+	{
+		EventFacts	facts = event_facts(row, desc);
+
+		send_event(event_channels(row, desc), &facts, strcmp(mark, "ids") == 0);
+	}
+	else if (strcmp(mark, "summary") == 0)
+		send_summaries_of(fact(row, desc, "transaction", &isnull));
+}
+
+/* In a transaction, as the owner of the tables; how many events there were */
+static uint64
+send_batch(void)
+{
+	Datum		most = Int32GetDatum(BATCH);
+	SPITupleTable *events;
+	uint64		n;
+
+	SPI_connect();
+	(void) owner_query_write(&take_query, &most, NULL);
+	events = SPI_tuptable;
+	n = SPI_processed;
+	for (uint64 i = 0; i < n; i++)
+		send_as_marked(events->vals[i], events->tupdesc);
+	SPI_finish();
+
+	refresh_pipelines();
+	if (n > 0 && any_consumer())
+		send_doorbell();
+	return n;
+}
+
+/* ----------
+ * The worker
+ * ----------
+ */
+
+/*
+ * The worker is connected as superuser, since the owner may not be able to log
+ * in.  Nothing of the user's may run as such: no deferred trigger at commit,
+ * which a restricted operation forbids.
+ */
+static uint64
+send_batch_as_owner(void)
+{
+	Oid			role;
+	int			context;
+	uint64		n;
+
+	GetUserIdAndSecContext(&role, &context);
+	SetUserIdAndSecContext(tables_owner(), context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	n = send_batch();
+	SetUserIdAndSecContext(role, context);
+	return n;
+}
+
+typedef enum Turn
+{
+	TURN_NOTHING,
+	TURN_SENT,
+	TURN_NOT_INSTALLED
+} Turn;
+
+static Turn
+take_turn(void)
+{
+	Turn		turn = TURN_NOTHING;
+
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	pgstat_report_activity(STATE_RUNNING, "dispatching notifications of deals");
+	if (!OidIsValid(get_extension_oid("crm_deals", true)) || !is_installed())
+		turn = TURN_NOT_INSTALLED;
+	else if (!notification_queue_is_filled() && send_batch_as_owner() > 0)
+		turn = TURN_SENT;
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	pgstat_report_stat(false);
+	pgstat_report_activity(STATE_IDLE, NULL);
+	return turn;
+}
+
+static bool
+try_to_be_the_one(void)
+{
+	LOCKTAG		running = dispatcher_lock(LOCK_RUNNING);
+	bool		is_free;
+
+	StartTransactionCommand();
+	is_free = LockAcquire(&running, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+	CommitTransactionCommand();
+	return is_free;
+}
+
+/* What is prepared may be committed without a word to us. */
+static bool
+is_anything_prepared(void)
+{
+	bool		isnull;
+	bool		prepared;
+
+	StartTransactionCommand();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+	if (SPI_execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts AS p"
+					" WHERE p.database OPERATOR(pg_catalog.=) pg_catalog.current_database())", true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_prepared_xacts");
+	prepared = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	PopActiveSnapshot();
+	CommitTransactionCommand();
+	return prepared;
+}
+
+/* A writer that still found us here has committed by now: one more look. */
+static bool
+leave(void)
+{
+	LOCKTAG		running = dispatcher_lock(LOCK_RUNNING);
+
+	if (is_anything_prepared())
+		return false;
+	(void) LockRelease(&running, ExclusiveLock, true);
+	return take_turn() != TURN_SENT || !try_to_be_the_one();
+}
+
+static void
+rest(long milliseconds, bool *woken)
+{
+	int			events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+								   milliseconds, PG_WAIT_EXTENSION);
+
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+	*woken = (events & WL_LATCH_SET) != 0;
+}
+
+static void
+dispatch_until_idle(void)
+{
+	TimestampTz last_sent = GetCurrentTimestamp();
+	long		sleep = SHORTEST_SLEEP;
+
+	for (;;)
+	{
+		Turn		turn = take_turn();
+		bool		woken = false;
+
+		if (turn == TURN_NOT_INSTALLED)
+			return;
+		if (turn == TURN_SENT)
+		{
+			CHECK_FOR_INTERRUPTS();
+			last_sent = GetCurrentTimestamp();
+			sleep = SHORTEST_SLEEP;
+			continue;
+		}
+		if (TimestampDifferenceExceeds(last_sent, GetCurrentTimestamp(), LEAVES_AFTER))
+		{
+			if (leave())
+				return;
+			last_sent = GetCurrentTimestamp();
+		}
+		rest(sleep, &woken);
+		sleep = woken ? SHORTEST_SLEEP : Min(2 * sleep, LONGEST_SLEEP);
+	}
+}
+
+void
+crm_deals_dispatcher_main(Datum database)
+{
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+
+	if (try_to_be_the_one())
+		dispatch_until_idle();
+	proc_exit(0);
+}

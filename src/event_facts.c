@@ -1,0 +1,90 @@
+/*
+ * event_facts.c
+ *		Logged events, as the queries on the log return them.
+ */
+#include "postgres.h"
+
+#include "executor/spi.h"
+
+#include "catalog.h"
+#include "event_facts.h"
+
+static int
+column_number(TupleDesc desc, const char *column)
+{
+	int			number = SPI_fnumber(desc, column);
+
+	if (number <= 0)
+		elog(ERROR, "an event without column \"%s\"", column);
+	return number;
+}
+
+char *
+fact_text(HeapTuple row, TupleDesc desc, const char *column)
+{
+	return SPI_getvalue(row, desc, column_number(desc, column));
+}
+
+Datum
+fact(HeapTuple row, TupleDesc desc, const char *column, bool *isnull)
+{
+	return SPI_getbinval(row, desc, column_number(desc, column), isnull);
+}
+
+static int64
+fact_int64(HeapTuple row, TupleDesc desc, const char *column)
+{
+	bool		isnull;
+	Datum		value = fact(row, desc, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static DealStatus
+fact_status(HeapTuple row, TupleDesc desc, const char *column)
+{
+	char	   *status = fact_text(row, desc, column);
+
+	return status != NULL ? deal_status_by_name(status) : STATUS_OPEN;
+}
+
+EventFacts
+event_facts(HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	EventFacts	facts = {
+		.event_id = fact_int64(row, desc, "id"),
+		.batch_id = fact_int64(row, desc, "batch_id"),
+		.deal_id = fact_int64(row, desc, "deal_id"),
+		.deal_name = fact_text(row, desc, "deal_name"),
+		.pipeline_id = fact_int64(row, desc, "pipeline_id"),
+		.old_stage = {
+			.id = fact_int64(row, desc, "old_stage_id"),
+			.key = fact_text(row, desc, "old_stage_key"),
+			.name = fact_text(row, desc, "old_stage_name"),
+		},
+		.new_stage = {
+			.id = fact_int64(row, desc, "new_stage_id"),
+			.key = fact_text(row, desc, "new_stage_key"),
+			.name = fact_text(row, desc, "new_stage_name"),
+		},
+		.status = fact_text(row, desc, "status"),
+		.amount = fact_text(row, desc, "amount"),
+		.currency = fact_text(row, desc, "currency"),
+		.actor = fact_text(row, desc, "actor"),
+		.occurred_at = DatumGetTimestampTz(fact(row, desc, "occurred_at", &isnull)),
+	};
+
+	return facts;
+}
+
+Channels
+event_channels(HeapTuple row, TupleDesc desc)
+{
+	int64		to_stage = fact_int64(row, desc, "new_stage_id");
+
+	if (to_stage == 0)
+		return 0;
+	return channels_of(fact_int64(row, desc, "old_stage_id"), fact_status(row, desc, "old_status"),
+					   to_stage, fact_status(row, desc, "status"));
+}

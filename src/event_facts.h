@@ -1,0 +1,21 @@
+/*
+ * event_facts.h
+ *		Logged events, as the queries on the log return them.
+ */
+#ifndef CRM_DEALS_EVENT_FACTS_H
+#define CRM_DEALS_EVENT_FACTS_H
+
+#include "access/htup.h"
+
+#include "channels.h"
+#include "payload.h"
+
+/* A column by name; NULL where it is null */
+extern char *fact_text(HeapTuple row, TupleDesc desc, const char *column);
+extern Datum fact(HeapTuple row, TupleDesc desc, const char *column, bool *isnull);
+
+/* Facts of a row of _event_facts(), all but the name of the event */
+extern EventFacts event_facts(HeapTuple row, TupleDesc desc);
+extern Channels event_channels(HeapTuple row, TupleDesc desc);
+
+#endif							/* CRM_DEALS_EVENT_FACTS_H */

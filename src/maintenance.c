@@ -1,0 +1,99 @@
+/*
+ * maintenance.c
+ *		The two exceptions from the append-only log: pruning and redaction.
+ *
+ * What they do is in sql/functions/maintenance.sql and runs as the owner of the
+ * tables.  The log lets them, and no statement that a trigger runs inside them.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/tuplestore.h"
+
+#include "catalog.h"
+#include "compat.h"
+#include "owner_query.h"
+#include "write_context.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_prune_events);
+PG_FUNCTION_INFO_V1(crm_deals_redact);
+
+/* The call's arguments are the query's. */
+static void
+maintain(OwnerQuery *query, FunctionCallInfo fcinfo, WriteContext *context)
+{
+	Datum		values[OWNER_QUERY_MAX_ARGS];
+	char		nulls[OWNER_QUERY_MAX_ARGS + 1] = {0};
+
+	(void) installed_table("log_pruning");
+	for (int i = 0; i < query->nargs; i++)
+	{
+		values[i] = PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
+	context->maintenance = true;
+	write_context_push(context);
+	PG_TRY();
+	{
+		(void) owner_query_write(query, values, nulls);
+	}
+	PG_FINALLY();
+	{
+		write_context_pop(context);
+	}
+	PG_END_TRY();
+}
+
+static OwnerQuery prune_query = {
+	.sql = "SELECT crm_deals._prune_events($1)",
+	.nargs = 1,
+	.argtypes = {TIMESTAMPTZOID},
+};
+
+Datum
+crm_deals_prune_events(PG_FUNCTION_ARGS)
+{
+	WriteContext context = {0};
+	Datum		pruned;
+	bool		isnull;
+
+	SPI_connect();
+	maintain(&prune_query, fcinfo, &context);
+	pruned = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	SPI_finish();
+	PG_RETURN_DATUM(pruned);
+}
+
+static OwnerQuery redact_query = {
+	.sql = "SELECT r.relation, pg_catalog.sum(r.rows)::pg_catalog.int8"
+	" FROM crm_deals._redact($1, $2, $3, $4) AS r GROUP BY 1 ORDER BY 1",
+	.nargs = 4,
+	.argtypes = {TEXTOID, INT8OID, INT8ARRAYOID, TEXTOID},
+};
+
+/* redact(contact, lead, deals, actor, reason): the reason is the note of the events */
+Datum
+crm_deals_redact(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	WriteContext context = {.kind = "redacted"};
+
+	if (!PG_ARGISNULL(4))
+		context.note = text_to_cstring(PG_GETARG_TEXT_PP(4));
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	maintain(&redact_query, fcinfo, &context);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Datum		values[2];
+		bool		isnull[2];
+
+		for (int column = 0; column < 2; column++)
+			values[column] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column + 1, &isnull[column]);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}
