@@ -162,11 +162,15 @@ this_statement(void)
 	return statement;
 }
 
+/* Consumers rely on it that a transaction has its own id before its first event has one. */
 static void
-add_reserved(LogStatement *statement, int64 id)
+reserve_id(LogStatement *statement)
 {
 	IdRange    *last = statement->reserved != NIL ? llast(statement->reserved) : NULL;
+	int64		id;
 
+	(void) GetTopTransactionId();
+	id = nextval_internal(event_id_sequence(), false);
 	if (last != NULL && last->first + last->count == id)
 		last->count++;
 	else
@@ -210,7 +214,7 @@ event_log_statement_begins(void)
 			for (; statement->expected[kind] > 0; statement->expected[kind]--)
 			{
 				CHECK_FOR_INTERRUPTS();
-				add_reserved(statement, nextval_internal(event_id_sequence(), false));
+				reserve_id(statement);
 			}
 	}
 }

@@ -10,20 +10,24 @@
  */
 #include "postgres.h"
 
+#include "access/subtrans.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "storage/proc.h"
+#include "utils/fmgrprotos.h"
 #include "utils/inval.h"
+#include "utils/snapmgr.h"
 
 #include "catalog.h"
 #include "compat.h"
 #include "generation.h"
 #include "owner_query.h"
 
-PG_FUNCTION_INFO_V1(crm_deals_log_generation);
+PG_FUNCTION_INFO_V1(crm_deals_log_snapshot);
 
 #define GENERATION_SHIFT 48
 
@@ -126,10 +130,82 @@ log_transaction(void)
 	return FullTransactionIdFromU64(((uint64) log_generation() << GENERATION_SHIFT) | id);
 }
 
-/* _log_generation() */
-Datum
-crm_deals_log_generation(PG_FUNCTION_ARGS)
+/* ----------
+ * Snapshots in these numbers
+ * ----------
+ */
+
+/* A transaction id of now with its epoch */
+static uint64
+widen(TransactionId xid, FullTransactionId next)
 {
+	uint32		epoch = EpochFromFullTransactionId(next);
+
+	if (xid > XidFromFullTransactionId(next))
+		epoch--;
+	return ((uint64) epoch << 32) | xid;
+}
+
+static int
+compare_ids(const void *a, const void *b)
+{
+	uint64		left = *(const uint64 *) a;
+	uint64		right = *(const uint64 *) b;
+
+	return left < right ? -1 : left > right ? 1 : 0;
+}
+
+/*
+ * All that run, as far as the snapshot knows: those that it lists, this one,
+ * and those that it leaves out since no later one has ended yet.  These have
+ * begun, and may have written events already; what begins from "next" on has
+ * not.  Subtransactions have no events in their own name.
+ */
+static uint64 *
+running_transactions(Snapshot snapshot, FullTransactionId next, int *n)
+{
+	uint64		end = U64FromFullTransactionId(next);
+	uint64		begin = widen(snapshot->xmax, next);
+	TransactionId mine = GetTopTransactionIdIfAny();
+	uint64	   *running = palloc((snapshot->xcnt + 1 + (end - begin)) * sizeof(uint64));
+
+	*n = 0;
+	for (uint32 i = 0; i < snapshot->xcnt; i++)
+		running[(*n)++] = widen(snapshot->xip[i], next);
+	if (TransactionIdIsValid(mine) && widen(mine, next) < begin)
+		running[(*n)++] = widen(mine, next);
+	for (uint64 id = begin; id < end; id++)
+	{
+		TransactionId xid = (TransactionId) id;
+
+		CHECK_FOR_INTERRUPTS();
+		if (TransactionIdIsNormal(xid) && !TransactionIdIsValid(SubTransGetParent(xid)))
+			running[(*n)++] = id;
+	}
+	qsort(running, *n, sizeof(uint64), compare_ids);
+	return running;
+}
+
+/* _log_snapshot(): the snapshot of the calling statement, as pg_snapshot */
+Datum
+crm_deals_log_snapshot(PG_FUNCTION_ARGS)
+{
+	uint64		base = (uint64) log_generation() << GENERATION_SHIFT;
+	Snapshot	snapshot = GetActiveSnapshot();
+	FullTransactionId next = ReadNextFullTransactionId();
+	StringInfoData text;
+	uint64	   *running;
+	int			n;
+
 	(void) fcinfo;
-	PG_RETURN_INT32(log_generation());
+	if (snapshot->takenDuringRecovery)
+		elog(ERROR, "a standby has no snapshot of the log");
+	running = running_transactions(snapshot, next, &n);
+	initStringInfo(&text);
+	appendStringInfo(&text, UINT64_FORMAT ":" UINT64_FORMAT ":",
+					 base + (n > 0 ? running[0] : U64FromFullTransactionId(next)),
+					 base + U64FromFullTransactionId(next));
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&text, "%s" UINT64_FORMAT, i > 0 ? "," : "", base + running[i]);
+	return DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(text.data));
 }

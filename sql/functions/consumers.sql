@@ -8,31 +8,12 @@
 -- The functions that start with "_" run as the owner of the tables, called by the
 -- public ones in src/consumers.c.
 
-CREATE FUNCTION crm_deals._log_generation() RETURNS integer
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_log_generation';
-COMMENT ON FUNCTION crm_deals._log_generation() IS
-    'Internal: the generation of the log in this cluster, entered where it is new.';
-
--- The caller's own transaction is one that is still running.
-CREATE FUNCTION crm_deals._log_snapshot(generation integer) RETURNS pg_snapshot
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    WITH now AS (
-        SELECT pg_current_snapshot() AS snapshot,
-               pg_current_xact_id_if_assigned() AS mine,
-               generation::bigint << 48 AS base
-    )
-    SELECT format('%s:%s:%s',
-                  n.base + pg_snapshot_xmin(n.snapshot)::text::bigint,
-                  n.base + pg_snapshot_xmax(n.snapshot)::text::bigint,
-                  (SELECT string_agg((n.base + r.id::text::bigint)::text, ',' ORDER BY r.id)
-                   FROM (SELECT pg_snapshot_xip(n.snapshot)
-                         UNION SELECT n.mine WHERE n.mine < pg_snapshot_xmax(n.snapshot)) AS r (id)))::pg_snapshot
-    FROM now AS n
-$$;
-COMMENT ON FUNCTION crm_deals._log_snapshot(integer) IS
-    'Internal: the snapshot of the calling statement, in the transaction numbers of the log.';
+-- In the transaction numbers of the log. All that has begun and not ended is listed
+-- as running, the caller's own transaction too.
+CREATE FUNCTION crm_deals._log_snapshot() RETURNS pg_snapshot
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_log_snapshot';
+COMMENT ON FUNCTION crm_deals._log_snapshot() IS
+    'Internal: the snapshot of the calling statement, as the log numbers transactions.';
 
 CREATE FUNCTION crm_deals._event_kinds(version integer, kind text, from_stage_id bigint, from_status text,
                                        to_stage_id bigint, status text) RETURNS text[]
@@ -149,7 +130,6 @@ DECLARE
     known CONSTANT text[] := ARRAY['created', 'stage_changed', 'won', 'lost', 'abandoned', 'reopened', 'updated',
                                    'deleted', 'merged', 'redacted', 'reverted'];
     unknown text := (SELECT coalesce(k.kind, 'NULL') FROM unnest(kinds) AS k (kind) WHERE k.kind = ANY (known) IS NOT TRUE LIMIT 1);
-    generation integer := crm_deals._log_generation();
 BEGIN
     IF unknown IS NOT NULL OR kinds = '{}' THEN
         RAISE EXCEPTION '%', CASE WHEN unknown IS NULL THEN 'no kinds of events are named'
@@ -161,7 +141,7 @@ BEGIN
     END IF;
     INSERT INTO crm_deals.event_consumer AS c (consumer, kinds, include_imports, seen, seen_id)
     SELECT consumer, kinds, coalesce(include_imports, false),
-           CASE WHEN from_start THEN '1:1:' ELSE crm_deals._log_snapshot(generation) END,
+           CASE WHEN from_start THEN '1:1:' ELSE crm_deals._log_snapshot() END,
            CASE WHEN from_start THEN 0 ELSE coalesce((SELECT max(e.id) FROM crm_deals.deal_event AS e), 0) END
     ON CONFLICT ON CONSTRAINT event_consumer_pkey DO UPDATE
         SET kinds = excluded.kinds, include_imports = excluded.include_imports;
@@ -190,6 +170,7 @@ COMMENT ON FUNCTION crm_deals._unsubscribe(text) IS
 CREATE FUNCTION crm_deals._take_events(consumer text, max_events integer, lease interval) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -218,11 +199,11 @@ BEGIN
         EXIT WHEN room <= 0;
         IF c.upto IS NULL THEN
             EXIT WHEN is_new_cut;
-            SELECT crm_deals._log_snapshot(g.generation) AS snapshot, coalesce((SELECT max(e.id) FROM crm_deals.deal_event AS e), 0) AS id
-            INTO cut
-            FROM (SELECT crm_deals._log_generation() AS generation OFFSET 0) AS g;
+            SELECT crm_deals._log_snapshot() AS snapshot, coalesce((SELECT max(e.id) FROM crm_deals.deal_event AS e), 0) AS id
+            INTO cut;
             EXIT WHEN cut.id = c.seen_id
-                  AND NOT EXISTS (SELECT FROM pg_snapshot_xip(c.seen) AS r (transaction)
+                  AND NOT EXISTS (SELECT FROM pg_snapshot_xip(c.seen) AS r (transaction),
+                                       LATERAL (SELECT FROM crm_deals.deal_event AS e WHERE e.transaction = r.transaction LIMIT 1) AS e
                                   WHERE pg_visible_in_snapshot(r.transaction, cut.snapshot));
             c.upto := cut.snapshot;
             c.upto_id := cut.id;
@@ -268,9 +249,13 @@ RETURNS TABLE (id bigint, deal_id bigint, kind text, occurred_at timestamptz, ba
                old_status text, status text, deal_name text, amount numeric, currency text, actor text,
                changes jsonb, note text, external_id text, account_id jsonb, owner text, lost_reason text,
                closed_at timestamptz, transaction xid8, dispatch text)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan    -- a plan for as many events as there are
 AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH event AS MATERIALIZED (
         SELECT a.place, e.*
         FROM unnest(_event_facts.ids) WITH ORDINALITY AS a (id, place)
@@ -306,28 +291,27 @@ AS $$
         FROM event AS e
         LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
         LEFT JOIN next_change AS n ON n.id = e.id
-    ), stage AS (
-        SELECT e.id, s.side, coalesce(n.key, g.key) AS key, coalesce(n.name, g.name) AS name
-        FROM event AS e
-        CROSS JOIN LATERAL (VALUES ('old', e.from_stage_id), ('new', e.to_stage_id)) AS s (side, stage_id)
+    )
+    SELECT e.id, e.deal_id, e.kind, e.occurred_at, e.batch_id, e.pipeline_id,
+           e.from_stage_id, s.old_key, s.old_name, e.to_stage_id, s.new_key, s.new_name,
+           e.from_status::text, e.status::text, t.name #>> '{}', e.amount, e.currency, e.actor,
+           e.changes, e.note, t.external_id #>> '{}', t.account_id, e.owner, e.lost_reason,
+           (t.closed_at #>> '{}')::timestamptz, e.transaction, e.dispatch
+    FROM event AS e
+    JOIN of_then AS t ON t.id = e.id
+    CROSS JOIN LATERAL (
+        SELECT min(coalesce(n.key, g.key)) FILTER (WHERE s.is_old), min(coalesce(n.name, g.name)) FILTER (WHERE s.is_old),
+               min(coalesce(n.key, g.key)) FILTER (WHERE NOT s.is_old), min(coalesce(n.name, g.name)) FILTER (WHERE NOT s.is_old)
+        FROM (VALUES (true, e.from_stage_id), (false, e.to_stage_id)) AS s (is_old, stage_id)
         LEFT JOIN crm_deals.stage AS g ON g.id = s.stage_id
         LEFT JOIN LATERAL (SELECT n.key, n.name
                            FROM crm_deals.stage_name AS n
                            WHERE n.stage_id = s.stage_id AND n.until > e.occurred_at
                            ORDER BY n.until
                            LIMIT 1) AS n ON true
-        WHERE s.stage_id IS NOT NULL
-    )
-    SELECT e.id, e.deal_id, e.kind, e.occurred_at, e.batch_id, e.pipeline_id,
-           e.from_stage_id, o.key, o.name, e.to_stage_id, w.key, w.name,
-           e.from_status::text, e.status::text, t.name #>> '{}', e.amount, e.currency, e.actor,
-           e.changes, e.note, t.external_id #>> '{}', t.account_id, e.owner, e.lost_reason,
-           (t.closed_at #>> '{}')::timestamptz, e.transaction, e.dispatch
-    FROM event AS e
-    JOIN of_then AS t ON t.id = e.id
-    LEFT JOIN stage AS o ON o.id = e.id AND o.side = 'old'
-    LEFT JOIN stage AS w ON w.id = e.id AND w.side = 'new'
-    ORDER BY e.place
+    ) AS s (old_key, old_name, new_key, new_name)
+    ORDER BY e.place;
+END
 $$;
 COMMENT ON FUNCTION crm_deals._event_facts(bigint[]) IS
     'Internal: events with all that a payload says of them, as it was when they happened.';
@@ -344,9 +328,13 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    batch bigint[] := crm_deals._take_events(_read_events.consumer, _read_events.max_events, _read_events.lease);
+    batch bigint[];
     delivered bigint;
 BEGIN
+    IF _read_events.consumer = crm_deals._dispatcher() THEN
+        PERFORM crm_deals._raise_unknown_consumer(_read_events.consumer);
+    END IF;
+    batch := crm_deals._take_events(_read_events.consumer, _read_events.max_events, _read_events.lease);
     -- a statement of its own, which sees all that the cut did
     RETURN QUERY SELECT f.* FROM crm_deals._event_facts(batch) AS f;
     GET DIAGNOSTICS delivered = ROW_COUNT;
@@ -369,7 +357,7 @@ DECLARE
     place integer;
 BEGIN
     SELECT c.unacked INTO delivered FROM crm_deals.event_consumer AS c WHERE c.consumer = consumer FOR UPDATE;
-    IF NOT FOUND THEN
+    IF NOT FOUND OR consumer = crm_deals._dispatcher() THEN
         PERFORM crm_deals._raise_unknown_consumer(consumer);
     END IF;
     place := array_position(delivered, event_id);

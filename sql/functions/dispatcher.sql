@@ -20,7 +20,9 @@ BEGIN
     END IF;
     batch := crm_deals._take_events(crm_deals._dispatcher(), most, NULL);
     IF batch <> '{}' THEN
-        PERFORM crm_deals._ack_events(crm_deals._dispatcher(), batch[cardinality(batch)]);
+        UPDATE crm_deals.event_consumer AS c
+        SET unacked = '{}', last_acked_at = clock_timestamp()
+        WHERE c.consumer = crm_deals._dispatcher();
     END IF;
     RETURN QUERY
     SELECT f.id, f.batch_id, f.deal_id, f.occurred_at, f.pipeline_id,
