@@ -85,10 +85,12 @@ find_dispatcher(void)
 	return process != NULL ? &process->procLatch : NULL;
 }
 
-static bool
+/* NULL where all the slots are taken */
+static BackgroundWorkerHandle *
 start_worker(void)
 {
 	BackgroundWorker worker = {0};
+	BackgroundWorkerHandle *handle = NULL;
 
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
 	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
@@ -98,16 +100,19 @@ start_worker(void)
 	snprintf(worker.bgw_function_name, BGW_MAXLEN, "crm_deals_dispatcher_main");
 	snprintf(worker.bgw_name, BGW_MAXLEN, "crm_deals dispatcher");
 	snprintf(worker.bgw_type, BGW_MAXLEN, "crm_deals dispatcher");
-	return RegisterDynamicBackgroundWorker(&worker, NULL);
+	worker.bgw_notify_pid = MyProcPid;
+	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
 }
 
 /* Until then others would start more of them, which take the few slots there are. */
 static void
-wait_until_it_runs(void)
+wait_until_it_runs(BackgroundWorkerHandle *worker)
 {
 	TimestampTz since = GetCurrentTimestamp();
+	pid_t		pid;
 
 	while ((found = find_dispatcher()) == NULL &&
+		   GetBackgroundWorkerPid(worker, &pid) != BGWH_STOPPED &&
 		   !TimestampDifferenceExceeds(since, GetCurrentTimestamp(), LONGEST_START))
 		pg_usleep(1000);
 }
@@ -116,13 +121,15 @@ void
 summon_dispatcher(void)
 {
 	LOCKTAG		starting = dispatcher_lock(LOCK_STARTING);
+	BackgroundWorkerHandle *worker;
 
 	found = find_dispatcher();
 	if (found != NULL ||
 		LockAcquire(&starting, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return;
-	if (start_worker())
-		wait_until_it_runs();
+	worker = start_worker();
+	if (worker != NULL)
+		wait_until_it_runs(worker);
 	else
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -267,6 +274,7 @@ typedef enum Turn
 {
 	TURN_NOTHING,
 	TURN_SENT,
+	TURN_QUEUE_FILLED,
 	TURN_NOT_INSTALLED
 } Turn;
 
@@ -281,7 +289,9 @@ take_turn(void)
 	pgstat_report_activity(STATE_RUNNING, "dispatching notifications of deals");
 	if (!OidIsValid(get_extension_oid("crm_deals", true)) || !is_installed())
 		turn = TURN_NOT_INSTALLED;
-	else if (!notification_queue_is_filled() && send_batch_as_owner() > 0)
+	else if (notification_queue_is_filled())
+		turn = TURN_QUEUE_FILLED;
+	else if (send_batch_as_owner() > 0)
 		turn = TURN_SENT;
 	PopActiveSnapshot();
 	CommitTransactionCommand();
@@ -353,7 +363,7 @@ rest(long milliseconds, bool *woken)
 static void
 dispatch_until_idle(void)
 {
-	TimestampTz last_sent = GetCurrentTimestamp();
+	TimestampTz idle_since = GetCurrentTimestamp();
 	long		sleep = SHORTEST_SLEEP;
 
 	for (;;)
@@ -363,18 +373,19 @@ dispatch_until_idle(void)
 
 		if (turn == TURN_NOT_INSTALLED)
 			return;
+		if (turn != TURN_NOTHING)
+			idle_since = GetCurrentTimestamp();
 		if (turn == TURN_SENT)
 		{
 			CHECK_FOR_INTERRUPTS();
-			last_sent = GetCurrentTimestamp();
 			sleep = SHORTEST_SLEEP;
 			continue;
 		}
-		if (TimestampDifferenceExceeds(last_sent, GetCurrentTimestamp(), LEAVES_AFTER))
+		if (TimestampDifferenceExceeds(idle_since, GetCurrentTimestamp(), LEAVES_AFTER))
 		{
 			if (leave())
 				return;
-			last_sent = GetCurrentTimestamp();
+			idle_since = GetCurrentTimestamp();
 		}
 		rest(sleep, &woken);
 		sleep = woken ? SHORTEST_SLEEP : Min(2 * sleep, LONGEST_SLEEP);

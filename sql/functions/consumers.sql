@@ -29,6 +29,16 @@ AS $$ SELECT 'crm_deals dispatcher' $$;
 COMMENT ON FUNCTION crm_deals._dispatcher() IS
     'Internal: the name under which the dispatcher keeps its place.';
 
+-- A body that is parsed here and inlined where it is called.
+CREATE FUNCTION crm_deals._is_wanted(consumer text, kinds text[], include_imports boolean,
+                                     origin text, dispatch text, event_kinds text[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (include_imports OR origin OPERATOR(pg_catalog.=) 'live')
+   AND CASE WHEN consumer OPERATOR(pg_catalog.=) crm_deals._dispatcher() THEN dispatch OPERATOR(pg_catalog.<>) 'counted'
+            ELSE kinds IS NULL OR kinds OPERATOR(pg_catalog.&&) event_kinds END;
+COMMENT ON FUNCTION crm_deals._is_wanted(text, text[], boolean, text, text, text[]) IS
+    'Internal: whether a consumer gets an event.';
+
 -- Transactions that were running in "seen" are looked up one by one, later ones
 -- have ids beyond "seen_id": what was delivered before is not read again.
 CREATE FUNCTION crm_deals._events_between(consumer text, kinds text[], include_imports boolean,
@@ -47,11 +57,10 @@ AS $$
                        FROM crm_deals.deal_event AS e
                        WHERE e.transaction = r.transaction
                          AND e.id > _events_between.delivered_id
-                         AND (_events_between.include_imports OR e.origin = 'live')
-                         AND CASE WHEN _events_between.consumer = crm_deals._dispatcher() THEN e.dispatch <> 'counted'
-                                  ELSE _events_between.kinds IS NULL
-                                       OR _events_between.kinds && crm_deals._event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
-                                                                                          e.to_stage_id, e.status::text) END
+                         AND crm_deals._is_wanted(_events_between.consumer, _events_between.kinds, _events_between.include_imports,
+                                                  e.origin, e.dispatch,
+                                                  crm_deals._event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
+                                                                         e.to_stage_id, e.status::text))
                        ORDER BY e.id
                        LIMIT _events_between.most) AS w
          WHERE pg_visible_in_snapshot(r.transaction, _events_between.upto))
@@ -62,11 +71,10 @@ AS $$
            AND e.id <= _events_between.upto_id
            AND e.transaction >= pg_snapshot_xmax(_events_between.seen)
            AND pg_visible_in_snapshot(e.transaction, _events_between.upto)
-           AND (_events_between.include_imports OR e.origin = 'live')
-           AND CASE WHEN _events_between.consumer = crm_deals._dispatcher() THEN e.dispatch <> 'counted'
-                    ELSE _events_between.kinds IS NULL
-                         OR _events_between.kinds && crm_deals._event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
-                                                                            e.to_stage_id, e.status::text) END
+           AND crm_deals._is_wanted(_events_between.consumer, _events_between.kinds, _events_between.include_imports,
+                                    e.origin, e.dispatch,
+                                    crm_deals._event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
+                                                           e.to_stage_id, e.status::text))
          ORDER BY e.id
          LIMIT _events_between.most)
     ) AS e
