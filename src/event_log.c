@@ -253,15 +253,18 @@ event_log_statement_begins(void)
  * those that were written later.
  */
 static int64
-take_id(LogStatement *statement, bool update, int64 deal_id, Oid sequence)
+take_id(LogStatement *statement, const DealEvent *event, Oid sequence)
 {
-	ExpectedRows *rows = &statement->expected[update];
+	ExpectedRows *rows = &statement->expected[event->old != NULL];
 
+	/* nothing changes a deal once it is deleted */
+	if (event->new == NULL)
+		return nextval_internal(sequence, false);
 	while (rows->next < rows->n_reserved)
 	{
 		int64		place = rows->next++;
 
-		if (rows->deal_ids[place] == deal_id)
+		if (rows->deal_ids[place] == deal_int64(event->new, DEAL_ID))
 			return rows->event_ids[place];
 	}
 	return nextval_internal(sequence, false);
@@ -396,7 +399,7 @@ event_batch_add(EventBatch *batch, DealEvent *event)
 	const DealRow *any = event->new != NULL ? event->new : event->old;
 	EventTuple	tuple;
 
-	event->id = take_id(batch->statement, event->old != NULL, deal_int64(any, DEAL_ID), batch->id_sequence);
+	event->id = take_id(batch->statement, event, batch->id_sequence);
 	if (batch->statement->batch_id == 0)
 		batch->statement->batch_id = event->id;
 
