@@ -428,6 +428,22 @@ dispatch_until_idle(void)
 	}
 }
 
+/* Whatever the database's or the server's are */
+static void
+keep_to_own_settings(void)
+{
+	static const char *const settings[][2] = {
+		{"default_transaction_read_only", "off"},
+		{"default_transaction_isolation", "read committed"},
+		{"default_transaction_deferrable", "off"},
+		{"lock_timeout", "0"},
+		{"jit", "off"},
+	};
+
+	for (size_t i = 0; i < lengthof(settings); i++)
+		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
+}
+
 void
 crm_deals_dispatcher_main(Datum database)
 {
@@ -436,6 +452,7 @@ crm_deals_dispatcher_main(Datum database)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 
+	keep_to_own_settings();
 	if (try_to_be_the_one())
 		dispatch_until_idle();
 	proc_exit(0);

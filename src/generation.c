@@ -17,10 +17,12 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "nodes/pg_list.h"
 #include "storage/proc.h"
 #include "utils/fmgrprotos.h"
 #include "utils/inval.h"
 #include "utils/snapmgr.h"
+#include "utils/xid8.h"
 
 #include "catalog.h"
 #include "compat.h"
@@ -37,6 +39,7 @@ static struct
 {
 	bool		known;
 	int32		generation;
+	uint64		begins_at;		/* what ran before has numbers of earlier ones */
 	Oid			relid;			/* the table that was read */
 	LocalTransactionId entered_in;	/* the transaction that entered it, if ours */
 }			current;
@@ -61,10 +64,11 @@ static OwnerQuery latest_query = {
 	.sql = "SELECT g.generation, g.system_identifier,"
 	" (SELECT e.transaction FROM crm_deals.deal_event AS e ORDER BY e.transaction DESC LIMIT 1),"
 	" (SELECT pg_catalog.pg_snapshot_xmax(coalesce(c.upto, c.seen)) AS transaction"
-	" FROM crm_deals.event_consumer AS c ORDER BY 1 DESC LIMIT 1)"
+	" FROM crm_deals.event_consumer AS c ORDER BY 1 DESC LIMIT 1),"
+	" g.first_transaction"
 	" FROM (SELECT) AS one LEFT JOIN"
-	" (SELECT l.generation, l.system_identifier FROM crm_deals.log_generation AS l"
-	" ORDER BY l.generation DESC, l.id LIMIT 1) AS g ON true",
+	" (SELECT l.generation, l.system_identifier, l.first_transaction FROM crm_deals.log_generation AS l"
+	" ORDER BY l.generation DESC, l.first_transaction DESC LIMIT 1) AS g ON true",
 };
 
 /*
@@ -72,9 +76,9 @@ static OwnerQuery latest_query = {
  * the other, and whichever commits, the number is the same.
  */
 static OwnerQuery enter_query = {
-	.sql = "INSERT INTO crm_deals.log_generation (generation, system_identifier) VALUES ($1, $2)",
-	.nargs = 2,
-	.argtypes = {INT4OID, INT8OID},
+	.sql = "INSERT INTO crm_deals.log_generation (generation, system_identifier, first_transaction) VALUES ($1, $2, $3)",
+	.nargs = 3,
+	.argtypes = {INT4OID, INT8OID, XID8OID},
 };
 
 static uint64
@@ -89,11 +93,13 @@ result_number(int column, uint64 otherwise)
 /*
  * The generation to go on in: the latest, if this cluster entered it and has
  * come further than any stored number.  A clone has the same identifier as the
- * cluster that it was copied from, and a log from there may be ahead of ours.
+ * cluster that it was copied from, and a log from there may be ahead of ours; a
+ * crash takes back ids that left nothing in the WAL, and gives them out again.
  */
 static int32
 generation_here(bool *is_new)
 {
+	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
 	bool		isnull;
 	int32		latest;
 	uint64		stored;
@@ -105,8 +111,9 @@ generation_here(bool *is_new)
 	stored = Max(result_number(3, 0) + 1, result_number(4, 0));
 
 	*is_new = isnull || result_number(2, 0) != GetSystemIdentifier() ||
-		stored > (((uint64) latest << GENERATION_SHIFT) | U64FromFullTransactionId(ReadNextFullTransactionId()));
-	if (isnull && stored <= U64FromFullTransactionId(ReadNextFullTransactionId()))
+		stored > (((uint64) latest << GENERATION_SHIFT) | next);
+	current.begins_at = *is_new ? next : result_number(5, 0);
+	if (isnull && stored <= next)
 		return 0;
 	return *is_new ? Max(latest, (int32) (stored >> GENERATION_SHIFT)) + 1 : latest;
 }
@@ -114,7 +121,11 @@ generation_here(bool *is_new)
 static void
 enter_generation(int32 generation)
 {
-	Datum		values[2] = {Int32GetDatum(generation), Int64GetDatum((int64) GetSystemIdentifier())};
+	Datum		values[3] = {
+		Int32GetDatum(generation),
+		Int64GetDatum((int64) GetSystemIdentifier()),
+		FullTransactionIdGetDatum(FullTransactionIdFromU64(current.begins_at)),
+	};
 
 	(void) owner_query_write(&enter_query, values, NULL);
 	CacheInvalidateRelcacheByRelid(current.relid);
@@ -170,10 +181,10 @@ widen(TransactionId xid, FullTransactionId next)
 }
 
 static int
-compare_ids(const void *a, const void *b)
+compare_numbers(const ListCell *a, const ListCell *b)
 {
-	uint64		left = *(const uint64 *) a;
-	uint64		right = *(const uint64 *) b;
+	uint64		left = *(const uint64 *) lfirst(a);
+	uint64		right = *(const uint64 *) lfirst(b);
 
 	return left < right ? -1 : left > right ? 1 : 0;
 }
@@ -205,30 +216,53 @@ running_transactions(Snapshot snapshot, FullTransactionId next, int *n)
 		if (TransactionIdIsNormal(xid) && !TransactionIdIsValid(SubTransGetParent(xid)))
 			running[(*n)++] = id;
 	}
-	qsort(running, *n, sizeof(uint64), compare_ids);
 	return running;
+}
+
+/*
+ * As the log numbers them.  What was prepared before this generation began has
+ * its events in an earlier one: it is listed in all of them.
+ */
+static List *
+running_numbers(Snapshot snapshot, FullTransactionId next, int32 generation, uint64 begins_at)
+{
+	List	   *numbers = NIL;
+	int			n;
+	uint64	   *running = running_transactions(snapshot, next, &n);
+
+	for (int i = 0; i < n; i++)
+		for (int32 of = running[i] < begins_at ? 0 : generation; of <= generation; of++)
+		{
+			uint64	   *number = palloc(sizeof(uint64));
+
+			*number = ((uint64) of << GENERATION_SHIFT) | running[i];
+			numbers = lappend(numbers, number);
+		}
+	list_sort(numbers, compare_numbers);
+	return numbers;
 }
 
 /* _log_snapshot(): the snapshot of the calling statement, as pg_snapshot */
 Datum
 crm_deals_log_snapshot(PG_FUNCTION_ARGS)
 {
-	uint64		base = (uint64) log_generation() << GENERATION_SHIFT;
+	int32		generation = log_generation();
 	Snapshot	snapshot = GetActiveSnapshot();
 	FullTransactionId next = ReadNextFullTransactionId();
+	uint64		xmax = ((uint64) generation << GENERATION_SHIFT) | U64FromFullTransactionId(next);
+	List	   *running;
+	ListCell   *cell;
 	StringInfoData text;
-	uint64	   *running;
-	int			n;
 
 	(void) fcinfo;
 	if (snapshot->takenDuringRecovery)
 		elog(ERROR, "a standby has no snapshot of the log");
-	running = running_transactions(snapshot, next, &n);
+	running = running_numbers(snapshot, next, generation, current.begins_at);
 	initStringInfo(&text);
 	appendStringInfo(&text, UINT64_FORMAT ":" UINT64_FORMAT ":",
-					 base + (n > 0 ? running[0] : U64FromFullTransactionId(next)),
-					 base + U64FromFullTransactionId(next));
-	for (int i = 0; i < n; i++)
-		appendStringInfo(&text, "%s" UINT64_FORMAT, i > 0 ? "," : "", base + running[i]);
+					 running != NIL ? *(uint64 *) linitial(running) : xmax, xmax);
+	foreach(cell, running)
+		appendStringInfo(&text, "%s" UINT64_FORMAT, foreach_current_index(cell) > 0 ? "," : "",
+						 *(uint64 *) lfirst(cell));
 	return DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(text.data));
 }

@@ -21,7 +21,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'read', r.relation, 'SELECT'
     FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate',
-                      'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'stage_name', 'log_pruning', 'activity', 'lead',
+                      'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'stage_name', 'log_pruning', 'log_generation', 'activity', 'lead',
                       'account', 'contact', '_account', '_contact', '_owner', 'deal_overview']) AS r (relation)
     UNION ALL
     SELECT 'write', r.relation, 'INSERT, UPDATE, DELETE'
@@ -71,6 +71,7 @@ AS $$
            ('admin', '_dispatcher'),
            ('admin', '_event_kinds'),
            ('admin', '_events_between'),
+           ('admin', '_is_wanted'),
            ('admin', '_pending'),
            ('admin', '_slug'),
            ('admin', '_stage_holds_deals'),

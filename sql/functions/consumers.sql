@@ -43,17 +43,18 @@ COMMENT ON FUNCTION crm_deals._is_wanted(text, text[], boolean, text, text, text
 -- have ids beyond "seen_id": what was delivered before is not read again.
 CREATE FUNCTION crm_deals._events_between(consumer text, kinds text[], include_imports boolean,
                                           seen pg_snapshot, seen_id bigint, upto pg_snapshot, upto_id bigint,
-                                          delivered_id bigint, most bigint) RETURNS TABLE (id bigint)
+                                          delivered_id bigint, most bigint) RETURNS TABLE (id bigint, occurred_at timestamptz)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
 SET enable_bitmapscan = off
+SET jit = off
 AS $$
-    SELECT e.id
+    SELECT e.id, e.occurred_at
     FROM (
-        (SELECT w.id
+        (SELECT w.id, w.occurred_at
          FROM pg_snapshot_xip(_events_between.seen) AS r (transaction),
-              LATERAL (SELECT e.id
+              LATERAL (SELECT e.id, e.occurred_at
                        FROM crm_deals.deal_event AS e
                        WHERE e.transaction = r.transaction
                          AND e.id > _events_between.delivered_id
@@ -65,7 +66,7 @@ AS $$
                        LIMIT _events_between.most) AS w
          WHERE pg_visible_in_snapshot(r.transaction, _events_between.upto))
         UNION ALL
-        (SELECT e.id
+        (SELECT e.id, e.occurred_at
          FROM crm_deals.deal_event AS e
          WHERE e.id > greatest(_events_between.delivered_id, _events_between.seen_id)
            AND e.id <= _events_between.upto_id
@@ -85,21 +86,24 @@ COMMENT ON FUNCTION crm_deals._events_between(text, text[], boolean, pg_snapshot
     'Internal: the first events that a consumer gets of those visible in one snapshot and not in an earlier one.';
 
 -- All that a consumer has still to acknowledge; what runs is counted when it ends.
-CREATE FUNCTION crm_deals._pending(consumer text) RETURNS TABLE (id bigint)
+CREATE FUNCTION crm_deals._pending(consumer text) RETURNS TABLE (id bigint, occurred_at timestamptz)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
-    SELECT unnest(c.unacked)
-    FROM crm_deals.event_consumer AS c
+    SELECT e.id, e.occurred_at
+    FROM crm_deals.event_consumer AS c,
+         LATERAL unnest(c.unacked) AS u (id)
+    JOIN crm_deals.deal_event AS e ON e.id = u.id
     WHERE c.consumer = _pending.consumer
     UNION ALL
-    SELECT e.id
+    SELECT e.id, e.occurred_at
     FROM crm_deals.event_consumer AS c,
          LATERAL crm_deals._events_between(c.consumer, c.kinds, c.include_imports, c.seen, c.seen_id,
                                            c.upto, c.upto_id, c.delivered_id, NULL) AS e
     WHERE c.consumer = _pending.consumer AND c.upto IS NOT NULL
     UNION ALL
-    SELECT e.id
+    SELECT e.id, e.occurred_at
     FROM crm_deals.event_consumer AS c,
          LATERAL crm_deals._events_between(c.consumer, c.kinds, c.include_imports, coalesce(c.upto, c.seen), coalesce(c.upto_id, c.seen_id),
                                            '9223372036854775807:9223372036854775807:', 9223372036854775807, 0, NULL) AS e
@@ -185,6 +189,7 @@ CREATE FUNCTION crm_deals._take_events(consumer text, max_events integer, lease 
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
+SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
@@ -266,6 +271,7 @@ RETURNS TABLE (id bigint, deal_id bigint, kind text, occurred_at timestamptz, ba
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_custom_plan    -- a plan for as many events as there are
+SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN

@@ -15,12 +15,13 @@ COMMENT ON FUNCTION crm_deals._pruning_horizon() IS
 CREATE FUNCTION crm_deals._prune_events(before timestamptz, actor text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
     batch_size CONSTANT integer := 10000;
     cut pg_snapshot;
-    -- aligned with each other: deals, and the first version of each that a consumer waits for
+    -- aligned with each other: deals in ascending order, and the first version of each that a consumer waits for
     held_deals bigint[];
     held_versions integer[];
     batch bigint[];
@@ -32,13 +33,13 @@ BEGIN
         RAISE EXCEPTION 'the log can be pruned before a moment in the past' USING ERRCODE = '22023';
     END IF;
     LOCK TABLE crm_deals.log_pruning IN SHARE ROW EXCLUSIVE MODE;
-    SELECT crm_deals._log_snapshot(), array_agg(h.deal_id), array_agg(h.version)
+    SELECT crm_deals._log_snapshot(), coalesce(array_agg(h.deal_id ORDER BY h.deal_id), '{}'), array_agg(h.version ORDER BY h.deal_id)
     INTO cut, held_deals, held_versions
     FROM (SELECT e.deal_id, min(e.version) AS version
           FROM crm_deals.event_consumer AS c
           CROSS JOIN LATERAL crm_deals._pending(c.consumer) AS p
           JOIN crm_deals.deal_event AS e ON e.id = p.id
-          WHERE e.occurred_at < before
+          WHERE p.occurred_at < before
           GROUP BY e.deal_id) AS h;
 
     LOOP
@@ -50,8 +51,8 @@ BEGIN
         WHERE e.id = ANY (batch)
           AND e.occurred_at < before
           AND pg_visible_in_snapshot(e.transaction, cut)
-          AND NOT EXISTS (SELECT FROM unnest(held_deals, held_versions) AS h (deal_id, version)
-                          WHERE h.deal_id = e.deal_id AND h.version <= e.version)
+          AND (held_deals[width_bucket(e.deal_id, held_deals)] = e.deal_id
+               AND held_versions[width_bucket(e.deal_id, held_deals)] <= e.version) IS NOT TRUE
           AND EXISTS (SELECT FROM crm_deals.deal_event AS l WHERE l.deal_id = e.deal_id AND l.version > e.version);
         GET DIAGNOSTICS removed = ROW_COUNT;
         pruned := pruned + removed;

@@ -50,7 +50,6 @@ CREATE OR REPLACE VIEW crm_deals.consumer_status WITH (security_invoker = true) 
            p.oldest AS oldest_pending_at,
            c.last_acked_at
     FROM crm_deals.event_consumer AS c
-    CROSS JOIN LATERAL (SELECT count(*) AS events, min(e.occurred_at) AS oldest
-                        FROM crm_deals._pending(c.consumer) AS w
-                        JOIN crm_deals.deal_event AS e ON e.id = w.id) AS p
+    CROSS JOIN LATERAL (SELECT count(*) AS events, min(w.occurred_at) AS oldest
+                        FROM crm_deals._pending(c.consumer) AS w) AS p
     WHERE c.consumer <> crm_deals._dispatcher();
