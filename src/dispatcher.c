@@ -299,12 +299,21 @@ send_batch(void)
  * ----------
  */
 
+typedef enum Turn
+{
+	TURN_NOTHING,
+	TURN_SENT,					/* all there was */
+	TURN_SENT_BATCH,			/* there may be more */
+	TURN_QUEUE_FILLED,
+	TURN_NOT_INSTALLED
+} Turn;
+
 /*
  * The worker is connected as superuser, since the owner may not be able to log
  * in.  Nothing of the user's may run as such: no deferred trigger at commit,
  * which a restricted operation forbids.
  */
-static uint64
+static Turn
 send_batch_as_owner(void)
 {
 	Oid			role;
@@ -315,21 +324,13 @@ send_batch_as_owner(void)
 	SetUserIdAndSecContext(tables_owner(), context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	n = send_batch();
 	SetUserIdAndSecContext(role, context);
-	return n;
+	return n == 0 ? TURN_NOTHING : n < BATCH ? TURN_SENT : TURN_SENT_BATCH;
 }
-
-typedef enum Turn
-{
-	TURN_NOTHING,
-	TURN_SENT,
-	TURN_QUEUE_FILLED,
-	TURN_NOT_INSTALLED
-} Turn;
 
 static Turn
 take_turn(void)
 {
-	Turn		turn = TURN_NOTHING;
+	Turn		turn;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -339,8 +340,8 @@ take_turn(void)
 		turn = TURN_NOT_INSTALLED;
 	else if (notification_queue_is_filled())
 		turn = TURN_QUEUE_FILLED;
-	else if (send_batch_as_owner() > 0)
-		turn = TURN_SENT;
+	else
+		turn = send_batch_as_owner();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
 	pgstat_report_stat(false);
@@ -369,7 +370,7 @@ leave(void)
 
 	if (!try_lock(LOCK_EXPECTING, ExclusiveLock, true))
 		return false;
-	leaves = take_turn() != TURN_SENT;
+	leaves = take_turn() == TURN_NOTHING;
 	if (leaves)
 		unlock(LOCK_RUNNING, ExclusiveLock, true);
 	unlock(LOCK_EXPECTING, ExclusiveLock, true);
@@ -411,8 +412,11 @@ dispatch_until_idle(void)
 			return;
 		if (turn != TURN_NOTHING)
 			idle_since = GetCurrentTimestamp();
-		if (turn == TURN_SENT)
+		if (turn == TURN_SENT || turn == TURN_SENT_BATCH)
 		{
+			/* a little later it is more: its commits are in the way of writers' */
+			if (turn == TURN_SENT)
+				pg_usleep(SHORTEST_SLEEP * 1000L);
 			CHECK_FOR_INTERRUPTS();
 			sleep = SHORTEST_SLEEP;
 			continue;
@@ -428,7 +432,10 @@ dispatch_until_idle(void)
 	}
 }
 
-/* Whatever the database's or the server's are */
+/*
+ * Whatever the database's or the server's are.  A crash that takes back the
+ * worker's place has taken the listeners, too.
+ */
 static void
 keep_to_own_settings(void)
 {
@@ -437,6 +444,7 @@ keep_to_own_settings(void)
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
 		{"lock_timeout", "0"},
+		{"synchronous_commit", "off"},
 		{"jit", "off"},
 	};
 
