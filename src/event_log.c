@@ -125,33 +125,33 @@ typedef struct ExpectedRows
 } ExpectedRows;
 
 /*
- * A statement that writes deals, at its trigger depth.  MERGE, upserts and WITH
- * fire several of our triggers in one statement: at one depth, in one command.
+ * A statement that writes deals.  MERGE, upserts and WITH fire several of our
+ * triggers in one statement: at one trigger depth, in one command.
  *
- * Its events are logged when all its rows are written.  A trigger may change
- * the same deals again before that, and its events come first into the log:
- * then the rows written so far get their ids before.
+ * Its events are logged when all its rows are written.  A trigger of the user's,
+ * or a function that the statement calls, may change the same deals again before
+ * that, and its events come first into the log: then the rows written so far
+ * get their ids before.  That is what the ids of a statement's deals are kept
+ * for, eight bytes a row.
  */
 typedef struct LogStatement
 {
-	LocalTransactionId transaction;
-	SubTransactionId subtransaction;
+	int			depth;
 	CommandId	command;
+	SubTransactionId subtransaction;
 	int64		batch_id;		/* 0 until the first event */
 	ExpectedRows expected[2];	/* inserted, updated */
 } LogStatement;
 
-static LogStatement *
-statement_at(int depth)
+/* Those of the transaction that may be running, the latest last */
+static struct
 {
-	static List *statements = NIL;
-	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+	LocalTransactionId transaction;
+	List	   *statements;
+	LogStatement *used_last;
+}			running;
 
-	while (list_length(statements) <= depth)
-		statements = lappend(statements, palloc0(sizeof(LogStatement)));
-	MemoryContextSwitchTo(caller);
-	return list_nth(statements, depth);
-}
+#define MANY_STATEMENTS 128
 
 static void
 forget_rows(ExpectedRows *rows)
@@ -163,24 +163,87 @@ forget_rows(ExpectedRows *rows)
 	memset(rows, 0, sizeof(ExpectedRows));
 }
 
+/* The memory of an earlier transaction is gone with it. */
+static void
+forget_other_transaction(void)
+{
+	if (running.transaction == my_lxid())
+		return;
+	running.transaction = my_lxid();
+	running.statements = NIL;
+	running.used_last = NULL;
+}
+
+static bool
+is_finished(const LogStatement *statement)
+{
+	return !SubTransactionIsActive(statement->subtransaction) ||
+		(statement->expected[false].n == 0 && statement->expected[true].n == 0);
+}
+
+/* Of very many statements in a transaction the older half is over. */
+static void
+drop_finished(void)
+{
+	int			to_look_at = list_length(running.statements) - MANY_STATEMENTS / 2;
+	ListCell   *cell;
+
+	foreach(cell, running.statements)
+	{
+		LogStatement *statement = lfirst(cell);
+
+		if (to_look_at-- <= 0)
+			break;
+		if (!is_finished(statement))
+			continue;
+		forget_rows(&statement->expected[false]);
+		forget_rows(&statement->expected[true]);
+		running.statements = foreach_delete_current(running.statements, cell);
+		pfree(statement);
+	}
+}
+
+static bool
+is_this(const LogStatement *statement, int depth)
+{
+	return statement->depth == depth && statement->command == statement_command() &&
+		statement->subtransaction == GetCurrentSubTransactionId();
+}
+
+static LogStatement *
+add_statement(int depth)
+{
+	MemoryContext caller;
+	LogStatement *statement;
+
+	if (list_length(running.statements) >= MANY_STATEMENTS)
+		drop_finished();
+	caller = MemoryContextSwitchTo(TopTransactionContext);
+	statement = palloc0(sizeof(LogStatement));
+	statement->depth = depth;
+	statement->command = statement_command();
+	statement->subtransaction = GetCurrentSubTransactionId();
+	running.statements = lappend(running.statements, statement);
+	MemoryContextSwitchTo(caller);
+	return statement;
+}
+
 static LogStatement *
 this_statement(void)
 {
-	LogStatement *statement = statement_at(trigger_depth());
+	int			depth = trigger_depth();
+	ListCell   *cell;
 
-	if (statement->transaction == my_lxid() && statement->command == statement_command() &&
-		statement->subtransaction == GetCurrentSubTransactionId())
-		return statement;
-	if (statement->transaction == my_lxid())
-	{
-		forget_rows(&statement->expected[false]);
-		forget_rows(&statement->expected[true]);
-	}
-	memset(statement, 0, sizeof(LogStatement));
-	statement->transaction = my_lxid();
-	statement->subtransaction = GetCurrentSubTransactionId();
-	statement->command = statement_command();
-	return statement;
+	forget_other_transaction();
+	if (running.used_last != NULL && is_this(running.used_last, depth))
+		return running.used_last;
+	running.used_last = NULL;
+	foreach(cell, running.statements)
+		if (is_this(lfirst(cell), depth))
+			running.used_last = lfirst(cell);
+	if (running.used_last == NULL)
+		running.used_last = add_statement(depth);
+	return running.used_last;
 }
 
 /* An array of a transaction that is bigger than the last one; *allocated is its size */
@@ -233,17 +296,17 @@ reserve_ids(ExpectedRows *rows)
 void
 event_log_statement_begins(void)
 {
-	int			depth = trigger_depth();
+	LogStatement *begins = this_statement();
+	ListCell   *cell;
 
-	(void) this_statement();
-	for (int outer = 1; outer < depth; outer++)
+	foreach(cell, running.statements)
 	{
-		LogStatement *statement = statement_at(outer);
+		LogStatement *outer = lfirst(cell);
 
-		if (statement->transaction != my_lxid() || !SubTransactionIsActive(statement->subtransaction))
+		if (outer == begins || is_finished(outer))
 			continue;
-		reserve_ids(&statement->expected[false]);
-		reserve_ids(&statement->expected[true]);
+		reserve_ids(&outer->expected[false]);
+		reserve_ids(&outer->expected[true]);
 	}
 }
 

@@ -10,7 +10,6 @@
  */
 #include "postgres.h"
 
-#include "access/subtrans.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
@@ -19,8 +18,10 @@
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/proc.h"
+#include "utils/array.h"
 #include "utils/fmgrprotos.h"
 #include "utils/inval.h"
+#include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
@@ -39,7 +40,7 @@ static struct
 {
 	bool		known;
 	int32		generation;
-	uint64		begins_at;		/* what ran before has numbers of earlier ones */
+	List	   *ours;			/* all that this cluster entered */
 	Oid			relid;			/* the table that was read */
 	LocalTransactionId entered_in;	/* the transaction that entered it, if ours */
 }			current;
@@ -59,16 +60,31 @@ generation_init(void)
 	CacheRegisterRelcacheCallback(forget_generation, (Datum) 0);
 }
 
-/* The generation that was entered last, and the highest numbers that are stored */
+/*
+ * The generation that was entered last; whether it, and which others, are this
+ * cluster's ($1); and whether a transaction has ended whose number is not below
+ * that of the next ($2) one here.
+ */
 static OwnerQuery latest_query = {
-	.sql = "SELECT g.generation, g.system_identifier,"
+	.sql = "WITH latest AS (SELECT g.generation, g.system_identifier OPERATOR(pg_catalog.=) $1 AS is_ours"
+	" FROM crm_deals.log_generation AS g ORDER BY g.generation DESC, g.id LIMIT 1)"
+	" SELECT l.generation, l.is_ours,"
 	" (SELECT e.transaction FROM crm_deals.deal_event AS e ORDER BY e.transaction DESC LIMIT 1),"
-	" (SELECT pg_catalog.pg_snapshot_xmax(coalesce(c.upto, c.seen)) AS transaction"
-	" FROM crm_deals.event_consumer AS c ORDER BY 1 DESC LIMIT 1),"
-	" g.first_transaction"
-	" FROM (SELECT) AS one LEFT JOIN"
-	" (SELECT l.generation, l.system_identifier, l.first_transaction FROM crm_deals.log_generation AS l"
-	" ORDER BY l.generation DESC, l.first_transaction DESC LIMIT 1) AS g ON true",
+	" (SELECT s.xmax FROM crm_deals.event_consumer AS c,"
+	" LATERAL (SELECT coalesce(c.upto, c.seen)) AS u (seen),"
+	" LATERAL (SELECT pg_catalog.pg_snapshot_xmax(u.seen)) AS s (xmax),"
+	" LATERAL (SELECT ((coalesce(l.generation, 0)::int8 OPERATOR(pg_catalog.<<) 48)"
+	" OPERATOR(pg_catalog.+) $2)::pg_catalog.text::pg_catalog.xid8) AS n (next)"
+	" WHERE s.xmax OPERATOR(pg_catalog.>) n.next"
+	" AND s.xmax::pg_catalog.text::numeric OPERATOR(pg_catalog.-) n.next::pg_catalog.text::numeric"
+	" OPERATOR(pg_catalog.>) (SELECT pg_catalog.count(*) FROM pg_catalog.pg_snapshot_xip(u.seen) AS r (transaction)"
+	" WHERE r.transaction OPERATOR(pg_catalog.>=) n.next)"
+	" ORDER BY 1 DESC LIMIT 1),"
+	" ARRAY(SELECT DISTINCT g.generation FROM crm_deals.log_generation AS g"
+	" WHERE g.system_identifier OPERATOR(pg_catalog.=) $1)"
+	" FROM (SELECT) AS one LEFT JOIN latest AS l ON true",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID},
 };
 
 /*
@@ -76,56 +92,80 @@ static OwnerQuery latest_query = {
  * the other, and whichever commits, the number is the same.
  */
 static OwnerQuery enter_query = {
-	.sql = "INSERT INTO crm_deals.log_generation (generation, system_identifier, first_transaction) VALUES ($1, $2, $3)",
-	.nargs = 3,
-	.argtypes = {INT4OID, INT8OID, XID8OID},
+	.sql = "INSERT INTO crm_deals.log_generation (generation, system_identifier) VALUES ($1, $2)",
+	.nargs = 2,
+	.argtypes = {INT4OID, INT8OID},
 };
 
+static Datum
+result_column(int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
+}
+
 static uint64
-result_number(int column, uint64 otherwise)
+result_number(int column)
 {
 	bool		isnull;
-	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+	Datum		value = result_column(column, &isnull);
 
-	return isnull ? otherwise : (uint64) DatumGetInt64(value);
+	return isnull ? 0 : U64FromFullTransactionId(DatumGetFullTransactionId(value));
+}
+
+/* For the backend's life */
+static void
+remember_ours(Datum array, int32 latest)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+	ArrayType  *generations = DatumGetArrayTypeP(array);
+	int			n = ArrayGetNItems(ARR_NDIM(generations), ARR_DIMS(generations));
+
+	list_free(current.ours);
+	current.ours = NIL;
+	for (int i = 0; i < n; i++)
+		current.ours = list_append_unique_int(current.ours, ((int32 *) ARR_DATA_PTR(generations))[i]);
+	current.ours = list_append_unique_int(current.ours, latest);
+	MemoryContextSwitchTo(caller);
 }
 
 /*
  * The generation to go on in: the latest, if this cluster entered it and has
- * come further than any stored number.  A clone has the same identifier as the
- * cluster that it was copied from, and a log from there may be ahead of ours; a
- * crash takes back ids that left nothing in the WAL, and gives them out again.
+ * come further than any transaction in the log or behind a consumer.  A clone
+ * has the same identifier as the cluster that it was copied from, and a log
+ * from there may be ahead of ours.
  */
 static int32
 generation_here(bool *is_new)
 {
 	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
+	Datum		values[2] = {Int64GetDatum((int64) GetSystemIdentifier()), Int64GetDatum((int64) next)};
+	bool		none;
 	bool		isnull;
 	int32		latest;
 	uint64		stored;
 
-	owner_query_latest(&latest_query, NULL, NULL);
-	latest = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	if (isnull)
-		latest = NO_GENERATION;
-	stored = Max(result_number(3, 0) + 1, result_number(4, 0));
+	owner_query_latest(&latest_query, values, NULL);
+	latest = DatumGetInt32(result_column(1, &none));
+	if (none)
+		latest = 0;
+	stored = Max(result_number(3), result_number(4));
 
-	*is_new = isnull || result_number(2, 0) != GetSystemIdentifier() ||
-		stored > (((uint64) latest << GENERATION_SHIFT) | next);
-	current.begins_at = *is_new ? next : result_number(5, 0);
-	if (isnull && stored <= next)
-		return 0;
-	return *is_new ? Max(latest, (int32) (stored >> GENERATION_SHIFT)) + 1 : latest;
+	*is_new = none || !DatumGetBool(result_column(2, &isnull));
+	if (stored >= (((uint64) latest << GENERATION_SHIFT) | next))
+	{
+		*is_new = true;
+		latest = Max(latest, (int32) (stored >> GENERATION_SHIFT)) + 1;
+	}
+	else if (*is_new && !none)
+		latest++;
+	remember_ours(result_column(5, &isnull), latest);
+	return latest;
 }
 
 static void
 enter_generation(int32 generation)
 {
-	Datum		values[3] = {
-		Int32GetDatum(generation),
-		Int64GetDatum((int64) GetSystemIdentifier()),
-		FullTransactionIdGetDatum(FullTransactionIdFromU64(current.begins_at)),
-	};
+	Datum		values[2] = {Int32GetDatum(generation), Int64GetDatum((int64) GetSystemIdentifier())};
 
 	(void) owner_query_write(&enter_query, values, NULL);
 	CacheInvalidateRelcacheByRelid(current.relid);
@@ -189,55 +229,49 @@ compare_numbers(const ListCell *a, const ListCell *b)
 	return left < right ? -1 : left > right ? 1 : 0;
 }
 
+static List *
+add_number(List *numbers, uint64 id)
+{
+	ListCell   *cell;
+
+	foreach(cell, current.ours)
+	{
+		uint64	   *number = palloc(sizeof(uint64));
+
+		*number = ((uint64) lfirst_int(cell) << GENERATION_SHIFT) | id;
+		numbers = lappend(numbers, number);
+	}
+	return numbers;
+}
+
 /*
  * All that run, as far as the snapshot knows: those that it lists, this one,
  * and those that it leaves out since no later one has ended yet.  These have
  * begun, and may have written events already; what begins from "next" on has
- * not.  Subtransactions have no events in their own name.
+ * not.  Some are subtransactions, which have no events in their own name, but a
+ * crash may take an id back and give it to another.
+ *
+ * What was prepared in an earlier generation of this cluster has its events in
+ * that one: each is listed in all of them.
  */
-static uint64 *
-running_transactions(Snapshot snapshot, FullTransactionId next, int *n)
+static List *
+running_numbers(Snapshot snapshot, FullTransactionId next)
 {
 	uint64		end = U64FromFullTransactionId(next);
 	uint64		begin = widen(snapshot->xmax, next);
 	TransactionId mine = GetTopTransactionIdIfAny();
-	uint64	   *running = palloc((snapshot->xcnt + 1 + (end - begin)) * sizeof(uint64));
+	List	   *numbers = NIL;
 
-	*n = 0;
 	for (uint32 i = 0; i < snapshot->xcnt; i++)
-		running[(*n)++] = widen(snapshot->xip[i], next);
+		numbers = add_number(numbers, widen(snapshot->xip[i], next));
 	if (TransactionIdIsValid(mine) && widen(mine, next) < begin)
-		running[(*n)++] = widen(mine, next);
+		numbers = add_number(numbers, widen(mine, next));
 	for (uint64 id = begin; id < end; id++)
 	{
-		TransactionId xid = (TransactionId) id;
-
 		CHECK_FOR_INTERRUPTS();
-		if (TransactionIdIsNormal(xid) && !TransactionIdIsValid(SubTransGetParent(xid)))
-			running[(*n)++] = id;
+		if (TransactionIdIsNormal((TransactionId) id))
+			numbers = add_number(numbers, id);
 	}
-	return running;
-}
-
-/*
- * As the log numbers them.  What was prepared before this generation began has
- * its events in an earlier one: it is listed in all of them.
- */
-static List *
-running_numbers(Snapshot snapshot, FullTransactionId next, int32 generation, uint64 begins_at)
-{
-	List	   *numbers = NIL;
-	int			n;
-	uint64	   *running = running_transactions(snapshot, next, &n);
-
-	for (int i = 0; i < n; i++)
-		for (int32 of = running[i] < begins_at ? 0 : generation; of <= generation; of++)
-		{
-			uint64	   *number = palloc(sizeof(uint64));
-
-			*number = ((uint64) of << GENERATION_SHIFT) | running[i];
-			numbers = lappend(numbers, number);
-		}
 	list_sort(numbers, compare_numbers);
 	return numbers;
 }
@@ -257,7 +291,7 @@ crm_deals_log_snapshot(PG_FUNCTION_ARGS)
 	(void) fcinfo;
 	if (snapshot->takenDuringRecovery)
 		elog(ERROR, "a standby has no snapshot of the log");
-	running = running_numbers(snapshot, next, generation, current.begins_at);
+	running = running_numbers(snapshot, next);
 	initStringInfo(&text);
 	appendStringInfo(&text, UINT64_FORMAT ":" UINT64_FORMAT ":",
 					 running != NIL ? *(uint64 *) linitial(running) : xmax, xmax);

@@ -47,7 +47,6 @@ CREATE TABLE crm_deals.log_generation (
     id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     generation        integer NOT NULL,
     system_identifier bigint NOT NULL,
-    first_transaction xid8 NOT NULL,
     entered_at        timestamptz NOT NULL DEFAULT now()
 );
 
