@@ -145,6 +145,12 @@ installed_table(const char *name)
 }
 
 Oid
+installed_index(const char *name)
+{
+	return find_table(name);
+}
+
+Oid
 writers_token(void)
 {
 	Oid			relid;

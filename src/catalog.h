@@ -18,6 +18,9 @@ extern bool is_installed(void);
 /* OID of a table in the schema crm_deals; an error with a hint when missing */
 extern Oid	installed_table(const char *name);
 
+/* Likewise of an index; InvalidOid when missing */
+extern Oid	installed_index(const char *name);
+
 /* The relation whose lock orders writers of deals against changes of stages */
 extern Oid	writers_token(void);
 

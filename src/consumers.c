@@ -235,7 +235,7 @@ check_reading(FunctionCallInfo fcinfo)
 }
 
 static OwnerQuery read_query = {
-	.sql = "SELECT e.* FROM crm_deals._read_events($1, $2, $3) AS e",
+	.sql = "SELECT crm_deals._read_events($1, $2, $3)",
 	.nargs = 3,
 	.argtypes = {TEXTOID, INT4OID, INTERVALOID},
 };
@@ -272,6 +272,7 @@ crm_deals_read_events(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	(void) owner_query_write(&read_query, values, nulls);
+	load_taken_events();
 	events = SPI_tuptable;
 	n = SPI_processed;
 	shown = n > 0 ? deals_shown(events, n) : NULL;

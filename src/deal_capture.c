@@ -164,16 +164,10 @@ nothing_written(const TriggerData *data)
 	return any == NULL || tuplestore_tuple_count(any) == 0;
 }
 
-Datum
-crm_deals_deal_capture(PG_FUNCTION_ARGS)
+static void
+capture_statement(TriggerData *data, const DealTable *table)
 {
-	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, NULL);
-	Capture		capture = {0};
-
-	capture.table = deal_table(data->tg_relation);
-	event_log_captures(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
-	if (nothing_written(data))
-		return PointerGetDatum(NULL);
+	Capture		capture = {.table = table};
 
 	refresh_pipelines();
 	capture.context = write_context();
@@ -188,5 +182,16 @@ crm_deals_deal_capture(PG_FUNCTION_ARGS)
 		capture.context->batch_id = event_batch_id(capture.batch);
 	if (event_batch_write(capture.batch) > 0)
 		notify_doorbell();
+}
+
+Datum
+crm_deals_deal_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, NULL);
+	const DealTable *table = deal_table(data->tg_relation);
+
+	if (!nothing_written(data))
+		capture_statement(data, table);
+	event_log_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
 	return PointerGetDatum(NULL);
 }

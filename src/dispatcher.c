@@ -210,7 +210,7 @@ crm_deals_start_dispatcher(PG_FUNCTION_ARGS)
  */
 
 static OwnerQuery take_query = {
-	.sql = "SELECT e.* FROM crm_deals._take_for_dispatch($1) AS e",
+	.sql = "SELECT crm_deals._take_for_dispatch($1)",
 	.nargs = 1,
 	.argtypes = {INT4OID},
 };
@@ -282,6 +282,7 @@ send_batch(void)
 
 	SPI_connect();
 	(void) owner_query_write(&take_query, &most, NULL);
+	load_taken_events();
 	events = SPI_tuptable;
 	n = SPI_processed;
 	for (uint64 i = 0; i < n; i++)

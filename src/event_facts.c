@@ -4,10 +4,35 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
 
 #include "catalog.h"
 #include "event_facts.h"
+#include "owner_query.h"
+
+static OwnerQuery facts_query = {
+	.sql = "SELECT f.* FROM crm_deals._event_facts($1) AS f",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+};
+
+/* A statement of its own, which sees all that the taking saw */
+void
+load_taken_events(void)
+{
+	bool		isnull;
+	Datum		ids = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	ArrayType  *array = DatumGetArrayTypeP(ids);
+	uint64		n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+
+	(void) owner_query_write(&facts_query, &ids, NULL);
+	if (SPI_processed != n)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("events that a consumer waits for are gone from the log"),
+				 errhint("Something removed them other than prune_events(). Unsubscribe and subscribe again to go on.")));
+}
 
 static int
 column_number(TupleDesc desc, const char *column)

@@ -10,6 +10,12 @@
 #include "channels.h"
 #include "payload.h"
 
+/*
+ * What a query that takes events, run as the owner of the tables, returned in
+ * its one row: their ids.  Now their facts, in that order, in SPI_tuptable.
+ */
+extern void load_taken_events(void);
+
 /* A column by name; NULL where it is null */
 extern char *fact_text(HeapTuple row, TupleDesc desc, const char *column);
 extern Datum fact(HeapTuple row, TupleDesc desc, const char *column, bool *isnull);

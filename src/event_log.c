@@ -267,13 +267,9 @@ event_log_expect(bool update, int64 deal_id)
 }
 
 void
-event_log_captures(bool update)
+event_log_captured(bool update)
 {
-	ExpectedRows *rows = &this_statement()->expected[update];
-
-	rows->n = rows->n_reserved;
-	if (rows->n == 0)
-		forget_rows(rows);
+	forget_rows(&this_statement()->expected[update]);
 }
 
 /* Consumers rely on it that a transaction has its own id before its first event has one. */
@@ -566,5 +562,6 @@ crm_deals_append_only(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("the log of deals is append-only"),
 			 errdetail("Events are never updated or deleted, by its owner neither."),
+			 errhint("prune_events() removes old ones, redact() erases a person."),
 			 errtable(data->tg_relation)));
 }

@@ -25,10 +25,10 @@ typedef struct DealEvent
 
 typedef struct EventBatch EventBatch;
 
-/* In the triggers of deal: BEFORE STATEMENT, BEFORE ROW, AFTER STATEMENT */
+/* In the triggers of deal: BEFORE STATEMENT, BEFORE ROW, at the end of AFTER STATEMENT */
 extern void event_log_statement_begins(void);
 extern void event_log_expect(bool update, int64 deal_id);
-extern void event_log_captures(bool update);
+extern void event_log_captured(bool update);
 
 extern EventBatch *event_batch_begin(const DealTable *table, const char *actor);
 

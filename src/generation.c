@@ -10,6 +10,10 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/subtrans.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
@@ -18,10 +22,11 @@
 #include "miscadmin.h"
 #include "nodes/pg_list.h"
 #include "storage/proc.h"
-#include "utils/array.h"
 #include "utils/fmgrprotos.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
@@ -61,33 +66,6 @@ generation_init(void)
 }
 
 /*
- * The generation that was entered last; whether it, and which others, are this
- * cluster's ($1); and whether a transaction has ended whose number is not below
- * that of the next ($2) one here.
- */
-static OwnerQuery latest_query = {
-	.sql = "WITH latest AS (SELECT g.generation, g.system_identifier OPERATOR(pg_catalog.=) $1 AS is_ours"
-	" FROM crm_deals.log_generation AS g ORDER BY g.generation DESC, g.id LIMIT 1)"
-	" SELECT l.generation, l.is_ours,"
-	" (SELECT e.transaction FROM crm_deals.deal_event AS e ORDER BY e.transaction DESC LIMIT 1),"
-	" (SELECT s.xmax FROM crm_deals.event_consumer AS c,"
-	" LATERAL (SELECT coalesce(c.upto, c.seen)) AS u (seen),"
-	" LATERAL (SELECT pg_catalog.pg_snapshot_xmax(u.seen)) AS s (xmax),"
-	" LATERAL (SELECT ((coalesce(l.generation, 0)::int8 OPERATOR(pg_catalog.<<) 48)"
-	" OPERATOR(pg_catalog.+) $2)::pg_catalog.text::pg_catalog.xid8) AS n (next)"
-	" WHERE s.xmax OPERATOR(pg_catalog.>) n.next"
-	" AND s.xmax::pg_catalog.text::numeric OPERATOR(pg_catalog.-) n.next::pg_catalog.text::numeric"
-	" OPERATOR(pg_catalog.>) (SELECT pg_catalog.count(*) FROM pg_catalog.pg_snapshot_xip(u.seen) AS r (transaction)"
-	" WHERE r.transaction OPERATOR(pg_catalog.>=) n.next)"
-	" ORDER BY 1 DESC LIMIT 1),"
-	" ARRAY(SELECT DISTINCT g.generation FROM crm_deals.log_generation AS g"
-	" WHERE g.system_identifier OPERATOR(pg_catalog.=) $1)"
-	" FROM (SELECT) AS one LEFT JOIN latest AS l ON true",
-	.nargs = 2,
-	.argtypes = {INT8OID, INT8OID},
-};
-
-/*
  * Two first writers enter the same generation, each a row: neither waits for
  * the other, and whichever commits, the number is the same.
  */
@@ -97,35 +75,109 @@ static OwnerQuery enter_query = {
 	.argtypes = {INT4OID, INT8OID},
 };
 
-static Datum
-result_column(int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
-}
+/*
+ * The highest number of a transaction that had ended for a consumer: below xmax
+ * and not in the list.
+ */
+static OwnerQuery ended_query = {
+	.sql = "SELECT max(s.xmax OPERATOR(pg_catalog.-) t.running OPERATOR(pg_catalog.-) 1)"
+	" FROM crm_deals.event_consumer AS c,"
+	" LATERAL (SELECT coalesce(c.upto, c.seen)) AS u (snapshot),"
+	" LATERAL (SELECT pg_catalog.pg_snapshot_xmax(u.snapshot)::pg_catalog.text::pg_catalog.int8) AS s (xmax),"
+	" LATERAL (SELECT pg_catalog.count(*) FROM (SELECT r.id::pg_catalog.text::pg_catalog.int8,"
+	" pg_catalog.row_number() OVER (ORDER BY r.id DESC)"
+	" FROM pg_catalog.pg_snapshot_xip(u.snapshot) AS r (id)) AS l (id, place)"
+	" WHERE l.id OPERATOR(pg_catalog.=) (s.xmax OPERATOR(pg_catalog.-) l.place)) AS t (running)",
+};
 
 static uint64
-result_number(int column)
+highest_ended_for_consumers(void)
 {
 	bool		isnull;
-	Datum		value = result_column(column, &isnull);
+	Datum		value;
 
-	return isnull ? 0 : U64FromFullTransactionId(DatumGetFullTransactionId(value));
+	owner_query_latest(&ended_query, NULL, NULL);
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return isnull ? 0 : (uint64) DatumGetInt64(value);
 }
 
-/* For the backend's life */
-static void
-remember_ours(Datum array, int32 latest)
+/*
+ * What is read here has to be seen before it is committed, so that all who
+ * write at one time are of one generation, and no serializable transaction may
+ * be in the way of another: hence the scans.
+ */
+static uint64
+highest_in_log(void)
 {
+	SnapshotData dirty;
+	Oid			index_oid = installed_index("deal_event_transaction");
+	Relation	log;
+	Relation	index;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	uint64		highest = 0;
+
+	if (!OidIsValid(index_oid))
+		return 0;
+	InitDirtySnapshot(dirty);
+	log = table_open(installed_table("deal_event"), AccessShareLock);
+	index = index_open(index_oid, AccessShareLock);
+	scan = systable_beginscan_ordered(log, index, &dirty, 0, NULL);
+	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
+	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		number = heap_getattr(tuple, get_attnum(RelationGetRelid(log), "transaction"),
+										  RelationGetDescr(log), &isnull);
+
+		highest = isnull ? 0 : U64FromFullTransactionId(DatumGetFullTransactionId(number));
+	}
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	table_close(log, AccessShareLock);
+	return highest;
+}
+
+/*
+ * The latest generation, NO_GENERATION where there is none, and whether this
+ * cluster has entered it for good: another transaction may be entering it.  All
+ * that this cluster has entered are in current.ours.
+ */
+static int32
+latest_generation(bool *is_entered)
+{
+	SnapshotData dirty;
+	Relation	table = table_open(current.relid, AccessShareLock);
+	AttrNumber	generation_column = get_attnum(current.relid, "generation");
+	AttrNumber	identifier_column = get_attnum(current.relid, "system_identifier");
 	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-	ArrayType  *generations = DatumGetArrayTypeP(array);
-	int			n = ArrayGetNItems(ARR_NDIM(generations), ARR_DIMS(generations));
+	int32		latest = NO_GENERATION;
+	int32		latest_entered = NO_GENERATION;
+	SysScanDesc scan;
+	HeapTuple	tuple;
 
 	list_free(current.ours);
 	current.ours = NIL;
-	for (int i = 0; i < n; i++)
-		current.ours = list_append_unique_int(current.ours, ((int32 *) ARR_DATA_PTR(generations))[i]);
-	current.ours = list_append_unique_int(current.ours, latest);
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan(table, InvalidOid, false, &dirty, 0, NULL);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		int32		generation = DatumGetInt32(heap_getattr(tuple, generation_column, RelationGetDescr(table), &isnull));
+
+		latest = Max(latest, generation);
+		if (DatumGetInt64(heap_getattr(tuple, identifier_column, RelationGetDescr(table), &isnull)) !=
+			(int64) GetSystemIdentifier())
+			continue;
+		current.ours = list_append_unique_int(current.ours, generation);
+		if (!TransactionIdIsValid(dirty.xmin))
+			latest_entered = Max(latest_entered, generation);
+	}
+	systable_endscan(scan);
 	MemoryContextSwitchTo(caller);
+	table_close(table, AccessShareLock);
+	*is_entered = latest_entered == latest;
+	return latest;
 }
 
 /*
@@ -137,29 +189,18 @@ remember_ours(Datum array, int32 latest)
 static int32
 generation_here(bool *is_new)
 {
+	bool		is_entered;
+	int32		latest = latest_generation(&is_entered);
+	int32		generation = latest == NO_GENERATION ? 0 : list_member_int(current.ours, latest) ? latest : latest + 1;
+	uint64		stored = Max(highest_in_log(), highest_ended_for_consumers());
+
+	/* read last: whatever was seen of this cluster is below */
 	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
-	Datum		values[2] = {Int64GetDatum((int64) GetSystemIdentifier()), Int64GetDatum((int64) next)};
-	bool		none;
-	bool		isnull;
-	int32		latest;
-	uint64		stored;
 
-	owner_query_latest(&latest_query, values, NULL);
-	latest = DatumGetInt32(result_column(1, &none));
-	if (none)
-		latest = 0;
-	stored = Max(result_number(3), result_number(4));
-
-	*is_new = none || !DatumGetBool(result_column(2, &isnull));
-	if (stored >= (((uint64) latest << GENERATION_SHIFT) | next))
-	{
-		*is_new = true;
-		latest = Max(latest, (int32) (stored >> GENERATION_SHIFT)) + 1;
-	}
-	else if (*is_new && !none)
-		latest++;
-	remember_ours(result_column(5, &isnull), latest);
-	return latest;
+	if (stored >= (((uint64) generation << GENERATION_SHIFT) | next))
+		generation = Max(generation, (int32) (stored >> GENERATION_SHIFT)) + 1;
+	*is_new = generation != latest || !is_entered;
+	return generation;
 }
 
 static void
@@ -170,6 +211,15 @@ enter_generation(int32 generation)
 	(void) owner_query_write(&enter_query, values, NULL);
 	CacheInvalidateRelcacheByRelid(current.relid);
 	current.entered_in = my_lxid();
+}
+
+static void
+remember_as_ours(int32 generation)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	current.ours = list_append_unique_int(current.ours, generation);
+	MemoryContextSwitchTo(caller);
 }
 
 static int32
@@ -189,6 +239,7 @@ log_generation(void)
 	if (is_new)
 		enter_generation(generation);
 	SPI_finish();
+	remember_as_ours(generation);
 	/* what this transaction entered may yet be rolled back */
 	if (current.entered_in != my_lxid())
 		current.generation = generation;
@@ -244,6 +295,9 @@ add_number(List *numbers, uint64 id)
 	return numbers;
 }
 
+/* Beyond so many ids nearly all are of one transaction's subtransactions. */
+#define MANY_IDS 10000
+
 /*
  * All that run, as far as the snapshot knows: those that it lists, this one,
  * and those that it leaves out since no later one has ended yet.  These have
@@ -269,7 +323,8 @@ running_numbers(Snapshot snapshot, FullTransactionId next)
 	for (uint64 id = begin; id < end; id++)
 	{
 		CHECK_FOR_INTERRUPTS();
-		if (TransactionIdIsNormal((TransactionId) id))
+		if (TransactionIdIsNormal((TransactionId) id) &&
+			(end - begin <= MANY_IDS || !TransactionIdIsValid(SubTransGetParent((TransactionId) id))))
 			numbers = add_number(numbers, id);
 	}
 	list_sort(numbers, compare_numbers);

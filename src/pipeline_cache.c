@@ -597,7 +597,7 @@ custom_fields_of(const char *entity, const char *organization)
 
 static OwnerQuery consumers_query = {
 	.sql = "SELECT EXISTS (SELECT FROM crm_deals.event_consumer AS c"
-	" WHERE c.consumer OPERATOR(pg_catalog.<>) crm_deals._dispatcher())",
+	" WHERE c.consumer OPERATOR(pg_catalog.<>) '" DISPATCHER_CONSUMER "')",
 };
 
 bool

@@ -68,6 +68,9 @@ typedef struct DealRow
 	bool	   *isnull;
 } DealRow;
 
+/* The dispatcher's name among consumers; _dispatcher() in SQL */
+#define DISPATCHER_CONSUMER "crm_deals dispatcher"
+
 struct Pipeline;
 struct CustomFields;
 

@@ -1,16 +1,10 @@
 -- What the background worker of crm_deals.notify = dispatch does; the worker is src/dispatcher.c.
 
 -- What it is to send next, acknowledged as it is taken: sending and place commit together.
-CREATE FUNCTION crm_deals._take_for_dispatch(most integer)
-RETURNS TABLE (id bigint, batch_id bigint, deal_id bigint, occurred_at timestamptz, pipeline_id bigint,
-               old_stage_id bigint, old_stage_key text, old_stage_name text,
-               new_stage_id bigint, new_stage_key text, new_stage_name text,
-               old_status text, status text, deal_name text, amount numeric, currency text, actor text,
-               transaction xid8, dispatch text)
+CREATE FUNCTION crm_deals._take_for_dispatch(most integer) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
 DECLARE
     batch bigint[];
 BEGIN
@@ -24,15 +18,11 @@ BEGIN
         SET unacked = '{}', last_acked_at = clock_timestamp()
         WHERE c.consumer = crm_deals._dispatcher();
     END IF;
-    RETURN QUERY
-    SELECT f.id, f.batch_id, f.deal_id, f.occurred_at, f.pipeline_id,
-           f.old_stage_id, f.old_stage_key, f.old_stage_name, f.new_stage_id, f.new_stage_key, f.new_stage_name,
-           f.old_status, f.status, f.deal_name, f.amount, f.currency, f.actor, f.transaction, f.dispatch
-    FROM crm_deals._event_facts(batch) AS f;
+    RETURN batch;
 END
 $$;
 COMMENT ON FUNCTION crm_deals._take_for_dispatch(integer) IS
-    'Internal: the next events that writers left to the dispatcher.';
+    'Internal: the ids of the next events that writers left to the dispatcher.';
 
 -- One summary a channel for what a transaction wrote beyond crm_deals.notify_limit.
 CREATE FUNCTION crm_deals._summaries(transaction xid8)

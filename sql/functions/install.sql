@@ -328,6 +328,31 @@ $$;
 COMMENT ON FUNCTION crm_deals._migrate_tables() IS
     'Internal: the later call of install() after an upgrade of the extension.';
 
+-- C code acts as the owner of the tables, who need not be the extension's.
+CREATE FUNCTION crm_deals._let_owner_execute() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner regrole := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass);
+    member regprocedure;
+BEGIN
+    FOR member IN
+        SELECT d.objid
+        FROM pg_depend AS d
+        JOIN pg_extension AS e ON e.oid = d.refobjid
+        WHERE d.classid = 'pg_proc'::regclass AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+          AND e.extname = 'crm_deals'
+          AND NOT has_function_privilege(owner, d.objid, 'EXECUTE')
+    LOOP
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', member, owner);
+    END LOOP;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals._let_owner_execute() IS
+    'Internal: lets the owner of the tables execute the functions that run in their name.';
+
 CREATE FUNCTION crm_deals.install(account_table regclass DEFAULT NULL, contact_table regclass DEFAULT NULL,
                                   owner_table regclass DEFAULT NULL, columns jsonb DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql
@@ -352,6 +377,7 @@ BEGIN
         END IF;
     END IF;
     PERFORM crm_deals._attach_code();
+    PERFORM crm_deals._let_owner_execute();
 
     FOR granted IN
         SELECT g.role_name, g.level FROM crm_deals._granted_levels() AS g

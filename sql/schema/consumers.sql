@@ -12,7 +12,7 @@ CREATE TABLE crm_deals.event_consumer (
     -- The cut on the way, NULL where there is none, and the last event delivered of it.
     upto            pg_snapshot,
     upto_id         bigint,
-    delivered_id        bigint NOT NULL DEFAULT 0,
+    delivered_id    bigint NOT NULL DEFAULT 0,
     -- Delivered and not acknowledged, in the order of delivery.
     unacked         bigint[] NOT NULL DEFAULT '{}',
     leased_until    timestamptz,
