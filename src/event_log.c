@@ -523,7 +523,7 @@ event_batch_write(EventBatch *batch)
 
 /* What consumers had still to get is gone: they go on with what comes. */
 static OwnerQuery forget_places_query = {
-	.sql = "UPDATE crm_deals.event_consumer SET seen_id = 0, upto = NULL, upto_id = NULL, delivered_id = 0, unacked = '{}'",
+	.sql = "UPDATE crm_deals.event_consumer SET seen_id = 0, upto = NULL, upto_id = NULL, delivered_id = 0, unacked = '{}', leased = 0, leased_until = NULL",
 };
 
 static void

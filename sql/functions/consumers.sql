@@ -265,7 +265,7 @@ BEGIN
     IF moved OR lease IS NOT NULL OR c.leased_until IS NOT NULL THEN
         UPDATE crm_deals.event_consumer AS e
         SET seen = c.seen, seen_id = c.seen_id, upto = c.upto, upto_id = c.upto_id, delivered_id = c.delivered_id,
-            unacked = c.unacked, leased_until = clock_timestamp() + lease
+            unacked = c.unacked, leased = CASE WHEN lease IS NULL THEN 0 ELSE cardinality(batch) END, leased_until = clock_timestamp() + lease
         WHERE e.consumer = consumer;
     END IF;
     RETURN batch;
@@ -371,9 +371,10 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     delivered bigint[];
+    still_leased integer;
     place integer;
 BEGIN
-    SELECT c.unacked INTO delivered FROM crm_deals.event_consumer AS c WHERE c.consumer = consumer FOR UPDATE;
+    SELECT c.unacked, c.leased INTO delivered, still_leased FROM crm_deals.event_consumer AS c WHERE c.consumer = consumer FOR UPDATE;
     IF NOT FOUND OR consumer = crm_deals._dispatcher() THEN
         PERFORM crm_deals._raise_unknown_consumer(consumer);
     END IF;
@@ -381,10 +382,12 @@ BEGIN
     IF place IS NULL THEN
         RETURN 0;
     END IF;
+    still_leased := greatest(still_leased - place, 0);
     UPDATE crm_deals.event_consumer AS c
     SET unacked = delivered[place + 1:],
         last_acked_at = clock_timestamp(),
-        leased_until = CASE WHEN place < cardinality(delivered) THEN c.leased_until END
+        leased = still_leased,
+        leased_until = CASE WHEN still_leased > 0 THEN c.leased_until END
     WHERE c.consumer = consumer;
     RETURN place;
 END

@@ -13,8 +13,9 @@ CREATE TABLE crm_deals.event_consumer (
     upto            pg_snapshot,
     upto_id         bigint,
     delivered_id    bigint NOT NULL DEFAULT 0,
-    -- Delivered and not acknowledged, in the order of delivery.
+    -- Delivered and not acknowledged, in the order of delivery; the first of them may be leased.
     unacked         bigint[] NOT NULL DEFAULT '{}',
+    leased          integer NOT NULL DEFAULT 0,
     leased_until    timestamptz,
     CONSTRAINT event_consumer_cut CHECK ((upto IS NULL) = (upto_id IS NULL))
 )
