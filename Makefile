@@ -32,7 +32,7 @@ SCHEMA = types account contact host_views pipeline custom_field deal lead \
 	activity event_log installation views triggers own_account_triggers own_contact_triggers
 
 # What CREATE EXTENSION creates, in this order.
-FUNCTIONS = labels rules install pipelines moves verify access privileges
+FUNCTIONS = labels rules install pipelines moves filters board past forecast reports row_security verify access privileges
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DOCS = doc/crm_deals.md

@@ -33,6 +33,9 @@ CREATE TABLE crm_deals.deal_event (
 -- freeze and to keep the visibility map, which inserts alone trigger.
 WITH (fillfactor = 100, autovacuum_vacuum_insert_scale_factor = 0.05);
 
+-- The past is told by the events after a moment, which lie together: a hundredth of a b-tree finds them.
+CREATE INDEX deal_event_occurred_at ON crm_deals.deal_event USING brin (occurred_at) WITH (pages_per_range = 32, autosummarize = on);
+
 -- Who reads the log, and how far each has got.
 CREATE TABLE crm_deals.event_consumer (
     consumer        text PRIMARY KEY CONSTRAINT event_consumer_name CHECK (btrim(consumer, E' \t\r\n') <> ''),
