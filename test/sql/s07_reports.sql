@@ -16,7 +16,7 @@ INSERT INTO t.way (split, expression, label, period, from_date, to_date, pipelin
     ('custom_fields.free', 'd.custom_fields ->> ''free''', 'k', NULL, NULL, NULL, NULL, NULL, 'true'), ('source', 'd.source', 'k', 'month', NULL, NULL, NULL, NULL, 'true'), ('currency', 'd.currency', 'k', 'month', NULL, NULL, NULL, NULL, 'true');
 INSERT INTO t.way (split, expression, label, period, from_date, to_date, pipeline, filter, condition, timezone) SELECT split, expression, label, period, from_date, to_date, pipeline, filter, condition, z FROM t.way, unnest(ARRAY['Pacific/Auckland', 'America/Los_Angeles']) AS z WHERE period = 'day' OR split = 'owner';
 
-CREATE FUNCTION t.name(w t.way) RETURNS text LANGUAGE sql AS $$ SELECT concat_ws(' ', 'by ' || w.split, coalesce(w.period, 'all'), 'from ' || w.from_date, 'to ' || w.to_date, 'of ' || w.pipeline, w.filter, w.timezone) $$;
+CREATE FUNCTION t.name(w t.way) RETURNS text LANGUAGE sql AS $$ SELECT concat_ws(' ', 'by ' || w.split, coalesce(w.period, 'all'), 'from ' || to_char(w.from_date, 'YYYY-MM-DD'), 'to ' || to_char(w.to_date, 'YYYY-MM-DD'), 'of ' || w.pipeline, w.filter, w.timezone) $$;
 CREATE FUNCTION t.call(function text, w t.way) RETURNS text LANGUAGE sql AS $$
     SELECT format('crm_deals.%s(%L, %L, %L, %L, %L, %L)', function, w.split, w.period, w.from_date, w.to_date, w.pipeline, w.filter)
 $$;
@@ -188,5 +188,22 @@ FROM (VALUES ('SELECT crm_deals.%s(period => ''fortnight'')', '22023'), ('SELECT
      unnest(ARRAY['win_rate', 'lost_reasons', 'sales_velocity', 'pipeline_summary', 'stage_conversion']) AS f;
 SELECT is(t.error('SELECT crm_deals.win_rate(period => ''fortnight'')', 'hint'), 'The periods are day, week, month, quarter, year; NULL is the whole range.', 'the hint names the periods');
 SELECT is((SELECT string_agg(proname || ' ' || pg_get_function_arguments(oid), '; ') FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND proname IN ('win_rate', 'lost_reasons', 'sales_velocity', 'pipeline_summary', 'stage_conversion') AND pg_get_function_identity_arguments(oid) <> 'by text, period text, from_date date, to_date date, pipeline text, filter jsonb'), NULL, 'section 12: the arguments of the reports');
+
+-- In a parallel worker and under other settings of dates they answer the same.
+SET datestyle = 'ISO';
+CREATE TABLE t.call AS SELECT q, NULL::text AS answer FROM unnest(ARRAY['board()', 'board(group_by => ''owner'', filter => ''{"created_at": {"from": "2025-09-10"}}'')', 'board_cards(''Sales'', ''qualified'')', 'forecast(group_by => ''account'')', 'forecast(as_of => now(), from_date => ''2026-02-03'', to_date => ''2026-06-01'')', 'deals_as_of(now())', 'win_rate(from_date => ''2026-02-03'')', 'lost_reasons()', 'sales_velocity()', 'pipeline_summary()', 'stage_conversion(''owner'')']) AS q;
+CREATE FUNCTION t.answer(q text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    result text;
+BEGIN
+    EXECUTE format('SELECT md5(string_agg(to_jsonb(x)::text, '' '' ORDER BY to_jsonb(x)::text)) FROM crm_deals.%s AS x', q) INTO result;
+    RETURN result;
+END
+$$;
+UPDATE t.call SET answer = t.answer(q);
+SET datestyle = 'German';
+SET intervalstyle = 'sql_standard';
+SELECT set_config(name, 'on', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset none_
+SELECT is(t.answer(q), answer, 'in a parallel worker, with German dates: ' || q) FROM t.call WHERE q !~ 'stage_conversion';
 
 SELECT * FROM finish();
