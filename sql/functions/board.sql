@@ -132,7 +132,7 @@ BEGIN
             GROUP BY t.raw
         )
         SELECT g.raw::text, coalesce(%s, g.raw::text), g.deals, g.amounts, g.weighted, f.deals
-        FROM g LEFT JOIN first AS f ON f.raw IS NOT DISTINCT FROM g.raw
+        FROM g LEFT JOIN first AS f ON coalesce(f.raw::text, '') = coalesce(g.raw::text, '') AND (f.raw IS NULL) = (g.raw IS NULL)
         $query$, grouping.group_key, grouping.joined,
         crm_deals._filter_condition(filter, crm_deals._organization_of(pipeline_id)), grouping.group_label)
     USING crm_deals._stages_of(pipeline_id), card_limit;
@@ -185,17 +185,18 @@ BEGIN
                f.deal_count, f.amounts, f.weighted_amounts, f.deals
         FROM filled AS f
         WHERE NOT by_stage AND NOT EXISTS (SELECT FROM known AS k WHERE k.group_key = f.group_key)
-    ), card AS MATERIALIZED (
-        SELECT c.id, c.card
-        FROM crm_deals._cards(ARRAY(SELECT u.id FROM filled AS f, unnest(f.deals) AS u (id))) AS c
+    ), pile AS (
+        SELECT u.front, jsonb_agg(c.card ORDER BY u.place) AS cards
+        FROM (SELECT f.deals[1] AS front, u.id, u.place FROM filled AS f, unnest(f.deals) WITH ORDINALITY AS u (id, place)) AS u
+        JOIN crm_deals._cards(ARRAY(SELECT u.id FROM filled AS f, unnest(f.deals) AS u (id))) AS c ON c.id = u.id
+        GROUP BY u.front
     )
     SELECT s.column_key, s.label,
            row_number() OVER (ORDER BY s.place NULLS LAST, s.column_key IS NULL, s.label, s.column_key)::integer,
            coalesce(s.deal_count, 0), coalesce(s.amounts, '{}'), coalesce(s.weighted_amounts, '{}'),
-           coalesce((SELECT jsonb_agg(c.card ORDER BY u.place)
-                     FROM unnest(s.deals) WITH ORDINALITY AS u (id, place)
-                     JOIN card AS c ON c.id = u.id), '[]')
+           coalesce(p.cards, '[]')
     FROM shown AS s
+    LEFT JOIN pile AS p ON p.front = s.deals[1]
     ORDER BY 3;
 END
 $$;

@@ -227,7 +227,8 @@ BEGIN
                        FROM step AS s
                        JOIN period AS p ON s.day < p.next_start AND (s.day >= p.previous OR p.previous IS NULL)
                        GROUP BY s.raw, s.currency, p.next_start) AS t
-              ON t.raw IS NOT DISTINCT FROM g.raw AND t.currency = g.currency AND t.next_start = p.next_start
+              ON coalesce(t.raw::text, '') = coalesce(g.raw::text, '') AND (t.raw IS NULL) = (g.raw IS NULL)
+             AND t.currency = g.currency AND t.next_start = p.next_start
         ), known AS (
             SELECT k.group_key, k.group_label FROM crm_deals._known_groups($4, $5, NULL) AS k
             UNION ALL
