@@ -76,6 +76,10 @@ SELECT is(t.get('SELECT (SELECT count(*) FROM crm_deals.deal) || '' '' || (SELEC
 SELECT is(t.get('SELECT count(*) FROM crm_deals.deal_duplicate', 'regress_crm_alice'), (SELECT count(*)::text FROM crm_deals.deal_duplicate WHERE deal_id % 2 = 0 AND other_deal_id % 2 = 0), 'a flag is hers only where both deals are');
 SELECT is(t.get('SELECT count(*) FROM crm_deals.deal_event WHERE kind = ''deleted''', 'regress_crm_alice'), '0', 'events of deals that are gone are nobody''s under row security');
 SELECT is(t.get(format('SELECT count(*) FROM crm_deals.deals_as_of(%L)', :'moment'), 'regress_crm_alice') || ' ' || (SELECT count(*) FROM crm_deals.deals_as_of(:'moment')), '198 398', 'deals_as_of: nor in the past, but the owner of the tables has them all');
+-- Functions and the history hold to the policy on deal also where the log itself is open.
+ALTER TABLE crm_deals.deal_event DISABLE ROW LEVEL SECURITY;
+SELECT is(t.answer(q.query), w.answer, 'also without a policy on the log: ' || replace(q.name, :'moment', '…')) FROM t.question AS q JOIN t.with_bob AS w ON w.name = q.name WHERE q.name ~ 'function|deal_stage_history' ORDER BY q.name COLLATE "C";
+ALTER TABLE crm_deals.deal_event ENABLE ROW LEVEL SECURITY;
 -- bob's deals go, without a trace in the log.
 SET session_replication_role = replica;
 DELETE FROM crm_deals.deal_event WHERE deal_id % 2 = 1;
