@@ -89,6 +89,7 @@ SELECT is(t.group_board('Own "column', 'd."Own ""column"'), 'same', 'board by a 
 SELECT is(t.group_board('custom_fields.it''s', 'd.custom_fields ->> ''it''''s'''), 'same', 'a key with a quote');
 UPDATE crm_deals.stage SET archived_at = now() WHERE id = t.stage('nobody_here');
 SELECT is((SELECT count(*) FROM crm_deals.board('Sales') WHERE column_key = 'nobody_here'), 0::bigint, 'an archived stage is in no board');
+SELECT is(t.after('UPDATE crm_deals.stage SET archived_at = now() WHERE id = t.stage(''proposal'')', 'SELECT string_agg(column_key, '' '' ORDER BY ordinal) FROM crm_deals.board(''Sales'')'), 'lead qualified negotiation won lost silent', 'also one that still holds deals');
 
 -- Pages: all cards of a column, page by page, are the column.
 CREATE FUNCTION t.pages(pipeline text, column_key text, group_by text, filter jsonb, size integer) RETURNS jsonb LANGUAGE plpgsql AS $$
