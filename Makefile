@@ -25,7 +25,8 @@ OBJS = \
 	src/changes.o \
 	src/event_log.o \
 	src/notify.o \
-	src/moves.o
+	src/moves.o \
+	src/board_sums.o
 
 # What install() creates, in this order; each becomes a part of _schema().
 SCHEMA = types account contact host_views pipeline custom_field deal lead \

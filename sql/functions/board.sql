@@ -48,55 +48,59 @@ $$;
 COMMENT ON FUNCTION crm_deals._cards(bigint[]) IS
     'Internal: deals as the cards of a board.';
 
-CREATE FUNCTION crm_deals._stages_of(pipeline_id bigint) RETURNS bigint[]
-LANGUAGE plpgsql STABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-    RETURN ARRAY(SELECT s.id FROM crm_deals.stage AS s WHERE s.pipeline_id = _stages_of.pipeline_id);
-END
-$$;
-COMMENT ON FUNCTION crm_deals._stages_of(bigint) IS
-    'Internal: every stage of a pipeline, archived ones included: by them its deals are found, there is no index on the pipeline.';
+CREATE FUNCTION crm_deals._board_sums_add(sums internal, currency text, amount numeric, probability numeric) RETURNS internal
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'crm_deals_board_sums_add';
+COMMENT ON FUNCTION crm_deals._board_sums_add(internal, text, numeric, numeric) IS
+    'Internal: adds a deal to the sums of a column.';
+
+CREATE FUNCTION crm_deals._board_sums_result(sums internal) RETURNS jsonb
+LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_board_sums_result';
+COMMENT ON FUNCTION crm_deals._board_sums_result(internal) IS
+    'Internal: the sums of a column.';
+
+CREATE AGGREGATE crm_deals._board_sums(currency text, amount numeric, probability numeric) (
+    SFUNC = crm_deals._board_sums_add,
+    STYPE = internal,
+    SSPACE = 1000,
+    FINALFUNC = crm_deals._board_sums_result,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE crm_deals._board_sums(text, numeric, numeric) IS
+    'Internal: the number of deals, and per currency the sums of amounts and of weighted amounts.';
 
 -- Counts and sums come from the index deal_board alone, cards from the front of it.
 CREATE FUNCTION crm_deals._stage_columns(pipeline_id bigint, card_limit integer, filter jsonb)
-RETURNS TABLE (stage_id bigint, deal_count bigint, amounts jsonb, weighted_amounts jsonb, deals bigint[])
+RETURNS TABLE (stage_id bigint, sums jsonb, deals bigint[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000 ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    statuses text[];
 BEGIN
+    IF filter ? 'status' THEN
+        statuses := ARRAY(SELECT v.status #>> '{}' FROM jsonb_path_query(filter, '$.status[*]') AS v (status));
+    END IF;
     RETURN QUERY EXECUTE format($query$
-        WITH part AS (
-            SELECT d.stage_id, d.currency, d.probability, count(*) AS deals, sum(d.amount) AS amount
-            FROM crm_deals.deal AS d
-            WHERE d.stage_id = ANY (%1$L) AND %2$s
-            GROUP BY d.stage_id, d.currency, d.probability
-        ), total AS (
-            SELECT p.stage_id, p.currency, sum(p.deals)::bigint AS deals,
-                   coalesce(sum(p.amount), 0) AS amount, coalesce(sum(p.amount * p.probability), 0) * 0.01 AS weighted
-            FROM part AS p
-            GROUP BY p.stage_id, p.currency
-        )
-        SELECT t.stage_id, sum(t.deals)::bigint, jsonb_object_agg(t.currency, t.amount), jsonb_object_agg(t.currency, t.weighted),
+        SELECT t.stage_id, t.sums,
                ARRAY(SELECT d.id
                      FROM crm_deals.deal AS d
                      WHERE d.stage_id = t.stage_id AND %2$s
                      ORDER BY d.stage_entered_at DESC, d.id DESC
                      LIMIT $1)
-        FROM total AS t
-        GROUP BY t.stage_id
-        $query$, crm_deals._stages_of(pipeline_id), crm_deals._filter_condition(filter, NULL))
+        FROM (SELECT d.stage_id, crm_deals._board_sums(d.currency, d.amount, d.probability) AS sums
+              FROM crm_deals.deal AS d
+              WHERE d.stage_id = ANY (%1$L) AND %2$s
+              GROUP BY d.stage_id) AS t
+        $query$, crm_deals._stages_of(pipeline_id, statuses), crm_deals._filter_condition(filter, NULL))
     USING card_limit;
 END
 $$;
 COMMENT ON FUNCTION crm_deals._stage_columns(bigint, integer, jsonb) IS
-    'Internal: counts, sums and first deals of each stage that holds any, for a filter that the index deal_board can judge.';
+    'Internal: sums and first deals of each stage that holds any, for a filter that the index deal_board can judge.';
 
 -- Any filter, any grouping, any row security: one pass over the deals that are left.
 CREATE FUNCTION crm_deals._group_columns(pipeline_id bigint, group_by text, card_limit integer, filter jsonb, language text)
-RETURNS TABLE (group_key text, group_label text, deal_count bigint, amounts jsonb, weighted_amounts jsonb, deals bigint[])
+RETURNS TABLE (group_key text, group_label text, sums jsonb, deals bigint[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000 ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -105,45 +109,31 @@ DECLARE
     grouping record := crm_deals._grouping(group_by, language);
 BEGIN
     RETURN QUERY EXECUTE format($query$
-        WITH matched AS MATERIALIZED (
-            SELECT %s AS raw, d.id, d.stage_entered_at, d.currency, d.probability, d.amount
-            FROM crm_deals.deal AS d %s
-            WHERE d.stage_id = ANY ($1) AND %s
-        ), part AS (
-            SELECT m.raw, m.currency, m.probability, count(*) AS deals, sum(m.amount) AS amount
-            FROM matched AS m
-            GROUP BY m.raw, m.currency, m.probability
-        ), total AS (
-            SELECT p.raw, p.currency, sum(p.deals)::bigint AS deals,
-                   coalesce(sum(p.amount), 0) AS amount, coalesce(sum(p.amount * p.probability), 0) * 0.01 AS weighted
-            FROM part AS p
-            GROUP BY p.raw, p.currency
-        ), first AS (
-            SELECT r.raw, array_agg(r.id ORDER BY r.place) AS deals
-            FROM (SELECT m.raw, m.id,
-                         row_number() OVER (PARTITION BY m.raw ORDER BY m.stage_entered_at DESC, m.id DESC) AS place
-                  FROM matched AS m) AS r
-            WHERE r.place <= $2
-            GROUP BY r.raw
+        WITH matched AS (
+            SELECT %1$s AS raw, d.id, d.currency, d.probability, d.amount,
+                   row_number() OVER (PARTITION BY %1$s ORDER BY d.stage_entered_at DESC, d.id DESC) AS place
+            FROM crm_deals.deal AS d %2$s
+            WHERE d.stage_id = ANY ($1) AND %3$s
         ), g AS (
-            SELECT t.raw, sum(t.deals)::bigint AS deals,
-                   jsonb_object_agg(t.currency, t.amount) AS amounts, jsonb_object_agg(t.currency, t.weighted) AS weighted
-            FROM total AS t
-            GROUP BY t.raw
+            SELECT m.raw, crm_deals._board_sums(m.currency, m.amount, m.probability) AS sums,
+                   array_agg(m.id ORDER BY m.place) FILTER (WHERE m.place <= $2) AS deals
+            FROM matched AS m
+            GROUP BY m.raw
         )
-        SELECT g.raw::text, coalesce(%s, g.raw::text), g.deals, g.amounts, g.weighted, f.deals
-        FROM g LEFT JOIN first AS f ON coalesce(f.raw::text, '') = coalesce(g.raw::text, '') AND (f.raw IS NULL) = (g.raw IS NULL)
+        SELECT g.raw::text, coalesce(%4$s, g.raw::text), g.sums, g.deals
+        FROM g
         $query$, grouping.group_key, grouping.joined,
         crm_deals._filter_condition(filter, crm_deals._organization_of(pipeline_id)), grouping.group_label)
     USING crm_deals._stages_of(pipeline_id), card_limit;
 END
 $$;
 COMMENT ON FUNCTION crm_deals._group_columns(bigint, text, integer, jsonb, text) IS
-    'Internal: counts, sums and first deals of each group that holds any.';
+    'Internal: sums and first deals of each group that holds any.';
 
 CREATE FUNCTION crm_deals.board(pipeline text DEFAULT NULL, group_by text DEFAULT 'stage', card_limit integer DEFAULT 20,
                                 filter jsonb DEFAULT NULL, language text DEFAULT NULL)
-RETURNS TABLE (column_key text, label text, ordinal integer, deal_count bigint, amounts jsonb, weighted_amounts jsonb, cards jsonb)
+RETURNS TABLE (column_key text, label text, ordinal integer, deal_count bigint, amounts jsonb, weighted_amounts jsonb,
+               cards jsonb)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000 ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -161,15 +151,17 @@ BEGIN
 
     RETURN QUERY
     WITH filled AS MATERIALIZED (
-        SELECT c.stage_id::text AS group_key, NULL::text AS group_label, c.deal_count, c.amounts, c.weighted_amounts, c.deals
+        SELECT c.stage_id::text AS group_key, NULL::text AS group_label, c.sums, c.deals
         FROM crm_deals._stage_columns(wanted_pipeline, card_limit, filter) AS c
         WHERE in_index
         UNION ALL
-        SELECT c.group_key, c.group_label, c.deal_count, c.amounts, c.weighted_amounts, c.deals
-        FROM crm_deals._group_columns(wanted_pipeline, CASE WHEN by_stage THEN 'stage_id' ELSE group_by END, card_limit, filter, language) AS c
+        SELECT c.group_key, c.group_label, c.sums, c.deals
+        FROM crm_deals._group_columns(wanted_pipeline, CASE WHEN by_stage THEN 'stage_id' ELSE group_by END,
+                                      card_limit, filter, language) AS c
         WHERE NOT in_index
     ), known AS (
-        SELECT s.id::text AS group_key, s.key AS column_key, crm_deals._label(s.labels, s.name, language) AS label, s.position AS place
+        SELECT s.id::text AS group_key, s.key AS column_key, crm_deals._label(s.labels, s.name, language) AS label,
+               s.position AS place
         FROM crm_deals.stage AS s
         WHERE by_stage AND s.pipeline_id = wanted_pipeline AND s.archived_at IS NULL
         UNION ALL
@@ -177,12 +169,12 @@ BEGIN
         FROM crm_deals._known_groups(group_by, crm_deals._organization_of(wanted_pipeline), language) AS k
         WHERE NOT by_stage
     ), shown AS (
-        SELECT k.column_key, k.label, k.place, f.deal_count, f.amounts, f.weighted_amounts, f.deals
+        SELECT k.column_key, k.label, k.place, f.sums, f.deals
         FROM known AS k
         LEFT JOIN filled AS f ON f.group_key = k.group_key
         UNION ALL
         SELECT f.group_key, CASE WHEN f.group_key IS NULL THEN 'Unassigned' ELSE f.group_label END, NULL,
-               f.deal_count, f.amounts, f.weighted_amounts, f.deals
+               f.sums, f.deals
         FROM filled AS f
         WHERE NOT by_stage AND NOT EXISTS (SELECT FROM known AS k WHERE k.group_key = f.group_key)
     ), pile AS (
@@ -193,7 +185,7 @@ BEGIN
     )
     SELECT s.column_key, s.label,
            row_number() OVER (ORDER BY s.place NULLS LAST, s.column_key IS NULL, s.label, s.column_key)::integer,
-           coalesce(s.deal_count, 0), coalesce(s.amounts, '{}'), coalesce(s.weighted_amounts, '{}'),
+           coalesce((s.sums ->> 'deals')::bigint, 0), coalesce(s.sums -> 'amounts', '{}'), coalesce(s.sums -> 'weighted', '{}'),
            coalesce(p.cards, '[]')
     FROM shown AS s
     LEFT JOIN pile AS p ON p.front = s.deals[1]
@@ -252,7 +244,8 @@ BEGIN
     ELSE
         grouping := crm_deals._grouping(group_by, language);
         in_column := format(CASE WHEN column_key IS NULL THEN '%s IS NULL' ELSE '%s = %L' END
-                            || ' AND d.stage_id = ANY (%3$L)', grouping.group_key, column_key, crm_deals._stages_of(wanted_pipeline));
+                            || ' AND d.stage_id = ANY (%3$L)',
+                            grouping.group_key, column_key, crm_deals._stages_of(wanted_pipeline));
     END IF;
 
     RETURN QUERY EXECUTE format($query$

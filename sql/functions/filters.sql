@@ -87,6 +87,22 @@ $$;
 COMMENT ON FUNCTION crm_deals._deal_field(text, text) IS
     'Internal: type and options of a custom field of deals, NULL where it is not defined.';
 
+-- There is no index on a deal's pipeline or status: both are its stage's, and by that it is found. Archived stages count.
+CREATE FUNCTION crm_deals._stages_of(pipeline_id bigint, statuses text[] DEFAULT NULL) RETURNS bigint[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    RETURN ARRAY(SELECT s.id
+                 FROM crm_deals.stage AS s
+                 WHERE (pipeline_id IS NULL OR s.pipeline_id = _stages_of.pipeline_id)
+                   AND (statuses IS NULL OR s.status::text = ANY (statuses)));
+END
+$$;
+COMMENT ON FUNCTION crm_deals._stages_of(bigint, text[]) IS
+    'Internal: the stages by which the deals of a pipeline, or of all, are found; of some statuses only.';
+
 -- Filter ---------------------------------------------------------------------
 
 CREATE FUNCTION crm_deals._refuse_filter(problem text) RETURNS void
@@ -216,7 +232,8 @@ BEGIN
                                                   'd.amount <= ' || quote_literal(bounds.upper_bound));
         WHEN 'expected_close_date', 'created_at', 'closed_at' THEN
             bounds := crm_deals._bounds(part.key, part.value, 'from', 'to', 'string');
-            conditions := conditions || crm_deals._within_days(format('d.%I', part.key), bounds.lower_bound::date, bounds.upper_bound::date);
+            conditions := conditions || crm_deals._within_days(format('d.%I', part.key),
+                                                                 bounds.lower_bound::date, bounds.upper_bound::date);
         WHEN 'text' THEN
             IF jsonb_typeof(part.value) <> 'string' THEN
                 PERFORM crm_deals._refuse_filter('filter text must be a text');
@@ -254,16 +271,22 @@ BEGIN
         group_key := 'NULL::text';
         group_label := 'NULL::text';
     WHEN group_by IN ('owner', 'account', 'account_id', 'contact', 'contact_id', 'primary_contact_id') THEN
-        group_key := CASE WHEN group_by = 'owner' THEN 'd.owner' WHEN group_by LIKE 'account%' THEN 'd.account_id' ELSE 'd.primary_contact_id' END;
+        group_key := CASE WHEN group_by = 'owner' THEN 'd.owner'
+                          WHEN group_by LIKE 'account%' THEN 'd.account_id'
+                          ELSE 'd.primary_contact_id' END;
         group_label := format('(SELECT h.label FROM crm_deals.%I AS h WHERE h.id = g.raw)',
-                              CASE WHEN group_by = 'owner' THEN '_owner' WHEN group_by LIKE 'account%' THEN '_account' ELSE '_contact' END);
+                              CASE WHEN group_by = 'owner' THEN '_owner'
+                                   WHEN group_by LIKE 'account%' THEN '_account'
+                                   ELSE '_contact' END);
     WHEN group_by = 'stage' THEN
         joined := 'JOIN crm_deals.stage AS s ON s.id = d.stage_id';
         group_key := 's.key';
-        group_label := format('(SELECT crm_deals._label(s.labels, s.name, %L) FROM crm_deals.stage AS s WHERE s.key = g.raw ORDER BY s.id LIMIT 1)', language);
+        group_label := format('(SELECT crm_deals._label(n.labels, n.name, %L)
+                                FROM crm_deals.stage AS n WHERE n.key = g.raw ORDER BY n.id LIMIT 1)', language);
     WHEN group_by IN ('pipeline', 'pipeline_id', 'stage_id') THEN
         group_key := CASE WHEN group_by = 'stage_id' THEN 'd.stage_id' ELSE 'd.pipeline_id' END;
-        group_label := format('(SELECT crm_deals._label(n.labels, n.name, %L) FROM crm_deals.%I AS n WHERE n.id = g.raw)', language,
+        group_label := format('(SELECT crm_deals._label(n.labels, n.name, %L)
+                                FROM crm_deals.%I AS n WHERE n.id = g.raw)', language,
                               CASE WHEN group_by = 'stage_id' THEN 'stage' ELSE 'pipeline' END);
     WHEN group_by LIKE 'custom\_fields.%' THEN
         group_key := format('(d.custom_fields ->> %L)', substr(group_by, length('custom_fields.') + 1));
@@ -303,7 +326,8 @@ BEGIN
             SELECT o.option_value, crm_deals._label(o.option -> 'labels', o.option_value, language), o.number::integer
             FROM (SELECT CASE jsonb_typeof(e.option) WHEN 'string' THEN e.option #>> '{}' ELSE e.option ->> 'value' END,
                          e.option, e.number
-                  FROM jsonb_array_elements(field.options) WITH ORDINALITY AS e (option, number)) AS o (option_value, option, number);
+                  FROM jsonb_array_elements(field.options) WITH ORDINALITY AS e (option, number))
+                 AS o (option_value, option, number);
         END IF;
     END IF;
 END

@@ -84,13 +84,20 @@ DECLARE
     grouping record;
     deals text;
     condition text;
+    open_condition text;    -- the stages of today say little of the past
 BEGIN
     PERFORM crm_deals._check_installed();
     pipeline_id := crm_deals._find_pipeline(pipeline);
     grouping := crm_deals._grouping(group_by, NULL);
     deals := CASE WHEN as_of IS NULL THEN 'crm_deals.deal' ELSE crm_deals._deals_before(as_of) END || ' AS d ' || grouping.joined;
-    condition := crm_deals._filter_condition(filter, crm_deals._organization_of(pipeline_id))
-                 || CASE WHEN pipeline_id IS NOT NULL THEN format(' AND d.stage_id = ANY (%L)', crm_deals._stages_of(pipeline_id)) ELSE '' END;
+    condition := crm_deals._filter_condition(filter, crm_deals._organization_of(pipeline_id));
+    IF pipeline_id IS NOT NULL THEN
+        condition := format('d.stage_id = ANY (%L) AND %s', crm_deals._stages_of(pipeline_id), condition);
+    END IF;
+    open_condition := condition;
+    IF as_of IS NULL THEN
+        open_condition := format('d.stage_id = ANY (%L) AND %s', crm_deals._stages_of(pipeline_id, ARRAY['open']), condition);
+    END IF;
 
     -- By the day first: of many deals few days, and a month is told of a day at once.
     RETURN QUERY EXECUTE format($query$
@@ -98,7 +105,7 @@ BEGIN
             SELECT d.expected_close_date AS day, %1$s AS raw, d.currency, count(*) AS deals, sum(d.amount) AS amount,
                    sum(d.amount) * d.probability * 0.01 AS weighted, 0 AS won_deals, NULL::numeric AS won_amount
             FROM %2$s
-            WHERE d.status = 'open' AND %3$s AND %4$s
+            WHERE d.status = 'open' AND %7$s AND %4$s
             GROUP BY d.expected_close_date, 2, d.currency, d.probability
             UNION ALL
             SELECT d.closed_at::date, %1$s, d.currency, 0, NULL, NULL, count(*), sum(d.amount)
@@ -107,7 +114,8 @@ BEGIN
             GROUP BY 1, 2, d.currency
         ), monthly AS (
             SELECT date_trunc('month', p.day::timestamp)::date AS month, p.raw, p.currency, sum(p.deals) AS deals,
-                   sum(p.amount) AS amount, sum(p.weighted) AS weighted, sum(p.won_deals) AS won_deals, sum(p.won_amount) AS won_amount
+                   sum(p.amount) AS amount, sum(p.weighted) AS weighted,
+                   sum(p.won_deals) AS won_deals, sum(p.won_amount) AS won_amount
             FROM part AS p
             GROUP BY 1, p.raw, p.currency
         ), rate AS (
@@ -116,7 +124,8 @@ BEGIN
                   GROUP BY m.currency HAVING bool_or(m.amount IS NOT NULL OR m.won_amount IS NOT NULL)) AS c,
                  LATERAL crm_deals._rate(c.currency, coalesce($1, c.currency), $2) AS r
         ), g AS (
-            SELECT m.month, m.raw, coalesce($1, m.currency) AS currency, sum(m.deals)::bigint AS deals, sum(m.won_deals)::bigint AS won_deals,
+            SELECT m.month, m.raw, coalesce($1, m.currency) AS currency,
+                   sum(m.deals)::bigint AS deals, sum(m.won_deals)::bigint AS won_deals,
                    coalesce(sum(crm_deals._converted(m.amount, r.times, r.per)), 0) AS amount,
                    coalesce(sum(crm_deals._converted(m.weighted, r.times, r.per)), 0) AS weighted,
                    coalesce(sum(crm_deals._converted(m.won_amount, r.times, r.per)), 0) AS won_amount
@@ -124,14 +133,15 @@ BEGIN
             LEFT JOIN rate AS r ON r.currency = m.currency
             GROUP BY m.month, m.raw, 3
         )
-        SELECT g.month, g.raw::text, coalesce(%6$s, g.raw::text), g.currency, g.deals, g.amount, g.weighted, g.won_deals, g.won_amount
+        SELECT g.month, g.raw::text, coalesce(%6$s, g.raw::text), g.currency, g.deals, g.amount, g.weighted,
+               g.won_deals, g.won_amount
         FROM g
         ORDER BY 1 NULLS LAST, 3 NULLS LAST, 2 NULLS LAST, 4
         $query$, grouping.group_key, deals, condition,
         crm_deals._within_days('d.expected_close_date', from_date, to_date),
-        crm_deals._within_days('d.closed_at', from_date, to_date), grouping.group_label)
+        crm_deals._within_days('d.closed_at', from_date, to_date), grouping.group_label, open_condition)
     USING convert_to, coalesce(as_of::date, CURRENT_DATE);
 END
 $$;
 COMMENT ON FUNCTION crm_deals.forecast(text, text, date, date, jsonb, text, timestamptz) IS
-    'Open deals by the month they are expected in, weighted by probability, beside deals won in the month; now, or as of a moment.';
+    'Open deals by the month they are expected in, weighted by probability, and deals won in it; now, or as of a moment.';

@@ -88,11 +88,14 @@ AS $$
         WHEN name = 'updated_at' THEN
             'CASE WHEN l.deal_id IS NULL THEN d.updated_at END'
         WHEN name = 'custom_fields' THEN
-            'CASE WHEN l.deal_id IS NULL THEN d.custom_fields ELSE crm_deals._custom_fields_before(d.custom_fields, l.changes) END'
+            'CASE WHEN l.deal_id IS NULL THEN d.custom_fields
+                  ELSE crm_deals._custom_fields_before(d.custom_fields, l.changes) END'
         WHEN t.typtype IN ('b', 'e', 'd') AND t.typcategory <> 'A' AND type NOT IN ('json'::regtype, 'jsonb'::regtype) THEN
             format('CASE WHEN l.changes ? %1$L THEN (l.changes -> %1$L ->> 0)::%2$s ELSE d.%1$I END', name, type_name)
         ELSE
-            format('CASE WHEN l.changes ? %1$L THEN (SELECT r.v FROM jsonb_to_record(jsonb_build_object(''v'', l.changes -> %1$L -> 0)) AS r (v %2$s)) ELSE d.%1$I END',
+            format('CASE WHEN l.changes ? %1$L
+                         THEN (SELECT r.v FROM jsonb_to_record(jsonb_build_object(''v'', l.changes -> %1$L -> 0)) AS r (v %2$s))
+                         ELSE d.%1$I END',
                    name, type_name)
         END
     FROM pg_type AS t, LATERAL (SELECT format_type(type, NULL)) AS f (type_name)

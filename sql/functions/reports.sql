@@ -175,7 +175,8 @@ BEGIN
         FROM total AS t
         LEFT JOIN listed AS l ON l.name = t.lost_reason
         WHERE t.currency IS NOT NULL OR NOT t.has_deals
-        ORDER BY t.period_start, t.group_label, t.group_key, sum(t.deals) OVER (PARTITION BY t.period_start, t.group_key, t.lost_reason) DESC,
+        ORDER BY t.period_start, t.group_label, t.group_key,
+                 sum(t.deals) OVER (PARTITION BY t.period_start, t.group_key, t.lost_reason) DESC,
                  t.lost_reason, t.currency
         $query$, scope.group_key, scope.joined, scope.condition,
         crm_deals._within_days('d.closed_at', from_date, to_date), scope.group_label)
@@ -223,7 +224,8 @@ BEGIN
             FROM g
             CROSS JOIN period AS p
             LEFT JOIN (SELECT s.raw, s.currency, p.next_start, sum(s.net) AS net, sum(s.won) AS won, sum(s.lost) AS lost,
-                              sum(s.won_amount) AS won_amount, sum(s.won_amounts) AS won_amounts, sum(s.won_seconds) AS won_seconds
+                              sum(s.won_amount) AS won_amount, sum(s.won_amounts) AS won_amounts,
+                              sum(s.won_seconds) AS won_seconds
                        FROM step AS s
                        JOIN period AS p ON s.day < p.next_start AND (s.day >= p.previous OR p.previous IS NULL)
                        GROUP BY s.raw, s.currency, p.next_start) AS t
@@ -246,7 +248,8 @@ BEGIN
             CROSS JOIN period AS p
             WHERE NOT EXISTS (SELECT FROM series AS s WHERE s.group_key IS NOT DISTINCT FROM k.group_key)
         )
-        SELECT t.period_start, t.group_key, t.group_label, t.currency, coalesce(t.open, 0), t.won, t.lost, t.rate, t.mean_amount, t.mean_days,
+        SELECT t.period_start, t.group_key, t.group_label, t.currency, coalesce(t.open, 0), t.won, t.lost,
+               t.rate, t.mean_amount, t.mean_days,
                t.open * t.rate * t.mean_amount / CASE WHEN t.mean_days > 0 THEN t.mean_days END
         FROM total AS t
         WHERE t.open > 0 OR t.won > 0 OR t.lost > 0
@@ -284,7 +287,8 @@ BEGIN
             FROM fine AS f
             GROUP BY f.stage_id, f.raw, f.currency
         ), part AS (
-            SELECT g.stage_id, g.raw::text AS group_key, coalesce(%s, g.raw::text) AS group_label, g.currency, g.deals, g.amount, g.weighted
+            SELECT g.stage_id, g.raw::text AS group_key, coalesce(%s, g.raw::text) AS group_label, g.currency,
+                   g.deals, g.amount, g.weighted
             FROM g
         ), total AS (
             SELECT p.* FROM part AS p
@@ -328,7 +332,8 @@ BEGIN
             SELECT e.deal_id, e.version, e.stage_id, e.entered_at,
                    lead(e.occurred_at) OVER (PARTITION BY e.deal_id ORDER BY e.version) AS left_at
             FROM (SELECT e.deal_id, e.version, e.to_stage_id AS stage_id, e.occurred_at,
-                         CASE e.kind WHEN 'created' THEN least(e.occurred_at, (e.changes -> 'stage_entered_at' ->> 1)::timestamptz)
+                         CASE e.kind WHEN 'created'
+                                     THEN least(e.occurred_at, (e.changes -> 'stage_entered_at' ->> 1)::timestamptz)
                                      ELSE e.occurred_at END AS entered_at
                   FROM crm_deals.deal_event AS e
                   WHERE e.from_stage_id IS DISTINCT FROM e.to_stage_id AND %s
@@ -352,7 +357,8 @@ BEGIN
             FROM entry AS n
             GROUP BY n.period_start, n.raw, n.stage_id
         ), part AS (
-            SELECT g.period_start, g.raw::text AS group_key, coalesce(%s, g.raw::text) AS group_label, g.stage_id, g.entered, g.converted, g.median
+            SELECT g.period_start, g.raw::text AS group_key, coalesce(%s, g.raw::text) AS group_label, g.stage_id,
+                   g.entered, g.converted, g.median
             FROM g
         ), total AS (
             SELECT p.* FROM part AS p
@@ -376,4 +382,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals.stage_conversion(text, text, date, date, text, jsonb) IS
-    'Of the deals that entered an open stage in the period, those that later entered a later open stage or a won one, and the median stay.';
+    'Of the deals that entered an open stage in the period, those that later went on or were won, and the median stay.';

@@ -30,7 +30,8 @@ BEGIN
     LOOP
         -- Where deal has no row security for the caller, there is nothing to follow: deleted deals' events stay visible.
         EXECUTE format('CREATE POLICY crm_deals_visible_deal ON crm_deals.%I
-                        USING (NOT (SELECT row_security_active(''crm_deals.deal''::regclass)) OR %s)', child.relation, child.visible);
+                        USING (NOT (SELECT row_security_active(''crm_deals.deal''::regclass)) OR %s)',
+                       child.relation, child.visible);
         EXECUTE format('ALTER TABLE crm_deals.%I ENABLE ROW LEVEL SECURITY', child.relation);
     END LOOP;
 END

@@ -34,7 +34,8 @@ CREATE TABLE crm_deals.deal_event (
 WITH (fillfactor = 100, autovacuum_vacuum_insert_scale_factor = 0.05);
 
 -- The past is told by the events after a moment, which lie together: a hundredth of a b-tree finds them.
-CREATE INDEX deal_event_occurred_at ON crm_deals.deal_event USING brin (occurred_at) WITH (pages_per_range = 32, autosummarize = on);
+CREATE INDEX deal_event_occurred_at ON crm_deals.deal_event USING brin (occurred_at)
+    WITH (pages_per_range = 32, autosummarize = on);
 
 -- Who reads the log, and how far each has got.
 CREATE TABLE crm_deals.event_consumer (

@@ -68,7 +68,8 @@ CREATE OR REPLACE VIEW crm_deals.deal_stage_history WITH (security_invoker = tru
                       FROM crm_deals.deal_event AS v) AS e
                 CROSS JOIN LATERAL (
                     SELECT e.version, e.to_stage_id AS stage_id, e.occurred_at AS at, true AS began, e.actor,
-                           CASE e.kind WHEN 'created' THEN least(e.stage_entered_at, e.occurred_at) ELSE e.occurred_at END AS entered_at
+                           CASE e.kind WHEN 'created' THEN least(e.stage_entered_at, e.occurred_at)
+                                       ELSE e.occurred_at END AS entered_at
                     WHERE e.from_stage_id IS DISTINCT FROM e.to_stage_id
                     UNION ALL
                     SELECT e.version - 1, e.from_stage_id, NULL, false, NULL, NULL
