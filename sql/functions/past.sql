@@ -59,8 +59,12 @@ AS $$
 DECLARE
     change record;
 BEGIN
-    custom_fields := coalesce(CASE WHEN changes ? 'custom_fields' THEN nullif(changes -> 'custom_fields' -> 0, 'null')
-                                   ELSE custom_fields END, '{}');
+    IF changes ? 'custom_fields' THEN
+        custom_fields := changes -> 'custom_fields' -> 0;
+    END IF;
+    IF jsonb_typeof(custom_fields) IS DISTINCT FROM 'object' THEN    -- of a deal that is gone, or redacted
+        custom_fields := '{}';
+    END IF;
     FOR change IN
         SELECT substr(c.key, length('custom_fields.') + 1) AS field, c.value -> 0 AS old
         FROM jsonb_each(changes) AS c

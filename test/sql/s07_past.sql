@@ -56,6 +56,11 @@ SELECT is(t.try('SELECT crm_deals.deals_as_of(NULL)'), '22004', 'deals_as_of NUL
 SELECT is(t.after($$CREATE OR REPLACE FUNCTION crm_deals._pruning_horizon() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT timestamptz ''2026-03-01'''$$, format('SELECT string_agg(t.try(format(%L, m)), '' '') FROM unnest(ARRAY[''2026-02-28 00:00'', ''2026-03-01 00:00 Europe/Vienna'']) AS m', v.call)), '22023 done', 'before the horizon: ' || v.call)
 FROM (VALUES ('SELECT crm_deals.deals_as_of(%L)'), ('SELECT crm_deals.forecast(as_of => %L)')) AS v (call);
 
+-- Where a person was erased from the log, what is left of the changes is told.
+SELECT deal_id AS redacted, version AS redacted_version, occurred_at - interval '1 microsecond' AS before_redacted FROM crm_deals.deal_event WHERE changes ? 'custom_fields' AND kind = 'updated' ORDER BY id LIMIT 1 \gset
+SELECT is(t.after(format('SET LOCAL session_replication_role = replica; UPDATE crm_deals.deal_event SET changes = changes || ''{"custom_fields": ["[redacted]", "[redacted]"], "name": ["[redacted]", "[redacted]"]}'' WHERE deal_id = %s AND version = %s', :redacted, :redacted_version),
+                  format('SELECT name || '' '' || custom_fields FROM crm_deals.deals_as_of(%L) WHERE id = %s', :'before_redacted', :redacted)), '[redacted] {}', 'deals_as_of of a redacted deal');
+
 -- deal_stage_history, beside a walk through the events.
 CREATE FUNCTION t.stays() RETURNS TABLE (deal_id bigint, stage_id bigint, stage_key text, entered_at timestamptz, left_at timestamptz, actor text) LANGUAGE plpgsql AS $$
 DECLARE
