@@ -52,6 +52,15 @@ SELECT is((SELECT count(*) FROM crm_deals.verify()), 0::bigint, 'section 11: ver
 SELECT is((SELECT count(*) FROM crm_deals.check_move(t.deal('m1'), 'won')), 0::bigint, 'section 11: check_move() writes nothing');
 SELECT is(crm_deals.resolve_deal(t.deal('m1')), t.deal('m1'), 'section 11: resolve_deal() writes nothing');
 SELECT is((SELECT count(*) FROM crm_deals.deal_overview), 300::bigint, 'section 11: deal_overview');
+SELECT is((SELECT sum(deal_count) FROM crm_deals.board()), 300::numeric, 'section 11: board() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.board_cards(NULL, 'lead', card_limit => 1000)), (SELECT count(*) FROM crm_deals.deal WHERE stage_id = t.stage('lead')), 'section 11: board_cards() writes nothing');
+SELECT is((SELECT sum(deal_count) + sum(won_count) FROM crm_deals.forecast(as_of => now())), (SELECT count(*) FROM crm_deals.deal WHERE status IN ('open', 'won'))::numeric, 'section 11: forecast() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.deals_as_of(now())), 300::bigint, 'section 11: deals_as_of() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.win_rate(NULL, NULL)), 1::bigint, 'section 11: win_rate() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.stage_conversion(NULL, NULL)), 4::bigint, 'section 11: stage_conversion() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.sales_velocity(NULL, NULL)), 1::bigint, 'section 11: sales_velocity() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.lost_reasons(NULL, NULL)), (SELECT count(DISTINCT lost_reason) FROM crm_deals.deal WHERE status = 'lost'), 'section 11: lost_reasons() writes nothing');
+SELECT is((SELECT sum(deal_count) FROM crm_deals.pipeline_summary()), 300::numeric, 'section 11: pipeline_summary() writes nothing');
 COMMIT;
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
 
