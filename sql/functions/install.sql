@@ -232,7 +232,8 @@ DECLARE
     wanted integer;
     present integer;
 BEGIN
-    IF to_regclass('crm_deals.deal_overview') IS NULL THEN
+    IF to_regclass('crm_deals.deal_overview') IS NULL OR to_regclass('crm_deals.deal_stage_history') IS NULL
+       OR to_regclass('crm_deals.stale_deals') IS NULL THEN
         EXECUTE crm_deals._schema('views');
     END IF;
 
@@ -378,6 +379,9 @@ BEGIN
     END IF;
     PERFORM crm_deals._attach_code();
     PERFORM crm_deals._let_owner_execute();
+    IF crm_deals._children_are_protected() THEN
+        PERFORM crm_deals.protect_children();
+    END IF;
 
     FOR granted IN
         SELECT g.role_name, g.level FROM crm_deals._granted_levels() AS g

@@ -3,7 +3,7 @@
 -- the public ones in src/maintenance.c, which alone may change the log.
 
 CREATE FUNCTION crm_deals._pruning_horizon() RETURNS timestamptz
-LANGUAGE sql STABLE
+LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT max(p.horizon) FROM crm_deals.log_pruning AS p $$;
 COMMENT ON FUNCTION crm_deals._pruning_horizon() IS

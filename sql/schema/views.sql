@@ -14,7 +14,7 @@ CREATE OR REPLACE VIEW crm_deals.deal_overview WITH (security_invoker = true) AS
            d.currency,
            d.probability,
            d.probability_overridden,
-           d.amount * d.probability / 100 AS weighted_amount,
+           d.amount * d.probability * 0.01 AS weighted_amount,
            d.expected_close_date,
            d.closed_at,
            d.lost_reason,
@@ -53,3 +53,59 @@ CREATE OR REPLACE VIEW crm_deals.consumer_status WITH (security_invoker = true) 
     CROSS JOIN LATERAL (SELECT count(*) AS events, min(w.occurred_at) AS oldest
                         FROM crm_deals._pending(c.consumer) AS w) AS p
     WHERE c.consumer <> crm_deals._dispatcher();
+
+-- One row a stay of a deal in a stage, also of deals that are gone. Where the log
+-- was pruned its first event leaves a stay whose beginning is not known, unless
+-- the deal is still in it and knows itself.
+-- Under row security, of the caller's deals only: of others not even that they were there.
+CREATE OR REPLACE VIEW crm_deals.deal_stage_history WITH (security_invoker = true) AS
+    SELECT y.deal_id,
+           y.stage_id,
+           s.key AS stage_key,
+           y.entered_at,
+           y.left_at,
+           coalesce(y.left_at, now()) - y.entered_at AS duration,
+           y.actor
+    FROM (SELECT x.deal_id,
+                 x.stage_id,
+                 CASE WHEN x.began OR x.left_at IS NOT NULL THEN x.entered_at ELSE d.stage_entered_at END AS entered_at,
+                 x.left_at,
+                 x.actor
+          FROM (SELECT e.deal_id, b.stage_id, b.began, b.entered_at, b.actor,
+                       lead(b.at) OVER (PARTITION BY e.deal_id ORDER BY b.version) AS left_at
+                FROM (SELECT v.deal_id, v.version, v.kind, v.from_stage_id, v.to_stage_id, v.occurred_at, v.actor,
+                             (v.changes -> 'stage_entered_at' ->> 1)::timestamptz AS stage_entered_at,
+                             row_number() OVER (PARTITION BY v.deal_id ORDER BY v.version) AS number
+                      FROM crm_deals.deal_event AS v) AS e
+                CROSS JOIN LATERAL (
+                    SELECT e.version, e.to_stage_id AS stage_id, e.occurred_at AS at, true AS began, e.actor,
+                           CASE e.kind WHEN 'created' THEN least(e.stage_entered_at, e.occurred_at)
+                                       ELSE e.occurred_at END AS entered_at
+                    WHERE e.from_stage_id IS DISTINCT FROM e.to_stage_id
+                    UNION ALL
+                    SELECT e.version - 1, e.from_stage_id, NULL, false, NULL, NULL
+                    WHERE e.number = 1 AND e.from_stage_id IS NOT NULL) AS b) AS x
+          LEFT JOIN crm_deals.deal AS d ON d.id = x.deal_id
+          WHERE x.stage_id IS NOT NULL
+            AND (d.id IS NOT NULL OR NOT row_security_active('crm_deals.deal'::regclass))) AS y
+    LEFT JOIN crm_deals.stage AS s ON s.id = y.stage_id;
+
+-- Deals that are longer in their stage than its rots_after.
+CREATE OR REPLACE VIEW crm_deals.stale_deals WITH (security_invoker = true) AS
+    SELECT d.id AS deal_id,
+           d.name,
+           d.pipeline_id,
+           d.stage_id,
+           s.key AS stage_key,
+           crm_deals._label(s.labels, s.name) AS stage_label,
+           d.owner,
+           coalesce(o.label, d.owner::text) AS owner_label,
+           d.amount,
+           d.currency,
+           d.stage_entered_at,
+           s.rots_after,
+           now() - s.rots_after - d.stage_entered_at AS overdue
+    FROM crm_deals.stage AS s
+    JOIN crm_deals.deal AS d ON d.stage_id = s.id AND d.stage_entered_at < now() - s.rots_after
+    LEFT JOIN crm_deals._owner AS o ON o.id = d.owner
+    WHERE s.rots_after IS NOT NULL;

@@ -22,7 +22,7 @@ CREATE FUNCTION t.tables(role text, privilege text) RETURNS text LANGUAGE sql AS
     WHERE relnamespace = 'crm_deals'::regnamespace AND relkind IN ('r', 'v', 'S') AND relname !~ '^_' AND relname NOT IN ('installation', 'access_grant')
       AND CASE relkind WHEN 'S' THEN has_sequence_privilege(role, oid, CASE privilege WHEN 'SELECT' THEN 'SELECT' WHEN 'UPDATE' THEN 'UPDATE' END) ELSE has_table_privilege(role, oid, privilege) END
 $$;
-SELECT is(t.tables('regress_crm_' || role, 'SELECT'), 'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event deal_overview exchange_rate lead lost_reason pipeline stage stage_transition', 'section 9: ' || role || ': SELECT on all but consumers')
+SELECT is(t.tables('regress_crm_' || role, 'SELECT'), 'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event deal_overview deal_stage_history exchange_rate lead lost_reason pipeline stage stage_transition stale_deals', 'section 9: ' || role || ': SELECT on all but consumers')
 FROM unnest('{read,write,manager,admin}'::text[]) AS role;
 SELECT is(t.tables('regress_crm_' || v.role, v.privilege), v.tables, 'section 9: ' || v.role || ': ' || v.privilege || ' on ' || coalesce(v.tables, 'nothing'))
 FROM (VALUES ('nobody', NULL), ('consume', NULL), ('read', NULL), ('write', 'account activity contact deal deal_contact lead'), ('manager', 'account activity contact deal deal_contact lead'),
@@ -37,8 +37,8 @@ CREATE FUNCTION t.functions(role text) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND proname !~ '^_' AND has_function_privilege(role, oid, 'EXECUTE')
 $$;
 SELECT is(t.functions('regress_crm_' || v.role), v.functions, 'section 9: ' || v.role || ': functions')
-FROM (VALUES ('nobody', NULL), ('consume', NULL), ('read', 'check_move resolve_deal verify'), ('write', 'check_move move_deal move_deals resolve_deal verify'), ('manager', 'check_move move_deal move_deals resolve_deal verify'),
-             ('admin', 'add_stage check_move create_pipeline move_deal move_deals remove_stage reorder_stages resolve_deal verify')) AS v (role, functions);
+FROM (VALUES ('nobody', NULL), ('consume', NULL), ('read', 'board board_cards check_move deals_as_of forecast lost_reasons pipeline_summary resolve_deal sales_velocity stage_conversion verify win_rate'), ('write', 'board board_cards check_move deals_as_of forecast lost_reasons move_deal move_deals pipeline_summary resolve_deal sales_velocity stage_conversion verify win_rate'), ('manager', 'board board_cards check_move deals_as_of forecast lost_reasons move_deal move_deals pipeline_summary resolve_deal sales_velocity stage_conversion verify win_rate'),
+             ('admin', 'add_stage board board_cards check_move create_pipeline deals_as_of forecast lost_reasons move_deal move_deals pipeline_summary remove_stage reorder_stages resolve_deal sales_velocity stage_conversion verify win_rate')) AS v (role, functions);
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND has_function_privilege('regress_crm_nobody', oid, 'EXECUTE')), NULL, 'section 9: PUBLIC may execute nothing, internal functions neither');
 SELECT is((SELECT string_agg(DISTINCT proname, ' ') FROM pg_proc, unnest('{read,consume,write,manager,admin}'::text[]) AS role WHERE pronamespace = 'crm_deals'::regnamespace AND prorettype = 'trigger'::regtype AND has_function_privilege('regress_crm_' || role, oid, 'EXECUTE')), NULL, 'section 9: no level may attach trigger functions');
 SELECT is(has_schema_privilege('regress_crm_' || v.role, 'crm_deals', 'USAGE') || ' ' || has_schema_privilege('regress_crm_' || v.role, 'crm_deals', 'CREATE'), v.may, 'section 9: ' || v.role || ': the schema')
@@ -98,7 +98,7 @@ SELECT crm_deals.install() AS version \gset
 SELECT is(t.get('SELECT count(*) FROM crm_deals.deal_overview', 'regress_crm_' || v.role), v.result, 'section 9: after a later install(): ' || v.role || ' and what is new')
 FROM (VALUES ('nobody', '42501'), ('consume', '42501'), ('read', '3'), ('write', '3'), ('admin', '3')) AS v (role, result);
 SELECT is(t.functions('regress_crm_' || v.role), v.functions, 'section 9: after a later install(): ' || v.role || ': functions as before')
-FROM (VALUES ('nobody', NULL), ('consume', NULL), ('read', 'check_move resolve_deal verify'), ('write', 'check_move move_deal move_deals resolve_deal verify')) AS v (role, functions);
+FROM (VALUES ('nobody', NULL), ('consume', NULL), ('read', 'board board_cards check_move deals_as_of forecast lost_reasons pipeline_summary resolve_deal sales_velocity stage_conversion verify win_rate'), ('write', 'board board_cards check_move deals_as_of forecast lost_reasons move_deal move_deals pipeline_summary resolve_deal sales_velocity stage_conversion verify win_rate')) AS v (role, functions);
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_write'), '42501', 'section 9: after a later install(): write may not override');
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_manager'), 'done', 'section 9: after a later install(): manager may');
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');

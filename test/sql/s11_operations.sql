@@ -9,9 +9,10 @@ SELECT is((SELECT string_agg(format('%s %s', c.relname, a.attidentity), ', ' ORD
 SELECT is((SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc AS p WHERE pronamespace = 'crm_deals'::regnamespace AND coalesce(obj_description(p.oid, 'pg_proc'), '') !~ '^[A-Z].*\.$'), NULL, 'section 11: every function has a COMMENT, a sentence');
 -- Volatility, parallel safety, cost
 SELECT is((SELECT string_agg(DISTINCT proname || ' ' || provolatile::text, ', ' ORDER BY proname || ' ' || provolatile::text) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND proname !~ '^_'),
-          'add_stage v, check_move s, create_pipeline v, grant_access v, install v, move_deal v, move_deals v, remove_stage v, reorder_stages v, resolve_deal s, revoke_access v, verify s', 'section 11: read functions are STABLE, those that write VOLATILE');
+          'add_stage v, board s, board_cards s, check_move s, create_pipeline v, deals_as_of s, forecast s, grant_access v, install v, lost_reasons s, move_deal v, move_deals v, pipeline_summary s, protect_children v, remove_stage v, reorder_stages v, resolve_deal s, revoke_access v, sales_velocity s, stage_conversion s, verify s, win_rate s', 'section 11: read functions are STABLE, those that write VOLATILE');
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 'v' AND proparallel <> 'u'), NULL, 'section 11: what writes is not parallel safe');
-SELECT is((SELECT proparallel::text FROM pg_proc WHERE proname = 'resolve_deal' AND pronamespace = 'crm_deals'::regnamespace), 's', 'section 11: PARALLEL SAFE where true');
+SELECT is((SELECT string_agg(proname || ' ' || proparallel::text, ', ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 's' AND proname !~ '^_'), 'board s, board_cards s, check_move u, deals_as_of s, forecast s, lost_reasons s, pipeline_summary s, resolve_deal s, sales_velocity s, stage_conversion s, verify u, win_rate s', 'section 11: PARALLEL SAFE where true');
+SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 's' AND proname !~ '^_' AND proname <> 'resolve_deal' AND procost <= 100), NULL, 'section 11: read functions have a COST');
 SELECT is((SELECT string_agg(DISTINCT proname, ' ') FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND proname IN ('check_move', 'verify', 'move_deal') AND procost <= 100), NULL, 'section 11: with a COST');
 -- Signatures of section 12
 SELECT is(pg_get_function_identity_arguments(p.oid) || ' -> ' || CASE WHEN p.proretset THEN 'setof ' ELSE '' END || format_type(p.prorettype, NULL), v.signature, 'section 12: ' || v.name)
@@ -51,6 +52,15 @@ SELECT is((SELECT count(*) FROM crm_deals.verify()), 0::bigint, 'section 11: ver
 SELECT is((SELECT count(*) FROM crm_deals.check_move(t.deal('m1'), 'won')), 0::bigint, 'section 11: check_move() writes nothing');
 SELECT is(crm_deals.resolve_deal(t.deal('m1')), t.deal('m1'), 'section 11: resolve_deal() writes nothing');
 SELECT is((SELECT count(*) FROM crm_deals.deal_overview), 300::bigint, 'section 11: deal_overview');
+SELECT is((SELECT sum(deal_count) FROM crm_deals.board()), 300::numeric, 'section 11: board() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.board_cards(NULL, 'lead', card_limit => 1000)), (SELECT count(*) FROM crm_deals.deal WHERE stage_id = t.stage('lead')), 'section 11: board_cards() writes nothing');
+SELECT is((SELECT sum(deal_count) + sum(won_count) FROM crm_deals.forecast(as_of => now())), (SELECT count(*) FROM crm_deals.deal WHERE status IN ('open', 'won'))::numeric, 'section 11: forecast() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.deals_as_of(now())), 300::bigint, 'section 11: deals_as_of() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.win_rate(NULL, NULL)), 1::bigint, 'section 11: win_rate() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.stage_conversion(NULL, NULL)), 4::bigint, 'section 11: stage_conversion() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.sales_velocity(NULL, NULL)), 1::bigint, 'section 11: sales_velocity() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.lost_reasons(NULL, NULL)), (SELECT count(DISTINCT lost_reason) FROM crm_deals.deal WHERE status = 'lost'), 'section 11: lost_reasons() writes nothing');
+SELECT is((SELECT sum(deal_count) FROM crm_deals.pipeline_summary()), 300::numeric, 'section 11: pipeline_summary() writes nothing');
 COMMIT;
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
 

@@ -11,6 +11,7 @@ use CrmDeals;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::Local qw(timegm);
 
 my $data = $ENV{CRM_DEALS_DATA} // '';
 plan skip_all => 'no sales opportunities here: CRM_DEALS_DATA names no folder with sales_pipeline.csv' unless -r "$data/sales_pipeline.csv";
@@ -32,7 +33,7 @@ my @accounts = csv('accounts.csv');
 my @agents = csv('sales_teams.csv');
 cmp_ok(scalar @deals, '>', 8000, 'the file holds thousands of opportunities');
 
-my $node = start_server('real');
+my $node = start_server('real', q(timezone = 'UTC'));
 $node->safe_psql('postgres', <<"SQL");
 CREATE TABLE public.sales_team (sales_agent text PRIMARY KEY, manager text, regional_office text);
 \\copy public.sales_team FROM '$data/sales_teams.csv' (FORMAT csv, HEADER true)
@@ -100,6 +101,65 @@ is(value($node, 'SELECT count(*) FROM crm_deals.deal WHERE closed_at IS NULL'), 
 is(value($node, "SELECT count(*) FROM crm_deals.deal AS d JOIN public.opportunity AS o ON o.opportunity_id = d.external_id WHERE (d.closed_at::date, d.created_at::date, d.currency, d.amount) IS DISTINCT FROM (o.close_date, coalesce(o.engage_date, '2017-01-01'), 'USD', o.close_value)"),
 	0, 'moments, currency and amounts are the file\'s, deal by deal');
 is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
+
+# The reports, against what Perl makes of the file.
+my %is_account = map { $_->{account} => 1 } @accounts;
+my @closed = grep { $_->{close_date} ne '' } @deals;
+
+sub midnight { my ($year, $month, $day) = split /-/, $_[0]; return timegm(0, 0, 0, $day, $month - 1, $year) }
+sub quarter { my ($year, $month) = split /-/, $_[0]; return sprintf '%d-%02d-01', $year, 3 * int(($month - 1) / 3) + 1 }
+
+# Won, lost, rate, and mean days of the won ones, by group.
+sub rates
+{
+	my ($group) = @_;
+	my (%won, %lost, %days);
+
+	for my $row (@closed)
+	{
+		my $key = $group->($row);
+		if ($row->{deal_stage} eq 'Won')
+		{
+			$won{$key}++;
+			$days{$key} += (midnight($row->{close_date}) - midnight($row->{engage_date})) / 86400;
+		}
+		else
+		{
+			$lost{$key}++;
+		}
+	}
+	my %rates;
+	for my $key (keys %{ { %won, %lost } })
+	{
+		my ($won, $lost) = ($won{$key} // 0, $lost{$key} // 0);
+		$rates{$key} = sprintf '%d %d %.9f %s', $won, $lost, $won / ($won + $lost), $won ? sprintf('%.9f', $days{$key} / $won) : '';
+	}
+	return \%rates;
+}
+
+# The same from the database: won, lost and rate of win_rate, days of sales_velocity (there is one currency).
+sub database_rates
+{
+	my ($by, $period) = @_;
+	my $arguments = join ', ', map { defined $_ ? "'$_'" : 'NULL' } $by, $period;
+
+	return { map { my ($key, $value) = split /\|/, $_, 2; $key => $value } rows($node, <<"SQL") };
+SELECT coalesce(w.period_start::text, w.group_label, ''),
+       concat_ws(' ', w.won_count, w.lost_count, to_char(w.win_rate, 'FM0.000000000'), coalesce(to_char(v.mean_days_to_win, 'FM99990.000000000'), ''))
+FROM crm_deals.win_rate($arguments) AS w
+LEFT JOIN crm_deals.sales_velocity($arguments, to_date => '2018-01-31') AS v
+       ON v.period_start IS NOT DISTINCT FROM w.period_start AND v.group_key IS NOT DISTINCT FROM w.group_key
+SQL
+}
+
+is_deeply(database_rates('owner'), rates(sub { $_[0]{sales_agent} }), 'win rate and sales cycle by agent');
+is_deeply(database_rates('account'), rates(sub { $is_account{ $_[0]{account} } ? $_[0]{account} : '' }), 'by account');
+is_deeply(database_rates(undef, 'quarter'), rates(sub { quarter($_[0]{close_date}) }), 'by quarter');
+is_deeply(database_rates('custom_fields.product'), rates(sub { $_[0]{product} }), 'by product, a custom field');
+is_deeply(database_rates(), rates(sub { '' }), 'and in all');
+is(value($node, "SELECT count(*), sum(deal_count) FROM crm_deals.board(group_by => 'account', card_limit => 1)"), (1 + grep { my $name = $_; grep { $_->{account} eq $name } @deals } keys %is_account) . '|' . @deals, 'the board by account holds every opportunity');
+is(value($node, "SELECT sum(won_amount)::bigint FROM crm_deals.forecast(from_date => '2017-04-01', to_date => '2017-06-30')"),
+	eval { my $sum = 0; $sum += $_->{close_value} for grep { $_->{deal_stage} eq 'Won' && quarter($_->{close_date}) eq '2017-04-01' } @deals; $sum }, 'won in the second quarter, by the forecast');
 
 # The whole load again, as an upsert, changes nothing.
 value($node, "$load ON CONFLICT (organization, external_id) WHERE external_id IS NOT NULL DO UPDATE SET name = excluded.name, amount = excluded.amount");

@@ -1,0 +1,147 @@
+-- What is expected and what was won, month by month.
+
+-- amount in base = amount in currency * times / per. Kept apart, so that what is
+-- divided is divided once.
+CREATE FUNCTION crm_deals._rate_of_pair(currency text, base text, at date, OUT times numeric, OUT per numeric)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    SELECT CASE WHEN r.currency = _rate_of_pair.currency THEN r.rate ELSE 1 END,
+           CASE WHEN r.currency = _rate_of_pair.currency THEN 1 ELSE r.rate END
+    INTO times, per
+    FROM crm_deals.exchange_rate AS r
+    WHERE r.valid_from <= at
+      AND ((r.currency = _rate_of_pair.currency AND r.base = _rate_of_pair.base)
+           OR (r.currency = _rate_of_pair.base AND r.base = _rate_of_pair.currency))
+    ORDER BY r.currency = _rate_of_pair.currency DESC, r.valid_from DESC
+    LIMIT 1;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._rate_of_pair(text, text, date) IS
+    'Internal: the rate between two currencies on a day, direct, else inverse; NULL where there is none.';
+
+CREATE FUNCTION crm_deals._rate(currency text, convert_to text, at date, OUT times numeric, OUT per numeric)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    leg record;
+BEGIN
+    IF currency = convert_to THEN
+        times := 1;
+        per := 1;
+        RETURN;
+    END IF;
+    SELECT r.times, r.per INTO times, per FROM crm_deals._rate_of_pair(currency, convert_to, at) AS r;
+    IF times IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    -- Through one common base: of several, the first by name.
+    SELECT f.times * t.per, f.per * t.times
+    INTO times, per
+    FROM (SELECT DISTINCT r.base FROM crm_deals.exchange_rate AS r WHERE r.currency = _rate.currency
+          UNION
+          SELECT DISTINCT r.currency FROM crm_deals.exchange_rate AS r WHERE r.base = _rate.currency) AS common (base),
+         LATERAL crm_deals._rate_of_pair(_rate.currency, common.base, at) AS f,
+         LATERAL crm_deals._rate_of_pair(_rate.convert_to, common.base, at) AS t
+    WHERE f.times IS NOT NULL AND t.times IS NOT NULL
+    ORDER BY common.base COLLATE "C"
+    LIMIT 1;
+    IF times IS NULL THEN
+        RAISE EXCEPTION 'there is no exchange rate from % to % on %', currency, convert_to, at
+            USING ERRCODE = 'P0002', HINT = 'Insert one into crm_deals.exchange_rate.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._rate(text, text, date) IS
+    'Internal: how to convert one currency into another on a day: direct, else inverse, else through one common base.';
+
+-- Not divided where it need not be: an amount keeps its decimals.
+CREATE FUNCTION crm_deals._converted(amount numeric, times numeric, per numeric) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN per = 1 THEN amount * times ELSE amount * times / per END
+$$;
+COMMENT ON FUNCTION crm_deals._converted(numeric, numeric, numeric) IS
+    'Internal: an amount at an exchange rate.';
+
+CREATE FUNCTION crm_deals.forecast(pipeline text DEFAULT NULL, convert_to text DEFAULT NULL, from_date date DEFAULT NULL,
+                                   to_date date DEFAULT NULL, filter jsonb DEFAULT NULL, group_by text DEFAULT NULL,
+                                   as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (month date, group_key text, group_label text, currency text, deal_count bigint, amount numeric,
+               weighted_amount numeric, won_count bigint, won_amount numeric)
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 100
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    pipeline_id bigint;
+    grouping record;
+    deals text;
+    condition text;
+    open_condition text;    -- the stages of today say little of the past
+BEGIN
+    PERFORM crm_deals._check_installed();
+    pipeline_id := crm_deals._find_pipeline(pipeline);
+    grouping := crm_deals._grouping(group_by, NULL);
+    deals := CASE WHEN as_of IS NULL THEN 'crm_deals.deal' ELSE crm_deals._deals_before(as_of) END || ' AS d ' || grouping.joined;
+    condition := crm_deals._filter_condition(filter, crm_deals._organization_of(pipeline_id));
+    IF pipeline_id IS NOT NULL THEN
+        condition := format('d.stage_id = ANY (%L) AND %s', crm_deals._stages_of(pipeline_id), condition);
+    END IF;
+    open_condition := condition;
+    IF as_of IS NULL THEN
+        open_condition := format('d.stage_id = ANY (%L) AND %s', crm_deals._stages_of(pipeline_id, ARRAY['open']), condition);
+    END IF;
+
+    -- By the day first: of many deals few days, and a month is told of a day at once.
+    RETURN QUERY EXECUTE format($query$
+        WITH part AS (
+            SELECT d.expected_close_date AS day, %1$s AS raw, d.currency, count(*) AS deals, sum(d.amount) AS amount,
+                   sum(d.amount) * d.probability * 0.01 AS weighted, 0 AS won_deals, NULL::numeric AS won_amount
+            FROM %2$s
+            WHERE d.status = 'open' AND %7$s AND %4$s
+            GROUP BY d.expected_close_date, 2, d.currency, d.probability
+            UNION ALL
+            SELECT d.closed_at::date, %1$s, d.currency, 0, NULL, NULL, count(*), sum(d.amount)
+            FROM %2$s
+            WHERE d.status = 'won' AND d.closed_at IS NOT NULL AND %3$s AND %5$s
+            GROUP BY 1, 2, d.currency
+        ), monthly AS (
+            SELECT date_trunc('month', p.day::timestamp)::date AS month, p.raw, p.currency, sum(p.deals) AS deals,
+                   sum(p.amount) AS amount, sum(p.weighted) AS weighted,
+                   sum(p.won_deals) AS won_deals, sum(p.won_amount) AS won_amount
+            FROM part AS p
+            GROUP BY 1, p.raw, p.currency
+        ), rate AS (
+            SELECT c.currency, r.times, r.per
+            FROM (SELECT m.currency FROM monthly AS m
+                  GROUP BY m.currency HAVING bool_or(m.amount IS NOT NULL OR m.won_amount IS NOT NULL)) AS c,
+                 LATERAL crm_deals._rate(c.currency, coalesce($1, c.currency), $2) AS r
+        ), g AS (
+            SELECT m.month, m.raw, coalesce($1, m.currency) AS currency,
+                   sum(m.deals)::bigint AS deals, sum(m.won_deals)::bigint AS won_deals,
+                   coalesce(sum(crm_deals._converted(m.amount, r.times, r.per)), 0) AS amount,
+                   coalesce(sum(crm_deals._converted(m.weighted, r.times, r.per)), 0) AS weighted,
+                   coalesce(sum(crm_deals._converted(m.won_amount, r.times, r.per)), 0) AS won_amount
+            FROM monthly AS m
+            LEFT JOIN rate AS r ON r.currency = m.currency
+            GROUP BY m.month, m.raw, 3
+        )
+        SELECT g.month, g.raw::text, coalesce(%6$s, g.raw::text), g.currency, g.deals, g.amount, g.weighted,
+               g.won_deals, g.won_amount
+        FROM g
+        ORDER BY 1 NULLS LAST, 3 NULLS LAST, 2 NULLS LAST, 4
+        $query$, grouping.group_key, deals, condition,
+        crm_deals._within_days('d.expected_close_date', from_date, to_date),
+        crm_deals._within_days('d.closed_at', from_date, to_date), grouping.group_label, open_condition)
+    USING convert_to, coalesce(as_of::date, CURRENT_DATE);
+END
+$$;
+COMMENT ON FUNCTION crm_deals.forecast(text, text, date, date, jsonb, text, timestamptz) IS
+    'Open deals by the month they are expected in, weighted by probability, and deals won in it; now, or as of a moment.';
