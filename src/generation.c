@@ -80,7 +80,7 @@ static OwnerQuery enter_query = {
  * and not in the list.
  */
 static OwnerQuery ended_query = {
-	.sql = "SELECT max(s.xmax OPERATOR(pg_catalog.-) t.running OPERATOR(pg_catalog.-) 1)"
+	.sql = "SELECT pg_catalog.max(s.xmax OPERATOR(pg_catalog.-) t.running OPERATOR(pg_catalog.-) 1)"
 	" FROM crm_deals.event_consumer AS c,"
 	" LATERAL (SELECT coalesce(c.upto, c.seen)) AS u (snapshot),"
 	" LATERAL (SELECT pg_catalog.pg_snapshot_xmax(u.snapshot)::pg_catalog.text::pg_catalog.int8) AS s (xmax),"
