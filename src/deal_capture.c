@@ -180,6 +180,7 @@ capture_statement(TriggerData *data, const DealTable *table)
 	capture_rows(&capture, data);
 	if (capture.context != NULL)
 		capture.context->batch_id = event_batch_id(capture.batch);
+	event_log_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
 	if (event_batch_write(capture.batch) > 0)
 		notify_doorbell();
 }
@@ -190,8 +191,9 @@ crm_deals_deal_capture(PG_FUNCTION_ARGS)
 	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, NULL);
 	const DealTable *table = deal_table(data->tg_relation);
 
-	if (!nothing_written(data))
+	if (nothing_written(data))
+		event_log_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
+	else
 		capture_statement(data, table);
-	event_log_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
 	return PointerGetDatum(NULL);
 }

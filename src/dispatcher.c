@@ -444,7 +444,7 @@ keep_to_own_settings(void)
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
-		{"lock_timeout", "0"},
+		{"lock_timeout", "10s"},		/* it holds back vacuum while it waits */
 		{"deadlock_timeout", "50ms"},	/* not DROP EXTENSION is the one to give in */
 		{"synchronous_commit", "off"},
 		{"jit", "off"},

@@ -25,7 +25,7 @@ typedef struct DealEvent
 
 typedef struct EventBatch EventBatch;
 
-/* In the triggers of deal: BEFORE STATEMENT, BEFORE ROW, at the end of AFTER STATEMENT */
+/* In the triggers of deal: BEFORE STATEMENT, BEFORE ROW, in AFTER STATEMENT when all events have their ids */
 extern void event_log_statement_begins(void);
 extern void event_log_expect(bool update, int64 deal_id);
 extern void event_log_captured(bool update);

@@ -80,7 +80,7 @@ static OwnerQuery enter_query = {
  * and not in the list.
  */
 static OwnerQuery ended_query = {
-	.sql = "SELECT max(s.xmax OPERATOR(pg_catalog.-) t.running OPERATOR(pg_catalog.-) 1)"
+	.sql = "SELECT pg_catalog.max(s.xmax OPERATOR(pg_catalog.-) t.running OPERATOR(pg_catalog.-) 1)"
 	" FROM crm_deals.event_consumer AS c,"
 	" LATERAL (SELECT coalesce(c.upto, c.seen)) AS u (snapshot),"
 	" LATERAL (SELECT pg_catalog.pg_snapshot_xmax(u.snapshot)::pg_catalog.text::pg_catalog.int8) AS s (xmax),"
@@ -138,6 +138,15 @@ highest_in_log(void)
 	return highest;
 }
 
+static void
+remember_as_ours(int32 generation)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+
+	current.ours = list_append_unique_int(current.ours, generation);
+	MemoryContextSwitchTo(caller);
+}
+
 /*
  * The latest generation, NO_GENERATION where there is none, and whether this
  * cluster has entered it for good: another transaction may be entering it.  All
@@ -150,7 +159,6 @@ latest_generation(bool *is_entered)
 	Relation	table = table_open(current.relid, AccessShareLock);
 	AttrNumber	generation_column = get_attnum(current.relid, "generation");
 	AttrNumber	identifier_column = get_attnum(current.relid, "system_identifier");
-	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
 	int32		latest = NO_GENERATION;
 	int32		latest_entered = NO_GENERATION;
 	SysScanDesc scan;
@@ -169,12 +177,11 @@ latest_generation(bool *is_entered)
 		if (DatumGetInt64(heap_getattr(tuple, identifier_column, RelationGetDescr(table), &isnull)) !=
 			(int64) GetSystemIdentifier())
 			continue;
-		current.ours = list_append_unique_int(current.ours, generation);
+		remember_as_ours(generation);
 		if (!TransactionIdIsValid(dirty.xmin))
 			latest_entered = Max(latest_entered, generation);
 	}
 	systable_endscan(scan);
-	MemoryContextSwitchTo(caller);
 	table_close(table, AccessShareLock);
 	*is_entered = latest_entered == latest;
 	return latest;
@@ -211,15 +218,6 @@ enter_generation(int32 generation)
 	(void) owner_query_write(&enter_query, values, NULL);
 	CacheInvalidateRelcacheByRelid(current.relid);
 	current.entered_in = my_lxid();
-}
-
-static void
-remember_as_ours(int32 generation)
-{
-	MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-
-	current.ours = list_append_unique_int(current.ours, generation);
-	MemoryContextSwitchTo(caller);
 }
 
 static int32

@@ -39,6 +39,7 @@ PG_FUNCTION_INFO_V1(crm_deals_stage_rules);
 PG_FUNCTION_INFO_V1(crm_deals_pipeline_rules);
 PG_FUNCTION_INFO_V1(crm_deals_currency_rules);
 PG_FUNCTION_INFO_V1(crm_deals_rederive_deals);
+PG_FUNCTION_INFO_V1(crm_deals_keep_stage_name);
 
 /* ----------
  * Rows of configuration tables, column by column
@@ -421,6 +422,38 @@ crm_deals_rederive_deals(PG_FUNCTION_ARGS)
 	}
 	PG_END_TRY();
 	refuse_deals_left_behind(arguments[0]);
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}
+
+/* ----------
+ * What stages were called
+ * ----------
+ */
+
+static OwnerQuery keep_name_query = {
+	.sql = "INSERT INTO crm_deals.stage_name (stage_id, until, key, name) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+	.nargs = 4,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
+};
+
+/* AFTER UPDATE OF stage FOR EACH ROW: who may rename a stage need not be able to write this. */
+Datum
+crm_deals_keep_stage_name(PG_FUNCTION_ARGS)
+{
+	static const char *const columns[] = {"id", NULL, "key", "name"};
+	TriggerData *data = trigger_data(fcinfo, AFTER_ROW, stage_table);
+	ConfigChange change = {.relation = data->tg_relation, .old = data->tg_trigtuple, .new = data->tg_newtuple};
+	Datum		values[4];
+	bool		isnull;
+
+	if (!TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+		return PointerGetDatum(NULL);
+	for (size_t i = 0; i < lengthof(columns); i++)
+		values[i] = columns[i] != NULL
+			? value_in(&change, change.old, columns[i], &isnull) : TimestampTzGetDatum(GetCurrentTimestamp());
+	SPI_connect();
+	(void) owner_query_write(&keep_name_query, values, NULL);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }

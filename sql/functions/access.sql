@@ -31,8 +31,7 @@ AS $$
     SELECT 'admin', r.relation, 'INSERT, UPDATE, DELETE'
     FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate']) AS r (relation)
     UNION ALL
-    VALUES ('admin', 'stage_name', 'INSERT'),
-           ('admin', 'event_consumer', 'SELECT'),
+    VALUES ('admin', 'event_consumer', 'SELECT'),
            ('admin', 'consumer_status', 'SELECT')
 $$;
 COMMENT ON FUNCTION crm_deals._table_privileges() IS

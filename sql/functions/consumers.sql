@@ -396,17 +396,7 @@ COMMENT ON FUNCTION crm_deals._ack_events(text, bigint) IS
     'Internal: ack_events() as the owner of the tables.';
 
 CREATE FUNCTION crm_deals._keep_stage_name() RETURNS trigger
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-    PERFORM crm_deals._check_trigger_table(TG_RELID, 'stage');
-    INSERT INTO crm_deals.stage_name (stage_id, until, key, name)
-    VALUES (old.id, clock_timestamp(), old.key, old.name)
-    ON CONFLICT DO NOTHING;
-    RETURN NULL;
-END
-$$;
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_keep_stage_name';
 COMMENT ON FUNCTION crm_deals._keep_stage_name() IS
     'Trigger: keeps what a stage was called, for the events of that time.';
 
