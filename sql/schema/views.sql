@@ -83,7 +83,7 @@ CREATE OR REPLACE VIEW crm_deals.deal_stage_history WITH (security_invoker = tru
                                        ELSE e.occurred_at END AS entered_at
                     WHERE e.from_stage_id IS DISTINCT FROM e.to_stage_id
                     UNION ALL
-                    SELECT e.version - 1, e.from_stage_id, NULL, false, NULL, NULL
+                    SELECT e.version - 1, e.from_stage_id, NULL AS at, false, NULL AS actor, NULL AS entered_at
                     WHERE e.number = 1 AND e.from_stage_id IS NOT NULL) AS b) AS x
           LEFT JOIN crm_deals.deal AS d ON d.id = x.deal_id
           WHERE x.stage_id IS NOT NULL
