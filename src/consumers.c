@@ -59,6 +59,16 @@ call_as_owner(OwnerQuery *query, FunctionCallInfo fcinfo)
 	return isnull ? (Datum) 0 : result;
 }
 
+static void
+check_isolation(const char *function)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s needs the isolation level READ COMMITTED", function),
+				 errdetail("A transaction that keeps one snapshot does not see what was committed since.")));
+}
+
 static OwnerQuery subscribe_query = {
 	.sql = "SELECT crm_deals._subscribe($1, $2, $3, $4)",
 	.nargs = 4,
@@ -68,6 +78,7 @@ static OwnerQuery subscribe_query = {
 Datum
 crm_deals_subscribe(PG_FUNCTION_ARGS)
 {
+	check_isolation("subscribe()");
 	return call_as_owner(&subscribe_query, fcinfo);
 }
 
@@ -222,11 +233,7 @@ check_reading(FunctionCallInfo fcinfo)
 	static const Interval none = {0};
 
 	PreventCommandIfReadOnly("read_events()");
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("read_events() needs the isolation level READ COMMITTED"),
-				 errdetail("A transaction that keeps one snapshot does not see what was committed since.")));
+	check_isolation("read_events()");
 	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -554,7 +554,8 @@ crm_deals_deal_rules(PG_FUNCTION_ARGS)
 	DealRow		new = deal_row_from_tuple(table, desc, written);
 
 	refresh_pipelines();
-	event_log_expect(update);
+	if (!deal_isnull(&new, DEAL_ID))
+		event_log_expect(update, deal_int64(&new, DEAL_ID));
 	if (update)
 	{
 		DealRow		old = deal_row_from_tuple(table, desc, data->tg_trigtuple);

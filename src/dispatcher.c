@@ -8,9 +8,13 @@
  * keeps its place as a consumer does, in the transaction that sends, so that
  * nothing is lost when it dies.
  *
- * The worker holds a lock, by which writers find it.  A writer that finds none
- * starts one.  It leaves soon when there is nothing to do, so that it does not
- * stand in the way of DROP DATABASE, which waits five seconds.
+ * The worker holds a lock, by which writers know that it runs; a writer that
+ * finds the lock free starts one.  Until it ends, a transaction with something
+ * to send holds another one, so that the worker does not leave just before the
+ * commit that it was to see: a prepared transaction, too, holds it.
+ *
+ * The worker leaves soon when there is nothing to do: DROP DATABASE waits five
+ * seconds for it.
  */
 #include "postgres.h"
 
@@ -47,7 +51,7 @@ PGDLLEXPORT void crm_deals_dispatcher_main(Datum database);
 #define BATCH 1000				/* events a transaction */
 #define LEAVES_AFTER 3000		/* all in milliseconds */
 #define SHORTEST_SLEEP 5
-#define LONGEST_SLEEP 250
+#define LONGEST_SLEEP 100
 #define LONGEST_START 1000
 
 /* ----------
@@ -57,8 +61,9 @@ PGDLLEXPORT void crm_deals_dispatcher_main(Datum database);
 
 typedef enum DispatcherLock
 {
-	LOCK_RUNNING,				/* held by the worker */
-	LOCK_STARTING				/* held by who starts it */
+	LOCK_RUNNING,				/* held by the worker, exclusively */
+	LOCK_STARTING,				/* held by who starts it */
+	LOCK_EXPECTING				/* shared by transactions with events to send */
 } DispatcherLock;
 
 /* Of the kind of advisory locks, with a last number that SQL cannot give them */
@@ -71,18 +76,51 @@ dispatcher_lock(DispatcherLock which)
 	return tag;
 }
 
-static Latch *found = NULL;
+static bool
+try_lock(DispatcherLock which, LOCKMODE mode)
+{
+	LOCKTAG		tag = dispatcher_lock(which);
 
-/* The worker's latch; NULL where none is running */
-static Latch *
-find_dispatcher(void)
+	return LockAcquire(&tag, mode, true, true) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+static void
+unlock(DispatcherLock which, LOCKMODE mode)
+{
+	LOCKTAG		tag = dispatcher_lock(which);
+
+	(void) LockRelease(&tag, mode, true);
+}
+
+static bool
+is_running(void)
+{
+	if (!try_lock(LOCK_RUNNING, ShareLock))
+		return true;
+	unlock(LOCK_RUNNING, ShareLock);
+	return false;
+}
+
+/* The worker, where it was found before, and which process that was */
+static PGPROC *known = NULL;
+static int	known_pid = 0;
+
+/*
+ * Between two of its transactions it is not found: then it is about to look at
+ * the log by itself.
+ */
+static void
+find_process(void)
 {
 	LOCKTAG		tag = dispatcher_lock(LOCK_RUNNING);
+	VirtualTransactionId *holders;
 	int			n;
-	VirtualTransactionId *holders = GetLockConflicts(&tag, ShareLock, &n);
-	PGPROC	   *process = n > 0 ? process_of_vxid(holders[0]) : NULL;
 
-	return process != NULL ? &process->procLatch : NULL;
+	if (known != NULL && known->pid == known_pid)
+		return;
+	holders = GetLockConflicts(&tag, ShareLock, &n);
+	known = n > 0 ? process_of_vxid(holders[0]) : NULL;
+	known_pid = known != NULL ? known->pid : 0;
 }
 
 /* NULL where all the slots are taken */
@@ -111,21 +149,18 @@ wait_until_it_runs(BackgroundWorkerHandle *worker)
 	TimestampTz since = GetCurrentTimestamp();
 	pid_t		pid;
 
-	while ((found = find_dispatcher()) == NULL &&
+	while (!is_running() &&
 		   GetBackgroundWorkerPid(worker, &pid) != BGWH_STOPPED &&
 		   !TimestampDifferenceExceeds(since, GetCurrentTimestamp(), LONGEST_START))
 		pg_usleep(1000);
 }
 
-void
-summon_dispatcher(void)
+static void
+start_dispatcher(void)
 {
-	LOCKTAG		starting = dispatcher_lock(LOCK_STARTING);
 	BackgroundWorkerHandle *worker;
 
-	found = find_dispatcher();
-	if (found != NULL ||
-		LockAcquire(&starting, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+	if (!try_lock(LOCK_STARTING, ExclusiveLock))
 		return;
 	worker = start_worker();
 	if (worker != NULL)
@@ -136,14 +171,25 @@ summon_dispatcher(void)
 				 errmsg("no background worker is free to send the notifications of deals"),
 				 errdetail("The events are in the log; they are notified when a worker can be started."),
 				 errhint("Raise max_worker_processes.")));
-	(void) LockRelease(&starting, ExclusiveLock, false);
+	unlock(LOCK_STARTING, ExclusiveLock);
+}
+
+void
+summon_dispatcher(void)
+{
+	LOCKTAG		expecting = dispatcher_lock(LOCK_EXPECTING);
+
+	(void) LockAcquire(&expecting, ShareLock, false, false);
+	if (!is_running())
+		start_dispatcher();
+	find_process();
 }
 
 void
 wake_dispatcher(void)
 {
-	if (found != NULL)
-		SetLatch(found);
+	if (known != NULL && known->pid == known_pid)
+		SetLatch(&known->procLatch);
 }
 
 Datum
@@ -152,7 +198,8 @@ crm_deals_start_dispatcher(PG_FUNCTION_ARGS)
 	(void) fcinfo;
 	PreventCommandDuringRecovery("start_dispatcher()");
 	(void) installed_table("event_consumer");
-	summon_dispatcher();
+	if (!is_running())
+		start_dispatcher();
 	PG_RETURN_VOID();
 }
 
@@ -300,57 +347,45 @@ take_turn(void)
 	return turn;
 }
 
+/* A writer that just looks whether we run holds the lock for a moment. */
 static bool
 try_to_be_the_one(void)
 {
-	LOCKTAG		running = dispatcher_lock(LOCK_RUNNING);
-	bool		is_free;
+	bool		is_one;
 
 	StartTransactionCommand();
-	is_free = LockAcquire(&running, ExclusiveLock, true, true) != LOCKACQUIRE_NOT_AVAIL;
+	for (int tries = 0; !(is_one = try_lock(LOCK_RUNNING, ExclusiveLock)) && tries < 10; tries++)
+		pg_usleep(1000);
 	CommitTransactionCommand();
-	return is_free;
+	return is_one;
 }
 
-/* What is prepared may be committed without a word to us. */
-static bool
-is_anything_prepared(void)
-{
-	bool		isnull;
-	bool		prepared;
-
-	StartTransactionCommand();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-	if (SPI_execute("SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_xacts AS p"
-					" WHERE p.database OPERATOR(pg_catalog.=) pg_catalog.current_database())", true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read pg_prepared_xacts");
-	prepared = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	PopActiveSnapshot();
-	CommitTransactionCommand();
-	return prepared;
-}
-
-/* A writer that still found us here has committed by now: one more look. */
+/* Who held the lock has committed when we get it: one more look. */
 static bool
 leave(void)
 {
-	LOCKTAG		running = dispatcher_lock(LOCK_RUNNING);
+	bool		leaves;
 
-	if (is_anything_prepared())
+	if (!try_lock(LOCK_EXPECTING, ExclusiveLock))
 		return false;
-	(void) LockRelease(&running, ExclusiveLock, true);
-	return take_turn() != TURN_SENT || !try_to_be_the_one();
+	leaves = take_turn() != TURN_SENT;
+	if (leaves)
+		unlock(LOCK_RUNNING, ExclusiveLock);
+	unlock(LOCK_EXPECTING, ExclusiveLock);
+	return leaves;
 }
 
+/* In a transaction, for writers to find us by: they do not find locks of sessions that have none. */
 static void
 rest(long milliseconds, bool *woken)
 {
-	int			events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-								   milliseconds, PG_WAIT_EXTENSION);
+	int			events;
 
+	StartTransactionCommand();
+	events = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+					   milliseconds, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
+	CommitTransactionCommand();
 	CHECK_FOR_INTERRUPTS();
 	if (ConfigReloadPending)
 	{

@@ -117,11 +117,16 @@ static OwnerQuery insert_query = {
  * ----------
  */
 
-typedef struct IdRange
+/* Rows of one kind, inserted or updated, that a statement has written and not logged yet */
+typedef struct ExpectedRows
 {
-	int64		first;
-	int64		count;
-} IdRange;
+	int64		n;
+	int64		allocated;
+	int64	   *deal_ids;		/* in the order they were written */
+	int64		n_reserved;		/* of them, that have an event id already */
+	int64	   *event_ids;
+	int64		next;			/* reserved one to be taken */
+} ExpectedRows;
 
 /*
  * A statement that writes deals, at its trigger depth.  MERGE, upserts and WITH
@@ -129,15 +134,15 @@ typedef struct IdRange
  *
  * Its events are logged when all its rows are written.  A trigger may change
  * the same deals again before that, and its events come first into the log:
- * then the statement outside takes its ids before.
+ * then the rows written so far get their ids before.
  */
 typedef struct LogStatement
 {
 	LocalTransactionId transaction;
+	SubTransactionId subtransaction;
 	CommandId	command;
 	int64		batch_id;		/* 0 until the first event */
-	int64		expected[2];	/* rows written and not logged yet: inserted, updated */
-	List	   *reserved;		/* of IdRange */
+	ExpectedRows expected[2];	/* inserted, updated */
 } LogStatement;
 
 static LogStatement *
@@ -152,54 +157,81 @@ statement_at(int depth)
 	return list_nth(statements, depth);
 }
 
+static void
+forget_rows(ExpectedRows *rows)
+{
+	if (rows->deal_ids != NULL)
+		pfree(rows->deal_ids);
+	if (rows->event_ids != NULL)
+		pfree(rows->event_ids);
+	memset(rows, 0, sizeof(ExpectedRows));
+}
+
 static LogStatement *
 this_statement(void)
 {
 	LogStatement *statement = statement_at(trigger_depth());
 
-	if (statement->transaction != my_lxid() || statement->command != statement_command())
+	if (statement->transaction == my_lxid() && statement->command == statement_command() &&
+		statement->subtransaction == GetCurrentSubTransactionId())
+		return statement;
+	if (statement->transaction == my_lxid())
 	{
-		memset(statement, 0, sizeof(LogStatement));
-		statement->transaction = my_lxid();
-		statement->command = statement_command();
+		forget_rows(&statement->expected[false]);
+		forget_rows(&statement->expected[true]);
 	}
+	memset(statement, 0, sizeof(LogStatement));
+	statement->transaction = my_lxid();
+	statement->subtransaction = GetCurrentSubTransactionId();
+	statement->command = statement_command();
 	return statement;
+}
+
+/* An array of a transaction that is bigger than the last one; *allocated is its size */
+static int64 *
+grow(int64 *array, int64 *allocated, int64 wanted)
+{
+	*allocated = Max(wanted, 64);
+	if (array != NULL)
+		return repalloc_huge(array, *allocated * sizeof(int64));
+	return MemoryContextAllocHuge(TopTransactionContext, *allocated * sizeof(int64));
+}
+
+void
+event_log_expect(bool update, int64 deal_id)
+{
+	ExpectedRows *rows = &this_statement()->expected[update];
+
+	if (rows->n == rows->allocated)
+		rows->deal_ids = grow(rows->deal_ids, &rows->allocated, 2 * rows->n);
+	rows->deal_ids[rows->n++] = deal_id;
+}
+
+void
+event_log_captures(bool update)
+{
+	ExpectedRows *rows = &this_statement()->expected[update];
+
+	rows->n = rows->n_reserved;
+	if (rows->n == 0)
+		forget_rows(rows);
 }
 
 /* Consumers rely on it that a transaction has its own id before its first event has one. */
 static void
-reserve_id(LogStatement *statement)
+reserve_ids(ExpectedRows *rows)
 {
-	IdRange    *last = statement->reserved != NIL ? llast(statement->reserved) : NULL;
-	int64		id;
+	int64		allocated;
 
+	if (rows->n_reserved == rows->n)
+		return;
 	(void) GetTopTransactionId();
-	id = nextval_internal(event_id_sequence(), false);
-	if (last != NULL && last->first + last->count == id)
-		last->count++;
-	else
+	rows->event_ids = grow(rows->event_ids, &allocated, rows->n);
+	while (rows->n_reserved < rows->n)
 	{
-		MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
-
-		last = palloc(sizeof(IdRange));
-		last->first = id;
-		last->count = 1;
-		statement->reserved = lappend(statement->reserved, last);
-		MemoryContextSwitchTo(caller);
+		CHECK_FOR_INTERRUPTS();
+		rows->event_ids[rows->n_reserved++] = nextval_internal(event_id_sequence(), false);
 	}
-}
-
-static int64
-take_id(LogStatement *statement, Oid sequence)
-{
-	IdRange    *range = statement->reserved != NIL ? linitial(statement->reserved) : NULL;
-
-	if (range == NULL)
-		return nextval_internal(sequence, false);
-	if (range->count == 1)
-		statement->reserved = list_delete_first(statement->reserved);
-	range->count--;
-	return range->first++;
 }
 
 void
@@ -212,27 +244,34 @@ event_log_statement_begins(void)
 	{
 		LogStatement *statement = statement_at(outer);
 
-		if (statement->transaction != my_lxid())
+		if (statement->transaction != my_lxid() || !SubTransactionIsActive(statement->subtransaction))
 			continue;
-		for (int kind = 0; kind < 2; kind++)
-			for (; statement->expected[kind] > 0; statement->expected[kind]--)
-			{
-				CHECK_FOR_INTERRUPTS();
-				reserve_id(statement);
-			}
+		reserve_ids(&statement->expected[false]);
+		reserve_ids(&statement->expected[true]);
 	}
 }
 
-void
-event_log_expect(bool update)
+/*
+ * Rows are logged in the order they were written, but for those that a user's
+ * trigger or a conflict kept from being written; after the reserved ones come
+ * those that were written later.
+ */
+static int64
+take_id(LogStatement *statement, const DealEvent *event, Oid sequence)
 {
-	this_statement()->expected[update]++;
-}
+	ExpectedRows *rows = &statement->expected[event->old != NULL];
 
-void
-event_log_captures(bool update)
-{
-	this_statement()->expected[update] = 0;
+	/* nothing changes a deal once it is deleted */
+	if (event->new == NULL)
+		return nextval_internal(sequence, false);
+	while (rows->next < rows->n_reserved)
+	{
+		int64		place = rows->next++;
+
+		if (rows->deal_ids[place] == deal_int64(event->new, DEAL_ID))
+			return rows->event_ids[place];
+	}
+	return nextval_internal(sequence, false);
 }
 
 /* ----------
@@ -364,7 +403,7 @@ event_batch_add(EventBatch *batch, DealEvent *event)
 	const DealRow *any = event->new != NULL ? event->new : event->old;
 	EventTuple	tuple;
 
-	event->id = take_id(batch->statement, batch->id_sequence);
+	event->id = take_id(batch->statement, event, batch->id_sequence);
 	if (batch->statement->batch_id == 0)
 		batch->statement->batch_id = event->id;
 

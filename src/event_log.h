@@ -29,7 +29,7 @@ typedef struct EventBatch EventBatch;
 
 /* In the triggers of deal: BEFORE STATEMENT, BEFORE ROW, AFTER STATEMENT */
 extern void event_log_statement_begins(void);
-extern void event_log_expect(bool update);
+extern void event_log_expect(bool update, int64 deal_id);
 extern void event_log_captures(bool update);
 
 extern EventBatch *event_batch_begin(const DealTable *table, const char *actor);

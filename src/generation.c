@@ -5,8 +5,8 @@
  * The log names a transaction by its id and, above 48 bits, a generation.
  * Restored into another cluster, whose ids may be lower, the log goes on in
  * the next generation: table log_generation remembers the clusters it has been
- * in.  Failover keeps the cluster's identifier; pg_upgrade changes it, which
- * does no harm.
+ * in.  Failover keeps the cluster's identifier and its transaction ids;
+ * pg_upgrade changes the identifier, which does no harm.
  */
 #include "postgres.h"
 
@@ -56,9 +56,15 @@ generation_init(void)
 	CacheRegisterRelcacheCallback(forget_generation, (Datum) 0);
 }
 
+/* The generation that was entered last, and the highest numbers that are stored */
 static OwnerQuery latest_query = {
-	.sql = "SELECT g.generation, g.system_identifier FROM crm_deals.log_generation AS g"
-	" ORDER BY g.generation DESC, g.id LIMIT 1",
+	.sql = "SELECT g.generation, g.system_identifier,"
+	" (SELECT e.transaction FROM crm_deals.deal_event AS e ORDER BY e.transaction DESC LIMIT 1),"
+	" (SELECT pg_catalog.pg_snapshot_xmax(coalesce(c.upto, c.seen)) AS transaction"
+	" FROM crm_deals.event_consumer AS c ORDER BY 1 DESC LIMIT 1)"
+	" FROM (SELECT) AS one LEFT JOIN"
+	" (SELECT l.generation, l.system_identifier FROM crm_deals.log_generation AS l"
+	" ORDER BY l.generation DESC, l.id LIMIT 1) AS g ON true",
 };
 
 /*
@@ -71,38 +77,55 @@ static OwnerQuery enter_query = {
 	.argtypes = {INT4OID, INT8OID},
 };
 
-/* The latest generation, if any; is it this cluster's? */
-static int32
-latest_generation(bool *ours)
+static uint64
+result_number(int column, uint64 otherwise)
 {
-	TupleDesc	desc;
 	bool		isnull;
-	int32		generation;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
 
-	*ours = false;
-	owner_query_latest(&latest_query, NULL, NULL);
-	if (SPI_processed == 0)
-		return NO_GENERATION;
-	desc = SPI_tuptable->tupdesc;
-	generation = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], desc, 1, &isnull));
-	*ours = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], desc, 2, &isnull)) == (int64) GetSystemIdentifier();
-	return generation;
+	return isnull ? otherwise : (uint64) DatumGetInt64(value);
 }
 
+/*
+ * The generation to go on in: the latest, if this cluster entered it and has
+ * come further than any stored number.  A clone has the same identifier as the
+ * cluster that it was copied from, and a log from there may be ahead of ours.
+ */
 static int32
+generation_here(bool *is_new)
+{
+	bool		isnull;
+	int32		latest;
+	uint64		stored;
+
+	owner_query_latest(&latest_query, NULL, NULL);
+	latest = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	if (isnull)
+		latest = NO_GENERATION;
+	stored = Max(result_number(3, 0) + 1, result_number(4, 0));
+
+	*is_new = isnull || result_number(2, 0) != GetSystemIdentifier() ||
+		stored > (((uint64) latest << GENERATION_SHIFT) | U64FromFullTransactionId(ReadNextFullTransactionId()));
+	if (isnull && stored <= U64FromFullTransactionId(ReadNextFullTransactionId()))
+		return 0;
+	return *is_new ? Max(latest, (int32) (stored >> GENERATION_SHIFT)) + 1 : latest;
+}
+
+static void
 enter_generation(int32 generation)
 {
 	Datum		values[2] = {Int32GetDatum(generation), Int64GetDatum((int64) GetSystemIdentifier())};
 
 	(void) owner_query_write(&enter_query, values, NULL);
+	CacheInvalidateRelcacheByRelid(current.relid);
 	current.entered_in = my_lxid();
-	return generation;
 }
 
 static int32
 log_generation(void)
 {
-	bool		ours;
+	int32		generation;
+	bool		is_new;
 
 	if (current.known && current.generation != NO_GENERATION)
 		return current.generation;
@@ -111,14 +134,14 @@ log_generation(void)
 	current.relid = installed_table("log_generation");
 	current.known = true;
 	SPI_connect();
-	current.generation = latest_generation(&ours);
-	if (!ours)
-		current.generation = enter_generation(current.generation + 1);
+	generation = generation_here(&is_new);
+	if (is_new)
+		enter_generation(generation);
 	SPI_finish();
 	/* what this transaction entered may yet be rolled back */
-	if (current.entered_in == my_lxid())
-		current.known = false;
-	return current.generation;
+	if (current.entered_in != my_lxid())
+		current.generation = generation;
+	return generation;
 }
 
 FullTransactionId

@@ -20,19 +20,10 @@
 PG_FUNCTION_INFO_V1(crm_deals_prune_events);
 PG_FUNCTION_INFO_V1(crm_deals_redact);
 
-/* The call's arguments are the query's. */
 static void
-maintain(OwnerQuery *query, FunctionCallInfo fcinfo, WriteContext *context)
+maintain(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context)
 {
-	Datum		values[OWNER_QUERY_MAX_ARGS];
-	char		nulls[OWNER_QUERY_MAX_ARGS + 1] = {0};
-
 	(void) installed_table("log_pruning");
-	for (int i = 0; i < query->nargs; i++)
-	{
-		values[i] = PG_GETARG_DATUM(i);
-		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-	}
 	context->maintenance = true;
 	write_context_push(context);
 	PG_TRY();
@@ -47,20 +38,21 @@ maintain(OwnerQuery *query, FunctionCallInfo fcinfo, WriteContext *context)
 }
 
 static OwnerQuery prune_query = {
-	.sql = "SELECT crm_deals._prune_events($1)",
-	.nargs = 1,
-	.argtypes = {TIMESTAMPTZOID},
+	.sql = "SELECT crm_deals._prune_events($1, $2)",
+	.nargs = 2,
+	.argtypes = {TIMESTAMPTZOID, TEXTOID},
 };
 
 Datum
 crm_deals_prune_events(PG_FUNCTION_ARGS)
 {
+	Datum		values[2] = {PG_GETARG_DATUM(0), CStringGetTextDatum(current_actor())};
 	WriteContext context = {0};
 	Datum		pruned;
 	bool		isnull;
 
 	SPI_connect();
-	maintain(&prune_query, fcinfo, &context);
+	maintain(&prune_query, values, PG_ARGISNULL(0) ? "n " : NULL, &context);
 	pruned = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	SPI_finish();
 	PG_RETURN_DATUM(pruned);
@@ -79,12 +71,19 @@ crm_deals_redact(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	WriteContext context = {.kind = "redacted"};
+	Datum		values[4];
+	char		nulls[5] = {0};
 
+	for (int i = 0; i < 4; i++)
+	{
+		values[i] = PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
 	if (!PG_ARGISNULL(4))
 		context.note = text_to_cstring(PG_GETARG_TEXT_PP(4));
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	maintain(&redact_query, fcinfo, &context);
+	maintain(&redact_query, values, nulls, &context);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Datum		values[2];

@@ -147,6 +147,8 @@ BEGIN
     IF consumer = crm_deals._dispatcher() THEN
         RAISE EXCEPTION 'the name "%" is reserved', consumer USING ERRCODE = '22023', HINT = 'Choose another name.';
     END IF;
+    -- prune_events() knows whom to keep events for
+    LOCK TABLE crm_deals.log_pruning IN ROW EXCLUSIVE MODE;
     INSERT INTO crm_deals.event_consumer AS c (consumer, kinds, include_imports, seen, seen_id)
     SELECT consumer, kinds, coalesce(include_imports, false),
            CASE WHEN from_start THEN '1:1:' ELSE crm_deals._log_snapshot() END,

@@ -10,25 +10,30 @@ COMMENT ON FUNCTION crm_deals._pruning_horizon() IS
     'Internal: the moment before which the log is not whole, NULL where nothing was pruned.';
 
 -- Of each deal the beginning of its log goes: what is older than the horizon, up to
--- its latest event, and up to the first that a consumer has not acknowledged.
-CREATE FUNCTION crm_deals._prune_events(before timestamptz) RETURNS bigint
+-- its latest event, and up to the first that a consumer has not acknowledged. What is
+-- committed while it runs stays, and nobody subscribes meanwhile.
+CREATE FUNCTION crm_deals._prune_events(before timestamptz, actor text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
     batch_size CONSTANT integer := 10000;
-    held jsonb;    -- by deal, the first version that a consumer waits for
+    cut pg_snapshot;
+    -- aligned with each other: deals, and the first version of each that a consumer waits for
+    held_deals bigint[];
+    held_versions integer[];
     batch bigint[];
-    last_id bigint;
+    last_id bigint := 0;
     removed bigint;
     pruned bigint := 0;
 BEGIN
     IF before IS NULL OR before > now() THEN
         RAISE EXCEPTION 'the log can be pruned before a moment in the past' USING ERRCODE = '22023';
     END IF;
-    SELECT coalesce(jsonb_object_agg(h.deal_id, h.version), '{}')
-    INTO held
+    LOCK TABLE crm_deals.log_pruning IN SHARE ROW EXCLUSIVE MODE;
+    SELECT crm_deals._log_snapshot(), array_agg(h.deal_id), array_agg(h.version)
+    INTO cut, held_deals, held_versions
     FROM (SELECT e.deal_id, min(e.version) AS version
           FROM crm_deals.event_consumer AS c
           CROSS JOIN LATERAL crm_deals._pending(c.consumer) AS p
@@ -39,24 +44,26 @@ BEGIN
     LOOP
         SELECT array_agg(e.id), max(e.id)
         INTO batch, last_id
-        FROM (SELECT e.id FROM crm_deals.deal_event AS e WHERE e.id > coalesce(last_id, 0) ORDER BY e.id LIMIT batch_size) AS e;
+        FROM (SELECT e.id FROM crm_deals.deal_event AS e WHERE e.id > last_id ORDER BY e.id LIMIT batch_size) AS e;
         EXIT WHEN batch IS NULL;
         DELETE FROM crm_deals.deal_event AS e
         WHERE e.id = ANY (batch)
           AND e.occurred_at < before
-          AND ((held ->> e.deal_id::text)::integer <= e.version) IS NOT TRUE
+          AND pg_visible_in_snapshot(e.transaction, cut)
+          AND NOT EXISTS (SELECT FROM unnest(held_deals, held_versions) AS h (deal_id, version)
+                          WHERE h.deal_id = e.deal_id AND h.version <= e.version)
           AND EXISTS (SELECT FROM crm_deals.deal_event AS l WHERE l.deal_id = e.deal_id AND l.version > e.version);
         GET DIAGNOSTICS removed = ROW_COUNT;
         pruned := pruned + removed;
     END LOOP;
 
     IF pruned > 0 THEN
-        INSERT INTO crm_deals.log_pruning (horizon, events) VALUES (before, pruned);
+        INSERT INTO crm_deals.log_pruning (horizon, pruned_by, events) VALUES (before, actor, pruned);
     END IF;
     RETURN pruned;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._prune_events(timestamptz) IS
+COMMENT ON FUNCTION crm_deals._prune_events(timestamptz, text) IS
     'Internal: prune_events() as the owner of the tables.';
 
 CREATE FUNCTION crm_deals.prune_events(before timestamptz) RETURNS bigint

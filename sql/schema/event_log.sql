@@ -55,7 +55,7 @@ CREATE TABLE crm_deals.log_pruning (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     horizon   timestamptz NOT NULL,
     pruned_at timestamptz NOT NULL DEFAULT now(),
-    pruned_by text NOT NULL DEFAULT current_user,
+    pruned_by text NOT NULL,
     events    bigint NOT NULL
 );
 
