@@ -33,6 +33,7 @@ OBJS = \
 	src/channels.o \
 	src/consumers.o \
 	src/maintenance.o \
+	src/corrections.o \
 	src/moves.o
 
 # What install() creates, in this order; each becomes a part of _schema().
@@ -40,7 +41,7 @@ SCHEMA = types account contact host_views pipeline custom_field deal lead \
 	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
 
 # What CREATE EXTENSION creates, in this order.
-FUNCTIONS = labels rules install pipelines moves consumers dispatcher maintenance verify access privileges
+FUNCTIONS = labels rules install pipelines moves corrections consumers dispatcher maintenance verify access privileges
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DOCS = doc/crm_deals.md

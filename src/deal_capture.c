@@ -76,7 +76,7 @@ apply_context(const WriteContext *context, DealEvent *event)
 {
 	event->note = context->note;
 	event->imported = context->imports;
-	if (context->kind != NULL)
+	if (context->kind != NULL && event->new != NULL)
 		event->kind = context->kind;
 	if (context->merged_into != 0 && event->new == NULL)
 	{

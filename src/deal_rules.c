@@ -427,17 +427,18 @@ moment_after(const DealRow *old)
 	return now;
 }
 
-/* The clock, or what an import says; later than the event before */
+/* The clock, or what an import says; later than the event before, of a deal brought back, too */
 static TimestampTz
 moment_of(const DealRow *old, const DealRow *new)
 {
 	WriteContext *context = write_context();
 	TimestampTz moment;
 
-	if (context == NULL || !context->imports || !stated(old, new, DEAL_UPDATED_AT) ||
-		deal_isnull(new, DEAL_UPDATED_AT))
+	if (context == NULL || !stated(old, new, DEAL_UPDATED_AT) || deal_isnull(new, DEAL_UPDATED_AT))
 		return moment_after(old);
 	moment = deal_time(new, DEAL_UPDATED_AT);
+	if (!context->imports)
+		return context->restores && old == NULL ? Max(moment_after(NULL), moment + 1) : moment_after(old);
 	return old != NULL ? Max(moment, deal_time(old, DEAL_UPDATED_AT) + 1) : moment;
 }
 
