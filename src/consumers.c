@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -59,16 +58,6 @@ call_as_owner(OwnerQuery *query, FunctionCallInfo fcinfo)
 	return isnull ? (Datum) 0 : result;
 }
 
-static void
-check_isolation(const char *function)
-{
-	if (IsolationUsesXactSnapshot())
-		ereport(ERROR,
-				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
-				 errmsg("%s needs the isolation level READ COMMITTED", function),
-				 errdetail("A transaction that keeps one snapshot does not see what was committed since.")));
-}
-
 static OwnerQuery subscribe_query = {
 	.sql = "SELECT crm_deals._subscribe($1, $2, $3, $4)",
 	.nargs = 4,
@@ -78,7 +67,7 @@ static OwnerQuery subscribe_query = {
 Datum
 crm_deals_subscribe(PG_FUNCTION_ARGS)
 {
-	check_isolation("subscribe()");
+	need_read_committed("subscribe()");
 	return call_as_owner(&subscribe_query, fcinfo);
 }
 
@@ -233,7 +222,7 @@ check_reading(FunctionCallInfo fcinfo)
 	static const Interval none = {0};
 
 	PreventCommandIfReadOnly("read_events()");
-	check_isolation("read_events()");
+	need_read_committed("read_events()");
 	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

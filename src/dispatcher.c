@@ -76,28 +76,29 @@ dispatcher_lock(DispatcherLock which)
 	return tag;
 }
 
+/* The worker's last until they are let go, writers' end with the transaction at the latest. */
 static bool
-try_lock(DispatcherLock which, LOCKMODE mode)
+try_lock(DispatcherLock which, LOCKMODE mode, bool by_worker)
 {
 	LOCKTAG		tag = dispatcher_lock(which);
 
-	return LockAcquire(&tag, mode, true, true) != LOCKACQUIRE_NOT_AVAIL;
+	return LockAcquire(&tag, mode, by_worker, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
 static void
-unlock(DispatcherLock which, LOCKMODE mode)
+unlock(DispatcherLock which, LOCKMODE mode, bool by_worker)
 {
 	LOCKTAG		tag = dispatcher_lock(which);
 
-	(void) LockRelease(&tag, mode, true);
+	(void) LockRelease(&tag, mode, by_worker);
 }
 
 static bool
 is_running(void)
 {
-	if (!try_lock(LOCK_RUNNING, ShareLock))
+	if (!try_lock(LOCK_RUNNING, ShareLock, false))
 		return true;
-	unlock(LOCK_RUNNING, ShareLock);
+	unlock(LOCK_RUNNING, ShareLock, false);
 	return false;
 }
 
@@ -160,7 +161,7 @@ start_dispatcher(void)
 {
 	BackgroundWorkerHandle *worker;
 
-	if (!try_lock(LOCK_STARTING, ExclusiveLock))
+	if (!try_lock(LOCK_STARTING, ExclusiveLock, false))
 		return;
 	worker = start_worker();
 	if (worker != NULL)
@@ -171,7 +172,7 @@ start_dispatcher(void)
 				 errmsg("no background worker is free to send the notifications of deals"),
 				 errdetail("The events are in the log; they are notified when a worker can be started."),
 				 errhint("Raise max_worker_processes.")));
-	unlock(LOCK_STARTING, ExclusiveLock);
+	unlock(LOCK_STARTING, ExclusiveLock, false);
 }
 
 void
@@ -354,7 +355,7 @@ try_to_be_the_one(void)
 	bool		is_one;
 
 	StartTransactionCommand();
-	for (int tries = 0; !(is_one = try_lock(LOCK_RUNNING, ExclusiveLock)) && tries < 10; tries++)
+	for (int tries = 0; !(is_one = try_lock(LOCK_RUNNING, ExclusiveLock, true)) && tries < 10; tries++)
 		pg_usleep(1000);
 	CommitTransactionCommand();
 	return is_one;
@@ -366,12 +367,12 @@ leave(void)
 {
 	bool		leaves;
 
-	if (!try_lock(LOCK_EXPECTING, ExclusiveLock))
+	if (!try_lock(LOCK_EXPECTING, ExclusiveLock, true))
 		return false;
 	leaves = take_turn() != TURN_SENT;
 	if (leaves)
-		unlock(LOCK_RUNNING, ExclusiveLock);
-	unlock(LOCK_EXPECTING, ExclusiveLock);
+		unlock(LOCK_RUNNING, ExclusiveLock, true);
+	unlock(LOCK_EXPECTING, ExclusiveLock, true);
 	return leaves;
 }
 

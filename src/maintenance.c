@@ -51,6 +51,7 @@ crm_deals_prune_events(PG_FUNCTION_ARGS)
 	Datum		pruned;
 	bool		isnull;
 
+	need_read_committed("prune_events()");
 	SPI_connect();
 	maintain(&prune_query, values, PG_ARGISNULL(0) ? "n " : NULL, &context);
 	pruned = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);

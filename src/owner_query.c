@@ -77,6 +77,16 @@ owner_query_write_all(OwnerQuery *query, Datum *values, const char *nulls)
 	return SPI_processed;
 }
 
+void
+need_read_committed(const char *function)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s needs the isolation level READ COMMITTED", function),
+				 errdetail("A transaction that keeps one snapshot does not see what was committed since.")));
+}
+
 bool
 runs_as_owner(void)
 {

@@ -34,6 +34,9 @@ extern uint64 owner_query_write(OwnerQuery *query, Datum *values, const char *nu
  */
 extern uint64 owner_query_write_all(OwnerQuery *query, Datum *values, const char *nulls);
 
+/* An error (25001) where the transaction keeps one snapshot */
+extern void need_read_committed(const char *function);
+
 /* The plan of a query, made and kept on first use */
 extern SPIPlanPtr kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes);
 

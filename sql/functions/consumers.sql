@@ -147,8 +147,12 @@ BEGIN
     IF consumer = crm_deals._dispatcher() THEN
         RAISE EXCEPTION 'the name "%" is reserved', consumer USING ERRCODE = '22023', HINT = 'Choose another name.';
     END IF;
-    -- prune_events() knows whom to keep events for
-    LOCK TABLE crm_deals.log_pruning IN ROW EXCLUSIVE MODE;
+    -- Who wants more than before waits for a prune_events() that did not know it.
+    IF from_start OR EXISTS (SELECT FROM crm_deals.event_consumer AS c
+                             WHERE c.consumer = consumer
+                               AND (c.kinds, c.include_imports) IS DISTINCT FROM (kinds, coalesce(include_imports, false))) THEN
+        LOCK TABLE crm_deals.log_pruning IN ROW EXCLUSIVE MODE;
+    END IF;
     INSERT INTO crm_deals.event_consumer AS c (consumer, kinds, include_imports, seen, seen_id)
     SELECT consumer, kinds, coalesce(include_imports, false),
            CASE WHEN from_start THEN '1:1:' ELSE crm_deals._log_snapshot() END,
@@ -270,43 +274,42 @@ BEGIN
         SELECT a.place, e.*
         FROM unnest(_event_facts.ids) WITH ORDINALITY AS a (id, place)
         JOIN crm_deals.deal_event AS e ON e.id = a.id
+    ), kept AS (
+        SELECT k.key FROM unnest(ARRAY['name', 'external_id', 'account_id', 'closed_at']) AS k (key)
     ), later AS MATERIALIZED (
-        SELECT l.deal_id, l.version, l.changes
+        SELECT l.deal_id, l.version, k.key, l.changes -> k.key -> 0 AS old
         FROM (SELECT e.deal_id, min(e.version) AS version FROM event AS e GROUP BY e.deal_id) AS first
         JOIN crm_deals.deal_event AS l ON l.deal_id = first.deal_id AND l.version > first.version
-        WHERE l.changes ?| ARRAY['name', 'external_id', 'account_id', 'closed_at']
+        JOIN kept AS k ON l.changes ? k.key
     ), next_change AS (
-        SELECT e.id,
-               (array_agg(l.changes -> 'name' ORDER BY l.version) FILTER (WHERE l.changes ? 'name'))[1] AS name,
-               (array_agg(l.changes -> 'external_id' ORDER BY l.version) FILTER (WHERE l.changes ? 'external_id'))[1] AS external_id,
-               (array_agg(l.changes -> 'account_id' ORDER BY l.version) FILTER (WHERE l.changes ? 'account_id'))[1] AS account_id,
-               (array_agg(l.changes -> 'closed_at' ORDER BY l.version) FILTER (WHERE l.changes ? 'closed_at'))[1] AS closed_at
-        FROM event AS e
-        JOIN later AS l ON l.deal_id = e.deal_id AND l.version > e.version
-        GROUP BY e.id
+        -- going back in versions, the change of each key that was met last; events come before a change of their own
+        SELECT m.id, m.deal_id, m.key,
+               min(m.version) FILTER (WHERE m.id IS NULL)
+                   OVER (PARTITION BY m.deal_id, m.key ORDER BY m.version DESC, m.id IS NULL ROWS UNBOUNDED PRECEDING) AS version
+        FROM (SELECT e.id, e.deal_id, e.version, k.key FROM event AS e CROSS JOIN kept AS k
+              UNION ALL
+              SELECT NULL, l.deal_id, l.version, l.key FROM later AS l) AS m
+    ), changed AS (
+        SELECT n.id, jsonb_object_agg(n.key, l.old) AS old
+        FROM next_change AS n
+        JOIN later AS l ON l.deal_id = n.deal_id AND l.key = n.key AND l.version = n.version
+        WHERE n.id IS NOT NULL
+        GROUP BY n.id
     ), of_then AS (
         SELECT e.id,
-               CASE WHEN e.to_stage_id IS NULL THEN e.changes -> 'name' -> 0
-                    WHEN n.name IS NOT NULL THEN n.name -> 0
-                    ELSE to_jsonb(d.name) END AS name,
-               CASE WHEN e.to_stage_id IS NULL THEN e.changes -> 'external_id' -> 0
-                    WHEN n.external_id IS NOT NULL THEN n.external_id -> 0
-                    ELSE to_jsonb(d.external_id) END AS external_id,
-               CASE WHEN e.to_stage_id IS NULL THEN e.changes -> 'account_id' -> 0
-                    WHEN n.account_id IS NOT NULL THEN n.account_id -> 0
-                    ELSE to_jsonb(d.account_id) END AS account_id,
-               CASE WHEN e.to_stage_id IS NULL THEN e.changes -> 'closed_at' -> 0
-                    WHEN n.closed_at IS NOT NULL THEN n.closed_at -> 0
-                    ELSE to_jsonb(d.closed_at) END AS closed_at
+               CASE WHEN e.to_stage_id IS NOT NULL THEN
+                   jsonb_build_object('name', d.name, 'external_id', d.external_id, 'account_id', d.account_id, 'closed_at', d.closed_at)
+                   || coalesce(c.old, '{}')
+               ELSE (SELECT jsonb_object_agg(k.key, e.changes -> k.key -> 0) FROM kept AS k) END AS deal
         FROM event AS e
         LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
-        LEFT JOIN next_change AS n ON n.id = e.id
+        LEFT JOIN changed AS c ON c.id = e.id
     )
     SELECT e.id, e.deal_id, e.kind, e.occurred_at, e.batch_id, e.pipeline_id,
            e.from_stage_id, s.old_key, s.old_name, e.to_stage_id, s.new_key, s.new_name,
-           e.from_status::text, e.status::text, t.name #>> '{}', e.amount, e.currency, e.actor,
-           e.changes, e.note, t.external_id #>> '{}', t.account_id, e.owner, e.lost_reason,
-           (t.closed_at #>> '{}')::timestamptz, e.transaction, e.dispatch
+           e.from_status::text, e.status::text, t.deal ->> 'name', e.amount, e.currency, e.actor,
+           e.changes, e.note, t.deal ->> 'external_id', t.deal -> 'account_id', e.owner, e.lost_reason,
+           (t.deal ->> 'closed_at')::timestamptz, e.transaction, e.dispatch
     FROM event AS e
     JOIN of_then AS t ON t.id = e.id
     CROSS JOIN LATERAL (

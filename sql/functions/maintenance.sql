@@ -114,7 +114,7 @@ BEGIN
         RETURN NULL;
     END IF;
     UPDATE crm_deals.contact AS c
-    SET first_name = NULL, last_name = '[redacted]', email = NULL, phone = NULL, custom_fields = '{}'
+    SET first_name = NULL, last_name = '[redacted]', email = NULL, phone = NULL, external_id = NULL, custom_fields = '{}'
     WHERE c.id::text = contact;
     GET DIAGNOSTICS blanked = ROW_COUNT;
     IF blanked = 0 THEN
@@ -135,7 +135,8 @@ DECLARE
     blanked bigint;
 BEGIN
     UPDATE crm_deals.lead AS l
-    SET company_name = '[redacted]', first_name = NULL, last_name = NULL, email = NULL, phone = NULL, custom_fields = '{}'
+    SET company_name = '[redacted]', first_name = NULL, last_name = NULL, email = NULL, phone = NULL,
+        external_id = NULL, custom_fields = '{}'
     WHERE l.id = lead;
     GET DIAGNOSTICS blanked = ROW_COUNT;
     IF blanked = 0 THEN
@@ -182,7 +183,7 @@ AS $$
 DECLARE
     blanked bigint;
 BEGIN
-    IF owner IS NULL OR (SELECT i.owner_table FROM crm_deals.installation AS i) IS NOT NULL THEN
+    IF owner IS NULL THEN
         UPDATE crm_deals.deal AS d
         SET name = '[redacted]', notes = CASE WHEN d.notes IS NOT NULL THEN '[redacted]' END,
             custom_fields = crm_deals._redacted_fields(d.custom_fields)
@@ -209,7 +210,7 @@ AS $$
 DECLARE
     blanked bigint := 0;
 BEGIN
-    IF relation IS NOT NULL AND (SELECT i.owner_table FROM crm_deals.installation AS i) IS NULL THEN
+    IF relation IS NOT NULL THEN
         EXECUTE format('UPDATE %s SET owner = ''[redacted]'' WHERE owner = $1', relation) USING owner;
         GET DIAGNOSTICS blanked = ROW_COUNT;
     END IF;
@@ -226,6 +227,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
+    -- where owners are in a table of the host's, an owner is a key, and stays
+    owner text := (SELECT actor FROM crm_deals.installation AS i WHERE i.owner_table IS NULL);
     n bigint;
 BEGIN
     IF num_nonnulls(contact, lead, deals, actor) = 0 THEN
@@ -235,7 +238,7 @@ BEGIN
     deals := crm_deals._deals_to_redact(coalesce(deals, '{}'));
 
     IF deals <> '{}' OR actor IS NOT NULL THEN
-        RETURN QUERY SELECT 'deal', crm_deals._redact_deals(deals, actor);
+        RETURN QUERY SELECT 'deal', crm_deals._redact_deals(deals, owner);
     END IF;
     IF contact IS NOT NULL THEN
         RETURN QUERY SELECT 'contact', b.n FROM crm_deals._redact_contact(contact) AS b (n) WHERE b.n IS NOT NULL;
@@ -259,12 +262,12 @@ BEGIN
 
     UPDATE crm_deals.deal_event AS e
     SET note = CASE WHEN e.deal_id = ANY (deals) AND e.kind <> 'redacted' AND e.note IS NOT NULL THEN '[redacted]' ELSE e.note END,
-        changes = crm_deals._redacted_changes(e.changes, e.deal_id = ANY (deals), actor),
+        changes = crm_deals._redacted_changes(e.changes, e.deal_id = ANY (deals), owner),
         actor = CASE WHEN e.actor = actor THEN '[redacted]' ELSE e.actor END,
         session_user_name = CASE WHEN e.session_user_name = actor THEN '[redacted]' ELSE e.session_user_name END,
-        owner = CASE WHEN e.owner = actor THEN '[redacted]' ELSE e.owner END
+        owner = CASE WHEN e.owner = owner THEN '[redacted]' ELSE e.owner END
     WHERE e.deal_id = ANY (deals)
-       OR e.actor = actor OR e.session_user_name = actor OR e.owner = actor OR e.changes -> 'owner' ? actor;
+       OR e.actor = actor OR e.session_user_name = actor OR e.owner = owner OR e.changes -> 'owner' ? owner;
     GET DIAGNOSTICS n = ROW_COUNT;
     RETURN QUERY SELECT 'deal_event', n;
 
@@ -273,8 +276,10 @@ BEGIN
         GET DIAGNOSTICS n = ROW_COUNT;
         RETURN QUERY SELECT 'deal_duplicate', n;
         UPDATE crm_deals.log_pruning AS p SET pruned_by = '[redacted]' WHERE p.pruned_by = actor;
+    END IF;
+    IF owner IS NOT NULL THEN
         RETURN QUERY
-        SELECT r.name, crm_deals._redact_owner(to_regclass('crm_deals.' || r.name), actor)
+        SELECT r.name, crm_deals._redact_owner(to_regclass('crm_deals.' || r.name), owner)
         FROM unnest(ARRAY['account', 'contact', 'lead']) AS r (name);
     END IF;
 END
