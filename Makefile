@@ -17,6 +17,7 @@ OBJS = \
 	src/stage_rules.o \
 	src/json.o \
 	src/custom_fields.o \
+	src/field_index.o \
 	src/deal_row.o \
 	src/deal_rules.o \
 	src/gates.o \
@@ -41,7 +42,7 @@ SCHEMA = types account contact host_views pipeline custom_field deal lead \
 	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
 
 # What CREATE EXTENSION creates, in this order.
-FUNCTIONS = labels rules install pipelines moves corrections consumers dispatcher maintenance verify access privileges
+FUNCTIONS = labels rules install pipelines moves corrections consumers dispatcher maintenance leads custom_fields verify access privileges
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DOCS = doc/crm_deals.md
