@@ -33,6 +33,7 @@ OBJS = \
 	src/payload.o \
 	src/channels.o \
 	src/consumers.o \
+	src/import.o \
 	src/maintenance.o \
 	src/corrections.o \
 	src/moves.o
@@ -42,7 +43,7 @@ SCHEMA = types account contact host_views pipeline custom_field deal lead \
 	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
 
 # What CREATE EXTENSION creates, in this order.
-FUNCTIONS = labels rules install pipelines moves corrections consumers dispatcher maintenance leads custom_fields verify access privileges
+FUNCTIONS = labels rules install pipelines moves corrections consumers dispatcher maintenance leads custom_fields import verify access privileges
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DOCS = doc/crm_deals.md
