@@ -37,8 +37,7 @@ PG_FUNCTION_INFO_V1(crm_deals_wrong_custom_fields);
 PG_FUNCTION_INFO_V1(crm_deals_is_currency);
 
 #define SLICE 1000
-#define N_ARGUMENTS 5
-#define ACTOR (N_ARGUMENTS - 1)
+#define ACTOR 4					/* the last argument: for the context, not for the query */
 
 /* The import that is running, and who did what has no actor of its own */
 typedef struct Import
@@ -55,7 +54,7 @@ static Import *running = NULL;
 static void
 fetch_result(FunctionCallInfo fcinfo)
 {
-	static Oid	types[] = {REGCLASSOID, REGCLASSOID, BOOLOID};
+	static Oid	types[] = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID};
 	static SPIPlanPtr plan = NULL;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Datum		values[lengthof(types)];
@@ -64,13 +63,10 @@ fetch_result(FunctionCallInfo fcinfo)
 
 	for (int i = 0; i < (int) lengthof(types); i++)
 	{
-		/* source, history, create_accounts: gates is for the context alone */
-		int			argument = i < 2 ? i : 3;
-
-		values[i] = PG_GETARG_DATUM(argument);
-		nulls[i] = PG_ARGISNULL(argument) ? 'n' : ' ';
+		values[i] = PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 	}
-	portal = SPI_cursor_open(NULL, kept_plan(&plan, "SELECT * FROM crm_deals._import_deals($1, $2, $3)",
+	portal = SPI_cursor_open(NULL, kept_plan(&plan, "SELECT * FROM crm_deals._import_deals($1, $2, $3, $4)",
 											 lengthof(types), types), values, nulls, false);
 	for (;;)
 	{

@@ -108,6 +108,7 @@ AS $$
            ('write', '_import_as'),
            ('write', '_next_deal_id'),
            ('write', '_wrong_custom_fields'),
+           ('write', '_why_not'),
            ('write', '_is_currency'),
            ('write', '_import_deal_columns'),
            ('write', '_import_history_columns'),
@@ -145,6 +146,7 @@ AS $$
            ('write', '_import_write_history'),
            ('write', '_import_is_fatal'),
            ('write', '_import_refuse'),
+           ('write', '_import_judge'),
            ('write', '_import_write'),
            ('write', '_import_check_free'),
            ('write', '_import_check_rights'),
@@ -223,20 +225,34 @@ $$;
 COMMENT ON FUNCTION crm_deals._may_grant(regclass, text) IS
     'Internal: whether the caller may give others a right on a host table.';
 
--- A key that a sequence fills takes a right on the sequence, but for identity columns.
-CREATE FUNCTION crm_deals._host_sequences() RETURNS TABLE (host regclass, sequence regclass)
+-- Writing into a host table takes its schema, and the sequences that fill its columns; identity columns take none.
+-- What the role was given by the host itself it needs still, when our level goes.
+CREATE FUNCTION crm_deals._host_surroundings(role_name text) RETURNS TABLE (privilege text, has boolean, still_needs boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT DISTINCT h.host, s.oid::regclass
-    FROM crm_deals._host_columns() AS h
-    JOIN pg_attrdef AS a ON a.adrelid = h.host
+    WITH host AS (
+        SELECT DISTINCT h.host AS oid FROM crm_deals._host_columns() AS h WHERE h.privilege = 'INSERT'
+    )
+    SELECT DISTINCT format('USAGE ON SCHEMA %I', n.nspname), has_schema_privilege(role_name, n.oid, 'USAGE'),
+           EXISTS (SELECT FROM pg_class AS r
+                   WHERE r.relnamespace = n.oid AND r.relkind IN ('r', 'v', 'm', 'p', 'f')
+                     AND has_any_column_privilege(role_name, r.oid, 'SELECT, INSERT, UPDATE'))
+    FROM host AS h
+    JOIN pg_class AS c ON c.oid = h.oid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE pg_has_role(n.nspowner, 'USAGE')
+    UNION ALL
+    SELECT DISTINCT format('USAGE ON SEQUENCE %s', s.oid::regclass), has_sequence_privilege(role_name, s.oid, 'USAGE'),
+           has_any_column_privilege(role_name, h.oid, 'INSERT')
+    FROM host AS h
+    JOIN pg_attrdef AS a ON a.adrelid = h.oid
     JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refclassid = 'pg_class'::regclass
     JOIN pg_class AS s ON s.oid = d.refobjid AND s.relkind = 'S'
-    WHERE h.privilege = 'INSERT' AND pg_has_role(s.relowner, 'USAGE')
+    WHERE pg_has_role(s.relowner, 'USAGE')
 $$;
-COMMENT ON FUNCTION crm_deals._host_sequences() IS
-    'Internal: the sequences behind the host''s accounts and contacts that the caller may give on.';
+COMMENT ON FUNCTION crm_deals._host_surroundings(text) IS
+    'Internal: what besides its columns a role needs to write into a host table.';
 
 -- What the levels consist of, as commands' ends: SELECT ON crm_deals.deal.
 CREATE FUNCTION crm_deals._privileges(levels text[]) RETURNS TABLE (privilege text)
@@ -275,8 +291,11 @@ BEGIN
     FOR granted IN SELECT p.privilege FROM crm_deals._privileges(crm_deals._level_includes(level)) AS p LOOP
         EXECUTE format('GRANT %s TO %I', granted, role_name);
     END LOOP;
-    FOR granted IN SELECT s.sequence FROM crm_deals._host_sequences() AS s WHERE 'write' = ANY (crm_deals._level_includes(level)) LOOP
-        EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %I', granted, role_name);
+    FOR granted IN
+        SELECT s.privilege FROM crm_deals._host_surroundings(role_name) AS s
+        WHERE 'write' = ANY (crm_deals._level_includes(level)) AND NOT s.has
+    LOOP
+        EXECUTE format('GRANT %s TO %I', granted, role_name);
     END LOOP;
 
     FOR granted IN
@@ -326,16 +345,16 @@ SET search_path = pg_catalog, pg_temp
 SET client_min_messages = error
 AS $$
 DECLARE
+    wrote boolean := EXISTS (SELECT FROM crm_deals._granted_levels() AS g
+                             WHERE g.role_name = _revoke_levels.role_name AND 'write' = ANY (crm_deals._level_includes(g.level)));
     revoked text;
     grantor text;
 BEGIN
     FOR revoked IN SELECT p.privilege FROM crm_deals._privileges(ARRAY['read', 'consume', 'write', 'manager', 'admin']) AS p LOOP
         EXECUTE format('REVOKE %s FROM %I', revoked, role_name);
     END LOOP;
-    -- A role that the host itself lets insert keeps the sequence.
-    FOR revoked IN SELECT s.sequence FROM crm_deals._host_sequences() AS s
-                   WHERE NOT has_any_column_privilege(role_name, s.host, 'INSERT') LOOP
-        EXECUTE format('REVOKE USAGE ON SEQUENCE %s FROM %I', revoked, role_name);
+    FOR revoked IN SELECT s.privilege FROM crm_deals._host_surroundings(role_name) AS s WHERE wrote AND NOT s.still_needs LOOP
+        EXECUTE format('REVOKE %s FROM %I', revoked, role_name);
     END LOOP;
 
     -- What another role granted only that role can take back.

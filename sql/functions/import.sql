@@ -28,6 +28,11 @@ LANGUAGE c STABLE COST 10 AS 'MODULE_PATHNAME', 'crm_deals_wrong_custom_fields';
 COMMENT ON FUNCTION crm_deals._wrong_custom_fields(bigint, jsonb, jsonb) IS
     'Internal: which custom fields of a deal are not as defined; NULL where all are.';
 
+CREATE FUNCTION crm_deals._why_not(old anyelement, new anyelement, gates boolean) RETURNS text
+LANGUAGE c STABLE COST 100 AS 'MODULE_PATHNAME', 'crm_deals_why_not';
+COMMENT ON FUNCTION crm_deals._why_not(anyelement, anyelement, boolean) IS
+    'Internal: the rules that a row of deal would break as another one, NULL for a new one; NULL where it breaks none.';
+
 CREATE FUNCTION crm_deals._is_currency(code text) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_is_currency';
 COMMENT ON FUNCTION crm_deals._is_currency(text) IS
@@ -278,6 +283,7 @@ BEGIN
         EXECUTE format('CREATE TEMPORARY TABLE pg_temp.%I ON COMMIT DROP AS %s',
                        staging, crm_deals._import_query(source, names, types, true));
     END;
+    EXECUTE format('CREATE INDEX ON pg_temp.%I (_row)', staging);
     EXECUTE format('ANALYZE pg_temp.%I', staging);
 END
 $$;
@@ -803,30 +809,36 @@ COMMENT ON FUNCTION crm_deals._import_own_columns(text[]) IS
     'Internal: the columns of the source that a user has added to deal.';
 
 -- $1 to $2: the rows, $3: who did it. A deal with a history begins with its first event.
-CREATE FUNCTION crm_deals._import_insert(given text[]) RETURNS text
+CREATE FUNCTION crm_deals._import_insert(given text[], OUT columns text, OUT query text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format(
-        'INSERT INTO crm_deals.deal (id, external_id, name, pipeline_id, stage_id, account_id, primary_contact_id, amount, currency, '
-        '    probability, expected_close_date, closed_at, lost_reason, owner, source, notes, custom_fields, '
-        '    stage_entered_at, created_at, updated_at%s) '
-        'SELECT r.id, r.external_id, s.name, r.pipeline_id, coalesce(f.stage_id, r.stage_id), r.account_id, s.primary_contact_id, '
-        '    CASE WHEN f._row IS NULL THEN s.amount ELSE f.amount END, s.currency, '
-        '    CASE WHEN f._row IS NULL THEN s.probability ELSE f.probability END, s.expected_close_date, '
-        '    CASE WHEN f._row IS NULL THEN s.closed_at ELSE f.closed_at END, '
-        '    CASE WHEN f._row IS NULL THEN s.lost_reason ELSE f.lost_reason END, r.owner, s.source, s.notes, r.custom_fields, '
-        '    CASE WHEN f._row IS NULL THEN s.stage_entered_at END, coalesce(s.created_at, f.entered_at), f.entered_at%s '
-        'FROM pg_temp._crm_deals_rows AS r '
-        'JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
-        'LEFT JOIN pg_temp._crm_deals_steps AS f ON f._row = r._row AND f.step = 1 '
-        'WHERE r._row BETWEEN $1 AND $2 AND r._is_new AND r._problem IS NULL AND NOT r._again AND f.actor IS NOT DISTINCT FROM $3 '
-        'ORDER BY r._row',
-        (SELECT string_agg(format(', %I', o.name), '') FROM unnest(crm_deals._import_own_columns(given)) AS o (name)),
-        (SELECT string_agg(format(', s.%I', o.name), '') FROM unnest(crm_deals._import_own_columns(given)) AS o (name)))
+    SELECT string_agg(quote_ident(c.name), ', ' ORDER BY c.place),
+           format('SELECT %s FROM pg_temp._crm_deals_rows AS r '
+                  'JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
+                  'LEFT JOIN pg_temp._crm_deals_steps AS f ON f._row = r._row AND f.step = 1 '
+                  'WHERE r._row BETWEEN $1 AND $2 AND r._is_new AND r._problem IS NULL AND NOT r._again '
+                  'AND f.actor IS NOT DISTINCT FROM $3 ORDER BY r._row',
+                  string_agg(format('%s AS %I', c.value, c.name), ', ' ORDER BY c.place))
+    FROM (SELECT v.place, v.name, v.value
+          FROM (VALUES (1, 'id', 'r.id'), (2, 'external_id', 'r.external_id'), (3, 'name', 's.name'),
+                       (4, 'pipeline_id', 'r.pipeline_id'), (5, 'stage_id', 'coalesce(f.stage_id, r.stage_id)'),
+                       (6, 'account_id', 'r.account_id'), (7, 'primary_contact_id', 's.primary_contact_id'),
+                       (8, 'amount', 'CASE WHEN f._row IS NULL THEN s.amount ELSE f.amount END'), (9, 'currency', 's.currency'),
+                       (10, 'probability', 'CASE WHEN f._row IS NULL THEN s.probability ELSE f.probability END'),
+                       (11, 'expected_close_date', 's.expected_close_date'),
+                       (12, 'closed_at', 'CASE WHEN f._row IS NULL THEN s.closed_at ELSE f.closed_at END'),
+                       (13, 'lost_reason', 'CASE WHEN f._row IS NULL THEN s.lost_reason ELSE f.lost_reason END'),
+                       (14, 'owner', 'r.owner'), (15, 'source', 's.source'), (16, 'notes', 's.notes'),
+                       (17, 'custom_fields', 'r.custom_fields'),
+                       (18, 'stage_entered_at', 'CASE WHEN f._row IS NULL THEN s.stage_entered_at END'),
+                       (19, 'created_at', 'coalesce(s.created_at, f.entered_at)'), (20, 'updated_at', 'f.entered_at')) AS v (place, name, value)
+          UNION ALL
+          SELECT 20 + o.place, o.name, format('s.%I', o.name)
+          FROM unnest(crm_deals._import_own_columns(given)) WITH ORDINALITY AS o (name, place)) AS c
 $$;
 COMMENT ON FUNCTION crm_deals._import_insert(text[]) IS
-    'Internal: the statement that writes the new deals.';
+    'Internal: the columns of new deals, and the query that gives them.';
 
 -- What the source makes of each column of a deal that is there: a NULL clears what a deal can be without.
 CREATE FUNCTION crm_deals._import_assignments(given text[]) RETURNS TABLE (name text, value text, is_own boolean)
@@ -861,22 +873,21 @@ COMMENT ON FUNCTION crm_deals._import_assignments(text[]) IS
 
 -- $1 to $2: the rows. Deals that are so already are not touched. A column of the user's own may
 -- have a type that knows no equality: its text does.
-CREATE FUNCTION crm_deals._import_update(given text[], OUT "update" text, OUT differs text)
+CREATE FUNCTION crm_deals._import_update(given text[], OUT assignments text, OUT changes text, OUT query text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT format('UPDATE crm_deals.deal AS d SET %s FROM %s WHERE %s AND (%s)', a.assignments, t.tables, t.condition, a.difference),
-           format('SELECT count(*) FROM crm_deals.deal AS d, %s WHERE %s AND (%s)', t.tables, t.condition, a.difference)
-    FROM (SELECT string_agg(format('%I = %s', a.name, a.value), ', '),
-                 string_agg(format(CASE WHEN a.is_own THEN 'd.%I::text IS DISTINCT FROM %s::text' ELSE 'd.%I IS DISTINCT FROM %s' END,
-                                   a.name, a.value), ' OR ')
-          FROM crm_deals._import_assignments(given) AS a
-          HAVING count(*) > 0) AS a (assignments, difference),
-         (VALUES ('pg_temp._crm_deals_rows AS r JOIN pg_temp._crm_deals_source AS s ON s._row = r._row',
-                  'd.id = r.id AND r._row BETWEEN $1 AND $2 AND NOT r._is_new AND r._problem IS NULL AND NOT r._again')) AS t (tables, condition)
+    SELECT string_agg(format('%I = %s', a.name, a.value), ', '),
+           string_agg(format('%s AS %I', a.value, a.name), ', '),
+           format('pg_temp._crm_deals_rows AS r JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
+                  'WHERE d.id = r.id AND r._row BETWEEN $1 AND $2 AND NOT r._is_new AND r._problem IS NULL AND NOT r._again AND (%s)',
+                  string_agg(format(CASE WHEN a.is_own THEN 'd.%I::text IS DISTINCT FROM %s::text' ELSE 'd.%I IS DISTINCT FROM %s' END,
+                                    a.name, a.value), ' OR '))
+    FROM crm_deals._import_assignments(given) AS a
+    HAVING count(*) > 0
 $$;
 COMMENT ON FUNCTION crm_deals._import_update(text[]) IS
-    'Internal: the statement that changes the deals that are there, and the one that counts those it has to; NULL where the source says nothing of them.';
+    'Internal: what an import sets in deals that are there, and in which; NULL where the source says nothing of them.';
 
 -- $1 to $2: the rows. An account that several rows name is made once.
 CREATE FUNCTION crm_deals._import_create_accounts(OUT "insert" text, OUT assign text)
@@ -1041,6 +1052,43 @@ $$;
 COMMENT ON FUNCTION crm_deals._import_refuse(bigint, text, boolean) IS
     'Internal: keeps why a row could not be written.';
 
+-- Which rows break a rule, by the code that enforces them: asked only when the write has failed, as it costs
+-- more than the write. It finds what it can; deals whose account is still to be made are not asked.
+CREATE FUNCTION crm_deals._import_judge(job jsonb, low bigint, high bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    mark CONSTANT text := 'UPDATE pg_temp._crm_deals_rows AS r SET _problem = j.why FROM (%s) AS j '
+        'WHERE r.id = j.id AND r._row BETWEEN $1 AND $2 AND r._problem IS NULL AND j.why IS NOT NULL '
+        'AND NOT (r._creates_account AND r.account_id IS NULL)';
+    gates boolean := job ->> 'gates';
+    who text;
+    found_now bigint;
+    found_bad bigint := 0;
+BEGIN
+    FOR who IN SELECT NULL UNION SELECT f.actor FROM pg_temp._crm_deals_steps AS f WHERE f.step = 1 AND f._row BETWEEN low AND high LOOP
+        EXECUTE format(mark, job ->> 'judge_new') USING low, high, who, gates;
+        GET DIAGNOSTICS found_now = ROW_COUNT;
+        found_bad := found_bad + found_now;
+    END LOOP;
+    IF job ? 'judge_changes' THEN
+        EXECUTE format(mark, job ->> 'judge_changes') USING low, high, NULL::text, gates;
+        GET DIAGNOSTICS found_now = ROW_COUNT;
+        found_bad := found_bad + found_now;
+    END IF;
+    RETURN found_bad > 0;
+EXCEPTION WHEN OTHERS THEN
+    IF crm_deals._import_is_fatal(SQLSTATE) THEN
+        RAISE;
+    END IF;
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._import_judge(jsonb, bigint, bigint) IS
+    'Internal: finds rows that break a rule; whether there were any.';
+
 -- All at once; what fails is halved until the rows that cannot be written stand alone.
 CREATE FUNCTION crm_deals._import_write(job jsonb, low bigint, high bigint) RETURNS void
 LANGUAGE plpgsql
@@ -1064,7 +1112,7 @@ BEGIN
         END IF;
         PERFORM crm_deals._import_write_new(job, low, high);
         PERFORM crm_deals._import_write_history(low, high);
-        IF job ->> 'update' IS NOT NULL THEN
+        IF job ? 'update' THEN
             PERFORM crm_deals._import_write_changes(job, low, high);
         END IF;
         RETURN;
@@ -1075,6 +1123,13 @@ BEGIN
             RAISE;
         END IF;
     END;
+    IF (job ->> 'may_judge')::boolean THEN
+        job := job || '{"may_judge": false}';
+        IF crm_deals._import_judge(job, low, high) THEN
+            PERFORM crm_deals._import_write(job, low, high);
+            RETURN;
+        END IF;
+    END IF;
     IF low = high THEN
         PERFORM crm_deals._import_refuse(low, concat_ws(E'\n', message, nullif(detail, '')),
                                          state = '23505' AND constraint_name = 'deal_external_id' AND (job ->> 'may_repeat')::boolean);
@@ -1129,7 +1184,7 @@ $$;
 COMMENT ON FUNCTION crm_deals._import_check_rights() IS
     'Internal: who may not write deals is told so once, not for each row.';
 
-CREATE FUNCTION crm_deals._import_job(given text[], create_accounts boolean) RETURNS jsonb
+CREATE FUNCTION crm_deals._import_job(given text[], create_accounts boolean, gates boolean) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1138,9 +1193,19 @@ DECLARE
     job jsonb;
     accounts record;
 BEGIN
-    SELECT jsonb_build_object('insert', crm_deals._import_insert(given), 'update', u.update, 'differs', u.differs, 'may_repeat', true)
+    SELECT jsonb_build_object(
+               'insert', format('INSERT INTO crm_deals.deal (%s) %s', n.columns, n.query),
+               'judge_new', format('SELECT n.id, crm_deals._why_not(NULL::crm_deals.deal, jsonb_populate_record(NULL::crm_deals.deal, to_jsonb(n)), $4) AS why '
+                                   'FROM (%s) AS n', n.query),
+               'may_repeat', true, 'may_judge', true, 'gates', gates)
+           || CASE WHEN u.query IS NULL THEN '{}' ELSE jsonb_build_object(
+               'update', format('UPDATE crm_deals.deal AS d SET %s FROM %s', u.assignments, u.query),
+               'differs', format('SELECT count(*) FROM crm_deals.deal AS d, %s', u.query),
+               'judge_changes', format('SELECT d.id, crm_deals._why_not(d, jsonb_populate_record(d, to_jsonb((SELECT c FROM (SELECT %s) AS c))), $4) AS why '
+                                       'FROM crm_deals.deal AS d, %s', u.changes, u.query)) END
     INTO job
-    FROM crm_deals._import_update(given) AS u;
+    FROM crm_deals._import_insert(given) AS n
+    LEFT JOIN crm_deals._import_update(given) AS u ON true;
     IF create_accounts AND 'account' = ANY (given) THEN
         SELECT * INTO accounts FROM crm_deals._import_create_accounts();
         job := job || jsonb_build_object('create_accounts', accounts."insert", 'assign_accounts', accounts.assign);
@@ -1148,7 +1213,7 @@ BEGIN
     RETURN job;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_job(text[], boolean) IS
+COMMENT ON FUNCTION crm_deals._import_job(text[], boolean, boolean) IS
     'Internal: the statements of an import.';
 
 -- Rows that another session made an update of the insert that they were are resolved once more.
@@ -1216,7 +1281,7 @@ $$;
 COMMENT ON FUNCTION crm_deals._import_result() IS
     'Internal: the outcome of each row.';
 
-CREATE FUNCTION crm_deals._import_deals(source regclass, history regclass, create_accounts boolean)
+CREATE FUNCTION crm_deals._import_deals(source regclass, history regclass, gates boolean, create_accounts boolean)
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -1236,7 +1301,7 @@ BEGIN
     given := ARRAY(SELECT c.name FROM crm_deals._import_columns(source, names, types) AS c);
     PERFORM crm_deals._check_import_references(given);
     create_accounts := coalesce(create_accounts, false);
-    job := crm_deals._import_job(given, create_accounts);
+    job := crm_deals._import_job(given, create_accounts, coalesce(gates, false));
 
     PERFORM crm_deals._import_stage('_crm_deals_source', source, names, types);
     PERFORM crm_deals._import_history(history);
@@ -1255,7 +1320,7 @@ BEGIN
                pg_temp._crm_deals_owners, pg_temp._crm_deals_rows, pg_temp._crm_deals_steps;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_deals(regclass, regclass, boolean) IS
+COMMENT ON FUNCTION crm_deals._import_deals(regclass, regclass, boolean, boolean) IS
     'Internal: import_deals() in its context.';
 
 CREATE FUNCTION crm_deals.import_deals(source regclass, history regclass DEFAULT NULL, gates boolean DEFAULT false,
