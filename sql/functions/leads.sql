@@ -631,7 +631,9 @@ BEGIN
             USING ERRCODE = '55000',
                   DETAIL = format('It became account %s, contact %s, deal %s at %s.',
                                   coalesce(current ->> 'account_id', 'none'), coalesce(current ->> 'contact_id', 'none'),
-                                  coalesce(current ->> 'deal_id', 'none'), current ->> 'converted_at');
+                                  -- one that the caller may not see is not named
+                                  coalesce((SELECT d.id::text FROM crm_deals.deal AS d WHERE d.id = (current ->> 'deal_id')::bigint), 'none'),
+                                  current ->> 'converted_at');
     ELSIF current ->> 'status' = 'disqualified' THEN
         RAISE EXCEPTION 'lead % is disqualified', lead
             USING ERRCODE = '55000', HINT = 'Set its status to qualified first.';

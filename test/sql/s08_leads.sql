@@ -181,6 +181,10 @@ SELECT is(t.dry(format('SELECT crm_deals.convert_lead(%s)', t.lead('Read')), 're
 ALTER TABLE crm_deals.lead ENABLE ROW LEVEL SECURITY;
 SELECT is(t.dry(format('SELECT crm_deals.convert_lead(%s)', t.lead('Hidden')), 'regress_crm_writer'), 'P0002', 'section 9: row security: a hidden lead does not exist');
 ALTER TABLE crm_deals.lead DISABLE ROW LEVEL SECURITY;
+ALTER TABLE crm_deals.deal ENABLE ROW LEVEL SECURITY;
+SELECT matches(t.after('SET LOCAL ROLE regress_crm_writer', format('SELECT t.error(''SELECT crm_deals.convert_lead(%s)'', ''detail'')', :lead)), '^It became account 1, contact 1, deal none at ', 'section 9: row security: no error names a hidden deal');
+SELECT is(t.dry(format('SELECT crm_deals.convert_lead(%s)', t.lead('Hidden')), 'regress_crm_writer') || ', ' || t.dry(format('SELECT crm_deals.convert_lead(%s, create_deal => false)', t.lead('Hidden')), 'regress_crm_writer'), '42501, done', 'section 9: row security: nor is one made that the caller may not');
+ALTER TABLE crm_deals.deal DISABLE ROW LEVEL SECURITY;
 SELECT t.drop_roles('regress_crm_writer', 'regress_crm_reader') AS none \gset
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
 
