@@ -197,6 +197,8 @@ AS $$
             format('CASE WHEN %s IS NOT NULL THEN s.%I::text END', crm_deals._import_filled(format('s.%I', name)), name)
         WHEN type = 'text' THEN format('s.%I::text', name)
         WHEN type = source_type THEN format('s.%I', name)
+        -- as a text it could name its time zone by letters that others use, too
+        WHEN source_type ~ '^(date|timestamp)' AND type ~ '^(date|timestamp)' THEN format('s.%I::%s', name, type)
         WHEN careful THEN format('crm_deals._try_cast(%s, NULL::%s)', crm_deals._import_filled(format('s.%I', name)), type)
         ELSE format('%s::%s', crm_deals._import_filled(format('s.%I', name)), type) END
 $$;
@@ -273,6 +275,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET synchronize_seqscans = off
 SET max_parallel_workers_per_gather = 0
+SET default_statistics_target = 10
 AS $$
 #variable_conflict use_variable
 BEGIN
@@ -522,6 +525,7 @@ COMMENT ON FUNCTION crm_deals._import_rows_table() IS
 CREATE FUNCTION crm_deals._import_resolve(given text[], create_accounts boolean, chosen bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET default_statistics_target = 10
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -35,6 +35,7 @@ BEGIN
 END
 $$;
 SET TimeZone = 'UTC';
+SET DateStyle = ISO;
 INSERT INTO crm_deals.account (name) VALUES ('Acme'), ('Globex'), ('Twice'), (' twice'), ('7');
 INSERT INTO crm_deals.contact (first_name) VALUES ('Ada');
 
