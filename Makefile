@@ -17,6 +17,7 @@ OBJS = \
 	src/stage_rules.o \
 	src/json.o \
 	src/custom_fields.o \
+	src/field_index.o \
 	src/deal_row.o \
 	src/deal_rules.o \
 	src/gates.o \
@@ -32,7 +33,9 @@ OBJS = \
 	src/payload.o \
 	src/channels.o \
 	src/consumers.o \
+	src/import.o \
 	src/maintenance.o \
+	src/corrections.o \
 	src/moves.o \
 	src/board_sums.o
 
@@ -41,7 +44,8 @@ SCHEMA = types account contact host_views pipeline custom_field deal lead \
 	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
 
 # What CREATE EXTENSION creates, in this order.
-FUNCTIONS = labels rules install pipelines moves consumers dispatcher maintenance filters board past forecast reports row_security verify access privileges
+FUNCTIONS = labels rules install pipelines moves corrections consumers dispatcher maintenance leads custom_fields import \
+	filters board past forecast reports row_security verify access privileges
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DOCS = doc/crm_deals.md

@@ -62,19 +62,36 @@ kind_of(const DealRow *old, const DealRow *new)
 static List *
 judge(Capture *capture, const DealRow *old, const DealRow *new)
 {
+	List	   *bypassed;
+
 	check_still_derived(old, new);
-	if (in_maintenance())
+	if (in_maintenance() || (capture->context != NULL && capture->context->restores))
 		return NIL;
-	return enforce_rules(broken_rules(old, new), new, capture->bypass_gates);
+	bypassed = enforce_rules(broken_rules(old, new), new, capture->bypass_gates);
+	return capture->context != NULL && capture->context->no_gates ? NIL : bypassed;
+}
+
+static void
+apply_context(const WriteContext *context, DealEvent *event)
+{
+	event->note = context->note;
+	event->imported = context->imports;
+	if (context->kind != NULL && event->new != NULL)
+		event->kind = context->kind;
+	if (context->merged_into != 0 && event->new == NULL)
+	{
+		event->kind = "merged";
+		event->merged_into = context->merged_into;
+	}
 }
 
 static void
 log_event(Capture *capture, DealEvent *event)
 {
-	event->kind = capture->context != NULL && capture->context->kind != NULL
-		? capture->context->kind : kind_of(event->old, event->new);
+	event->kind = kind_of(event->old, event->new);
 	event->changes = deal_changes(event->old, event->new);
-	event->note = capture->context != NULL ? capture->context->note : NULL;
+	if (capture->context != NULL)
+		apply_context(capture->context, event);
 	event->dispatch = dispatch_mark(event, capture->ids_only);
 	event_batch_add(capture->batch, event);
 	notify_event(event, event_batch_id(capture->batch), capture->actor, capture->ids_only);
@@ -174,7 +191,7 @@ capture_statement(TriggerData *data, const DealTable *table)
 	capture.actor = current_actor();
 	capture.ids_only = data->tg_relation->rd_rel->relrowsecurity;
 	capture.bypass_gates = !setting_enforce_gates ||
-		(capture.context != NULL && capture.context->override_gates);
+		(capture.context != NULL && (capture.context->override_gates || capture.context->no_gates));
 	capture.batch = event_batch_begin(capture.table, capture.actor);
 
 	capture_rows(&capture, data);

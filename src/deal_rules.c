@@ -103,11 +103,12 @@ next_version(const DealRow *row)
 
 /* A version that was raised by the writer is a change of its own. */
 static void
-derive_version(const DealRow *old, DealRow *new, TimestampTz now)
+derive_version(const DealRow *old, DealRow *new, TimestampTz now, bool restores)
 {
 	if (old == NULL)
 	{
-		deal_set(new, DEAL_VERSION, Int32GetDatum(1));
+		if (!restores || deal_isnull(new, DEAL_VERSION))
+			deal_set(new, DEAL_VERSION, Int32GetDatum(1));
 		deal_set(new, DEAL_UPDATED_AT, TimestampTzGetDatum(now));
 	}
 	else if (stated(old, new, DEAL_VERSION) || deal_row_differs(old, new))
@@ -297,7 +298,7 @@ refuse_closed_at(const Stage *stage)
 }
 
 static void
-derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now)
+derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, bool restores)
 {
 	bool		given = stated(old, new, DEAL_CLOSED_AT);
 	bool		given_null = given && deal_isnull(new, DEAL_CLOSED_AT);
@@ -308,7 +309,7 @@ derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, Timestamp
 
 	if (stage->status == STATUS_OPEN)
 		deal_set_null(new, DEAL_CLOSED_AT);
-	else if (!given && !status_stays)
+	else if (restores ? deal_isnull(new, DEAL_CLOSED_AT) : !given && !status_stays)
 		deal_set(new, DEAL_CLOSED_AT, TimestampTzGetDatum(now));
 }
 
@@ -346,11 +347,13 @@ override_goes_on(const DealRow *old, const DealRow *new, const Stage *stage)
 }
 
 static void
-derive_probability(const DealRow *old, DealRow *new, const Stage *stage)
+derive_probability(const DealRow *old, DealRow *new, const Stage *stage, bool restores)
 {
 	bool		overridden;
 
-	if (stated(old, new, DEAL_PROBABILITY) && !deal_isnull(new, DEAL_PROBABILITY))
+	if (restores)
+		overridden = !deal_isnull(new, DEAL_PROBABILITY_OVERRIDDEN) && deal_bool(new, DEAL_PROBABILITY_OVERRIDDEN);
+	else if (stated(old, new, DEAL_PROBABILITY) && !deal_isnull(new, DEAL_PROBABILITY))
 		overridden = !same_number(deal_get(new, DEAL_PROBABILITY), stage->probability);
 	else
 		overridden = !deal_isnull(new, DEAL_PROBABILITY) && override_goes_on(old, new, stage);
@@ -382,10 +385,12 @@ derive_currency(const DealRow *old, DealRow *new, const Pipeline *pipeline)
 }
 
 static void
-derive_last_open_stage(const DealRow *old, DealRow *new, const Stage *stage)
+derive_last_open_stage(const DealRow *old, DealRow *new, const Stage *stage, bool restores)
 {
-	if (old == NULL || stage->status == STATUS_OPEN)
+	if (stage->status == STATUS_OPEN || (old == NULL && !restores))
 		deal_set_null(new, DEAL_LAST_OPEN_STAGE_ID);
+	else if (restores)
+		return;
 	else if (deal_status(old) == STATUS_OPEN)
 		deal_set(new, DEAL_LAST_OPEN_STAGE_ID, deal_get(old, DEAL_STAGE_ID));
 	else if (deal_isnull(old, DEAL_LAST_OPEN_STAGE_ID))
@@ -395,14 +400,14 @@ derive_last_open_stage(const DealRow *old, DealRow *new, const Stage *stage)
 }
 
 static void
-derive_stamps(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now)
+derive_stamps(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, bool restores)
 {
 	Datum		moment = TimestampTzGetDatum(now);
 
-	if (old == NULL)
+	if (old == NULL && deal_isnull(new, DEAL_CREATED_AT))
+		deal_set(new, DEAL_CREATED_AT, moment);
+	if (old == NULL || restores)
 	{
-		if (deal_isnull(new, DEAL_CREATED_AT))
-			deal_set(new, DEAL_CREATED_AT, moment);
 		if (deal_isnull(new, DEAL_STAGE_ENTERED_AT))
 			deal_set(new, DEAL_STAGE_ENTERED_AT, moment);
 	}
@@ -422,9 +427,26 @@ moment_after(const DealRow *old)
 	return now;
 }
 
+/* The clock, or what an import says; later than the event before, of a deal brought back, too */
+static TimestampTz
+moment_of(const DealRow *old, const DealRow *new)
+{
+	WriteContext *context = write_context();
+	TimestampTz moment;
+
+	if (context == NULL || !stated(old, new, DEAL_UPDATED_AT) || deal_isnull(new, DEAL_UPDATED_AT))
+		return moment_after(old);
+	moment = deal_time(new, DEAL_UPDATED_AT);
+	if (!context->imports)
+		return context->restores && old == NULL ? Max(moment_after(NULL), moment + 1) : moment_after(old);
+	return old != NULL ? Max(moment, deal_time(old, DEAL_UPDATED_AT) + 1) : moment;
+}
+
 void
 derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 {
+	const WriteContext *context = write_context();
+	bool		restores = context != NULL && context->restores;
 	const Stage *stage;
 
 	if (old != NULL)
@@ -439,15 +461,15 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 	stage = derive_stage(old, new);
 	derive_organization(old, new, stage->pipeline);
 	derive_status(old, new, stage);
-	derive_closed_at(old, new, stage, now);
+	derive_closed_at(old, new, stage, now, restores);
 	derive_lost_reason(old, new, stage);
-	derive_probability(old, new, stage);
+	derive_probability(old, new, stage, restores);
 	derive_currency(old, new, stage->pipeline);
-	derive_last_open_stage(old, new, stage);
-	derive_stamps(old, new, stage, now);
+	derive_last_open_stage(old, new, stage, restores);
+	derive_stamps(old, new, stage, now, restores);
 	deal_set(new, DEAL_PIPELINE_ID, Int64GetDatum(stage->pipeline->id));
 	deal_set(new, DEAL_STAGE_ID, Int64GetDatum(stage->id));
-	derive_version(old, new, now);
+	derive_version(old, new, now, restores);
 }
 
 /* ----------
@@ -539,10 +561,10 @@ crm_deals_deal_rules(PG_FUNCTION_ARGS)
 	{
 		DealRow		old = deal_row_from_tuple(table, desc, data->tg_trigtuple);
 
-		derive_deal(&old, &new, moment_after(&old));
+		derive_deal(&old, &new, moment_of(&old, &new));
 	}
 	else
-		derive_deal(NULL, &new, moment_after(NULL));
+		derive_deal(NULL, &new, moment_of(NULL, &new));
 
 	return PointerGetDatum(deal_row_to_tuple(&new, written));
 }

@@ -60,6 +60,8 @@ enum
 	EVENT_NOTE,
 	EVENT_TRANSACTION,
 	EVENT_DISPATCH,
+	EVENT_ORIGIN,
+	EVENT_MERGED_INTO,
 	N_EVENT_COLUMNS
 };
 
@@ -93,18 +95,20 @@ static const struct
 	{"note", TEXTOID},
 	{"transaction", XID8OID},
 	{"dispatch", TEXTOID},
+	{"origin", TEXTOID},
+	{"merged_into", INT8OID},
 };
 
 static OwnerQuery insert_query = {
 	.sql = "INSERT INTO crm_deals.deal_event (id, batch_id, deal_id, version, kind, occurred_at,"
 	" actor, session_user_name, pipeline_id, from_stage_id, to_stage_id, from_status, status,"
 	" amount, currency, probability, expected_close_date, owner, lost_reason, changes, bypassed, note,"
-	" transaction, dispatch)"
+	" transaction, dispatch, origin, merged_into)"
 	" OVERRIDING SYSTEM VALUE "
 	"SELECT id, batch_id, deal_id, version, kind, occurred_at,"
 	" actor, session_user_name, pipeline_id, from_stage_id, to_stage_id, from_status, status,"
 	" amount, currency, probability, expected_close_date, owner, lost_reason, changes, bypassed, note,"
-	" transaction, dispatch "
+	" transaction, dispatch, origin, merged_into "
 	"FROM crm_deals_new_events",
 };
 
@@ -484,6 +488,9 @@ event_batch_add(EventBatch *batch, DealEvent *event)
 	put(&tuple, EVENT_TRANSACTION, batch->transaction);
 	if (event->dispatch != NULL)
 		put(&tuple, EVENT_DISPATCH, CStringGetTextDatum(event->dispatch));
+	put(&tuple, EVENT_ORIGIN, CStringGetTextDatum(event->imported ? "import" : "live"));
+	if (event->merged_into != 0)
+		put(&tuple, EVENT_MERGED_INTO, Int64GetDatum(event->merged_into));
 	tuplestore_putvalues(batch->events, batch->desc, tuple.values, tuple.isnull);
 }
 

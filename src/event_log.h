@@ -21,6 +21,8 @@ typedef struct DealEvent
 	List	   *bypassed;		/* of char *, or NIL */
 	const char *note;			/* or NULL */
 	const char *dispatch;		/* how to notify it after commit, or NULL */
+	bool		imported;
+	int64		merged_into;	/* or 0 */
 } DealEvent;
 
 typedef struct EventBatch EventBatch;

@@ -37,6 +37,7 @@ PG_FUNCTION_INFO_V1(crm_deals_move);
 PG_FUNCTION_INFO_V1(crm_deals_moved_subject);
 PG_FUNCTION_INFO_V1(crm_deals_find_stage);
 PG_FUNCTION_INFO_V1(crm_deals_broken_rules);
+PG_FUNCTION_INFO_V1(crm_deals_why_not);
 
 /* A query of the caller's, planned once */
 typedef struct CallerQuery
@@ -582,4 +583,41 @@ crm_deals_broken_rules(PG_FUNCTION_ARGS)
 				  !setting_enforce_gates || (!PG_ARGISNULL(3) && PG_GETARG_BOOL(3)));
 	ReleaseTupleDesc(desc);
 	return (Datum) 0;
+}
+
+/* _why_not(old, new, gates): why a deal may not become so, NULL where it may; "old" is NULL for a new one */
+Datum
+crm_deals_why_not(PG_FUNCTION_ARGS)
+{
+	bool		gates = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2) && setting_enforce_gates;
+	TupleDesc	old_desc = NULL;
+	TupleDesc	new_desc;
+	DealRow		old;
+	DealRow		new;
+	StringInfoData why;
+	ListCell   *cell;
+
+	check_is_deal(fcinfo);
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	refresh_pipelines();
+	if (!PG_ARGISNULL(0))
+		old = deal_from_composite(PG_GETARG_HEAPTUPLEHEADER(0), &old_desc);
+	new = deal_from_composite(PG_GETARG_HEAPTUPLEHEADER(1), &new_desc);
+	derive_deal(old_desc != NULL ? &old : NULL, &new, moment_after(old_desc != NULL ? &old : NULL));
+
+	initStringInfo(&why);
+	foreach(cell, broken_rules(old_desc != NULL ? &old : NULL, &new))
+	{
+		BrokenRule *rule = lfirst(cell);
+
+		if (gates || !rule->is_gate)
+			appendStringInfo(&why, "%s%s", why.len > 0 ? "\n" : "", rule->detail);
+	}
+	if (old_desc != NULL)
+		ReleaseTupleDesc(old_desc);
+	ReleaseTupleDesc(new_desc);
+	if (why.len == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(why.data));
 }

@@ -193,7 +193,7 @@ channels_of_event(const DealEvent *event)
 {
 	bool		is_new = event->old == NULL;
 
-	if (event->new == NULL)
+	if (event->new == NULL || event->imported)
 		return 0;
 	return channels_of(is_new ? 0 : deal_int64(event->old, DEAL_STAGE_ID),
 					   is_new ? STATUS_OPEN : deal_status(event->old),

@@ -1,6 +1,6 @@
 /*
  * write_context.c
- *		What a function of ours says about the one statement that it runs.
+ *		What a function of ours says about the statements that it runs.
  *
  * move_deal() and its like update deals with an ordinary UPDATE, whose
  * triggers do the work; note, actor and override reach them by this way.  They
@@ -65,9 +65,10 @@ write_context_claim(void)
 WriteContext *
 write_context(void)
 {
-	if (innermost != NULL && innermost->claimed &&
-		trigger_depth() == innermost->trigger_depth + 1 &&
-		statement_command() == innermost->command)
+	if (innermost == NULL || trigger_depth() != innermost->trigger_depth + 1)
+		return NULL;
+	if (innermost->every_statement ||
+		(innermost->claimed && statement_command() == innermost->command))
 		return innermost;
 	return NULL;
 }

@@ -1,6 +1,6 @@
 /*
  * write_context.h
- *		What a function of ours says about the one statement that it runs.
+ *		What a function of ours says about the statements that it runs.
  */
 #ifndef CRM_DEALS_WRITE_CONTEXT_H
 #define CRM_DEALS_WRITE_CONTEXT_H
@@ -10,10 +10,15 @@ typedef struct WriteContext
 	const char *actor;			/* or NULL: as for any statement */
 	const char *note;			/* or NULL */
 	const char *kind;			/* of its events, or NULL: by what they did */
-	bool		override_gates;
+	int64		merged_into;	/* deals that go are merged into this one; or 0 */
+	bool		override_gates; /* gates are recorded as bypassed */
 	const char *override_reason;
+	bool		no_gates;		/* gates are not asked */
+	bool		imports;		/* updated_at is the moment of each row, where it is given */
+	bool		restores;		/* stamps and version are as given, nothing is judged */
 	bool		in_owners_name; /* on deals that the caller may not see */
 	bool		maintenance;	/* see in_maintenance() */
+	bool		every_statement;	/* that the function itself runs, not only the first */
 	int64		last_event_id;	/* out: 0 where nothing was logged */
 	int64		batch_id;		/* out: likewise */
 

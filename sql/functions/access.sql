@@ -104,8 +104,108 @@ AS $$
            ('write', '_moved_subject'),
            ('write', 'move_deal'),
            ('write', 'move_deals'),
+           ('write', '_lock_to_merge'),
+           ('write', '_references_to_deal'),
+           ('write', '_repoint'),
+           ('write', '_values_lacking'),
+           ('write', '_deal_columns'),
+           ('write', '_complete'),
+           ('write', '_merge_deals'),
+           ('write', 'merge_deals'),
+           ('write', '_mappable'),
+           ('write', '_primary_key'),
+           ('write', '_host'),
+           ('write', '_filled'),
+           ('write', '_way_out'),
+           ('write', '_existing_key'),
+           ('write', '_given_key'),
+           ('write', '_key_by'),
+           ('write', '_account_of_contact'),
+           ('write', '_find_contact'),
+           ('write', '_find_account'),
+           ('write', '_lock_new'),
+           ('write', '_record_columns'),
+           ('write', '_insert_row'),
+           ('write', '_as_columns'),
+           ('write', '_person_name'),
+           ('write', '_inherited_fields'),
+           ('write', '_create_from_lead'),
+           ('write', '_create_account'),
+           ('write', '_create_contact'),
+           ('write', '_raise_refused'),
+           ('write', '_try_table'),
+           ('write', '_contact_of_lead'),
+           ('write', '_account_of_lead'),
+           ('write', '_names_person'),
+           ('write', '_check_deal_argument'),
+           ('write', '_pipeline_for'),
+           ('write', '_start_of_deal'),
+           ('write', '_organization_of_start'),
+           ('write', '_label_of_account'),
+           ('write', '_name_of_deal'),
+           ('write', '_deal_of_lead'),
+           ('write', '_insert_deal'),
+           ('write', '_lead_to_convert'),
+           ('write', '_mark_converted'),
+           ('write', 'convert_lead'),
            ('write', 'start_dispatcher'),
+           ('write', '_import_as'),
+           ('write', '_next_deal_id'),
+           ('write', '_wrong_custom_fields'),
+           ('write', '_is_currency'),
+           ('write', '_import_deal_columns'),
+           ('write', '_import_history_columns'),
+           ('write', '_import_columns'),
+           ('write', '_check_import_columns'),
+           ('write', '_check_import_references'),
+           ('write', '_try_cast'),
+           ('write', '_import_filled'),
+           ('write', '_import_expression'),
+           ('write', '_import_fields_expression'),
+           ('write', '_import_query'),
+           ('write', '_import_stage'),
+           ('write', '_import_pipeline'),
+           ('write', '_import_default_pipeline'),
+           ('write', '_import_pipelines'),
+           ('write', '_import_names_wanted'),
+           ('write', '_import_names'),
+           ('write', '_import_field'),
+           ('write', '_import_fields'),
+           ('write', '_import_merged'),
+           ('write', '_import_lock'),
+           ('write', '_import_rows_table'),
+           ('write', '_import_resolve'),
+           ('write', '_import_find_twice'),
+           ('write', '_import_history'),
+           ('write', '_import_steps'),
+           ('write', '_import_own_columns'),
+           ('write', '_import_insert'),
+           ('write', '_import_assignments'),
+           ('write', '_import_update'),
+           ('write', '_import_create_accounts'),
+           ('write', '_import_find_suppressed'),
+           ('write', '_import_write_new'),
+           ('write', '_import_write_changes'),
+           ('write', '_import_write_history'),
+           ('write', '_import_is_fatal'),
+           ('write', '_import_refuse'),
+           ('write', '_import_write'),
+           ('write', '_import_check_free'),
+           ('write', '_import_check_rights'),
+           ('write', '_import_job'),
+           ('write', '_import_repeat'),
+           ('write', '_import_result'),
+           ('write', '_import_deals'),
+           ('write', 'import_deals'),
            ('manager', '_override_gates'),
+           ('manager', '_values_before'),
+           ('manager', '_put_back'),
+           ('manager', '_bring_back'),
+           ('manager', '_batch_events'),
+           ('manager', '_restore_deal'),
+           ('manager', 'restore_deal'),
+           ('manager', '_undo_batch'),
+           ('manager', 'undo_batch'),
            ('admin', '_check_pipeline_arguments'),
            ('admin', '_check_trigger_table'),
            ('admin', '_default_stages'),
@@ -126,42 +226,75 @@ AS $$
            ('admin', 'reorder_stages'),
            ('admin', 'remove_stage'),
            ('admin', 'prune_events'),
-           ('admin', 'redact')
+           ('admin', 'redact'),
+           ('admin', 'index_custom_field')
 $$;
 COMMENT ON FUNCTION crm_deals._function_privileges() IS
     'Internal: which functions each level may execute.';
 
--- Key and label of the host's own tables: what boards and lists show.
-CREATE FUNCTION crm_deals._host_columns() RETURNS TABLE (host regclass, columns text)
+-- Of the host's own tables each level may read key and label, what boards and lists show; who writes may also find
+-- and make accounts and contacts by the columns that are mapped.
+CREATE FUNCTION crm_deals._host_columns() RETURNS TABLE (host regclass, level text, privilege text, columns text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT h.host, string_agg(DISTINCT quote_ident(c.name), ', ')
-    FROM crm_deals.installation AS i,
-         LATERAL (VALUES ('account', i.account_table), ('contact', i.contact_table), ('owner', i.owner_table)) AS h (entity, host),
-         LATERAL (SELECT crm_deals._mapped_column(h.entity, m.field, h.host, i.columns)
-                  FROM crm_deals._mappable() AS m
-                  WHERE m.entity = h.entity AND m.in_label
-                  UNION ALL
-                  SELECT k.name FROM crm_deals._primary_key(h.host) AS k) AS c (name)
+    SELECT h.host, w.level, w.privilege, string_agg(DISTINCT quote_ident(c.name), ', ')
+    FROM crm_deals.installation AS i
+    CROSS JOIN LATERAL (VALUES ('account', i.account_table), ('contact', i.contact_table), ('owner', i.owner_table)) AS h (entity, host)
+    CROSS JOIN (VALUES ('read', 'SELECT'), ('write', 'SELECT'), ('write', 'INSERT')) AS w (level, privilege)
+    CROSS JOIN LATERAL (SELECT crm_deals._mapped_column(h.entity, m.field, h.host, i.columns)
+                        FROM crm_deals._mappable() AS m
+                        WHERE m.entity = h.entity AND (m.in_label OR w.level = 'write')
+                        UNION ALL
+                        SELECT k.name FROM crm_deals._primary_key(h.host) AS k WHERE w.privilege = 'SELECT') AS c (name)
     WHERE h.host IS NOT NULL AND h.host NOT IN (coalesce(to_regclass('crm_deals.account'), 0),
                                                 coalesce(to_regclass('crm_deals.contact'), 0))
       AND c.name IS NOT NULL
-    GROUP BY h.host
+      AND (w.level = 'read' OR h.entity <> 'owner')
+    GROUP BY h.host, w.level, w.privilege
 $$;
 COMMENT ON FUNCTION crm_deals._host_columns() IS
-    'Internal: key and label columns of the host''s tables, which every level may read.';
+    'Internal: the columns of the host''s tables that a level may read or write.';
 
-CREATE FUNCTION crm_deals._may_grant(host regclass) RETURNS boolean
+CREATE FUNCTION crm_deals._may_grant(host regclass, privilege text) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT pg_has_role(c.relowner, 'USAGE') OR has_table_privilege(c.oid, 'SELECT WITH GRANT OPTION')
+    SELECT pg_has_role(c.relowner, 'USAGE') OR has_table_privilege(c.oid, privilege || ' WITH GRANT OPTION')
     FROM pg_class AS c
     WHERE c.oid = host
 $$;
-COMMENT ON FUNCTION crm_deals._may_grant(regclass) IS
-    'Internal: whether the caller may give others the right to read a host table.';
+COMMENT ON FUNCTION crm_deals._may_grant(regclass, text) IS
+    'Internal: whether the caller may give others a right on a host table.';
+
+-- Writing into a host table takes its schema, and the sequences that fill its columns; identity columns take none.
+-- What the role was given by the host itself it needs still, when our level goes.
+CREATE FUNCTION crm_deals._host_surroundings(role_name text) RETURNS TABLE (privilege text, has boolean, still_needs boolean)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH host AS (
+        SELECT DISTINCT h.host AS oid FROM crm_deals._host_columns() AS h WHERE h.privilege = 'INSERT'
+    )
+    SELECT DISTINCT format('USAGE ON SCHEMA %I', n.nspname), has_schema_privilege(role_name, n.oid, 'USAGE'),
+           EXISTS (SELECT FROM pg_class AS r
+                   WHERE r.relnamespace = n.oid AND r.relkind IN ('r', 'v', 'm', 'p', 'f')
+                     AND has_any_column_privilege(role_name, r.oid, 'SELECT, INSERT, UPDATE'))
+    FROM host AS h
+    JOIN pg_class AS c ON c.oid = h.oid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    WHERE pg_has_role(n.nspowner, 'USAGE')
+    UNION ALL
+    SELECT DISTINCT format('USAGE ON SEQUENCE %s', s.oid::regclass), has_sequence_privilege(role_name, s.oid, 'USAGE'),
+           has_any_column_privilege(role_name, h.oid, 'INSERT')
+    FROM host AS h
+    JOIN pg_attrdef AS a ON a.adrelid = h.oid
+    JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refclassid = 'pg_class'::regclass
+    JOIN pg_class AS s ON s.oid = d.refobjid AND s.relkind = 'S'
+    WHERE pg_has_role(s.relowner, 'USAGE')
+$$;
+COMMENT ON FUNCTION crm_deals._host_surroundings(text) IS
+    'Internal: what besides its columns a role needs to write into a host table.';
 
 -- What the levels consist of, as commands' ends: SELECT ON crm_deals.deal.
 CREATE FUNCTION crm_deals._privileges(levels text[]) RETURNS TABLE (privilege text)
@@ -183,9 +316,9 @@ AS $$
     JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = 'crm_deals'::regnamespace
     WHERE f.level = ANY (levels)
     UNION ALL
-    SELECT format('SELECT (%s) ON %s', h.columns, h.host)
+    SELECT format('%s (%s) ON %s', h.privilege, h.columns, h.host)
     FROM crm_deals._host_columns() AS h
-    WHERE 'read' = ANY (levels) AND crm_deals._may_grant(h.host)
+    WHERE h.level = ANY (levels) AND crm_deals._may_grant(h.host, h.privilege)
 $$;
 COMMENT ON FUNCTION crm_deals._privileges(text[]) IS
     'Internal: the privileges of levels on the tables that are there.';
@@ -200,13 +333,20 @@ BEGIN
     FOR granted IN SELECT p.privilege FROM crm_deals._privileges(crm_deals._level_includes(level)) AS p LOOP
         EXECUTE format('GRANT %s TO %I', granted, role_name);
     END LOOP;
+    FOR granted IN
+        SELECT s.privilege FROM crm_deals._host_surroundings(role_name) AS s
+        WHERE 'write' = ANY (crm_deals._level_includes(level)) AND NOT s.has
+    LOOP
+        EXECUTE format('GRANT %s TO %I', granted, role_name);
+    END LOOP;
 
     FOR granted IN
-        SELECT format('GRANT SELECT (%s) ON %s TO %I', h.columns, h.host, role_name)
+        SELECT format('GRANT %s ON %s TO %I', string_agg(format('%s (%s)', h.privilege, h.columns), ', '), h.host, role_name)
         FROM crm_deals._host_columns() AS h
-        WHERE 'read' = ANY (crm_deals._level_includes(level)) AND NOT crm_deals._may_grant(h.host)
+        WHERE h.level = ANY (crm_deals._level_includes(_grant_level.level)) AND NOT crm_deals._may_grant(h.host, h.privilege)
+        GROUP BY h.host
     LOOP
-        RAISE WARNING 'role "%" cannot read the names in a table of another owner', role_name
+        RAISE WARNING 'role "%" was not given all that its level needs of a table of another owner', role_name
             USING HINT = format('Its owner has to run: %s;', granted);
     END LOOP;
 END
@@ -247,10 +387,15 @@ SET search_path = pg_catalog, pg_temp
 SET client_min_messages = error
 AS $$
 DECLARE
+    wrote boolean := EXISTS (SELECT FROM crm_deals._granted_levels() AS g
+                             WHERE g.role_name = _revoke_levels.role_name AND 'write' = ANY (crm_deals._level_includes(g.level)));
     revoked text;
     grantor text;
 BEGIN
     FOR revoked IN SELECT p.privilege FROM crm_deals._privileges(ARRAY['read', 'consume', 'write', 'manager', 'admin']) AS p LOOP
+        EXECUTE format('REVOKE %s FROM %I', revoked, role_name);
+    END LOOP;
+    FOR revoked IN SELECT s.privilege FROM crm_deals._host_surroundings(role_name) AS s WHERE wrote AND NOT s.still_needs LOOP
         EXECUTE format('REVOKE %s FROM %I', revoked, role_name);
     END LOOP;
 

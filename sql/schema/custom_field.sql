@@ -13,7 +13,8 @@ CREATE TABLE crm_deals.custom_field (
     options      jsonb
         CONSTRAINT custom_field_options CHECK (
             jsonb_typeof(options) = 'array'
-            AND NOT jsonb_path_exists(options, '$[*] ? (@.type() != "string" && !(@.value.type() == "string"))')),
+            AND NOT jsonb_path_exists(options, '$[*] ? (@.type() != "string" && !(@.value.type() == "string"))')
+            AND NOT jsonb_path_exists(options, 'strict $[*] ? (@.type() == "array")', silent => true)),
     required     boolean NOT NULL DEFAULT false,
     CONSTRAINT custom_field_once UNIQUE NULLS NOT DISTINCT (organization, entity, key),
     CONSTRAINT custom_field_has_options CHECK (type NOT IN ('select', 'multiselect') OR options IS NOT NULL)

@@ -46,6 +46,7 @@ my $install = "```sql\nCREATE EXTENSION crm_deals CASCADE;\n```\n";
 ($stdout, $stderr) = run_snippets('hosts', $install . $hosts);
 is(errors_in($stderr), '', 'README: the part on host tables runs') or diag $stderr;
 like($stdout, qr/^Nordvik: order intake\|Nordvik Timber\|Tom Hendriks\|Lead\|/m, 'README: labels come from the host tables');
+like($stdout, qr/^Nordvik Timber\|Ingrid\|Solberg$/m, 'README: a lead finds the customer of its company, and becomes a contact of it');
 
 # The reference against the catalogs.
 my @functions = split /\n/, $node->safe_psql('tour', q{
