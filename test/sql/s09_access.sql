@@ -22,12 +22,13 @@ CREATE FUNCTION t.tables(role text, privilege text) RETURNS text LANGUAGE sql AS
     WHERE relnamespace = 'crm_deals'::regnamespace AND relkind IN ('r', 'v', 'S') AND relname !~ '^_' AND relname NOT IN ('installation', 'access_grant')
       AND CASE relkind WHEN 'S' THEN has_sequence_privilege(role, oid, CASE privilege WHEN 'SELECT' THEN 'SELECT' WHEN 'UPDATE' THEN 'UPDATE' END) ELSE has_table_privilege(role, oid, privilege) END
 $$;
-SELECT is(t.tables('regress_crm_' || role, 'SELECT'), 'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event deal_overview exchange_rate lead lost_reason pipeline stage stage_transition', 'section 9: ' || role || ': SELECT on all but consumers')
-FROM unnest('{read,write,manager,admin}'::text[]) AS role;
+SELECT is(t.tables('regress_crm_' || role, 'SELECT'), 'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event deal_overview exchange_rate lead log_generation log_pruning lost_reason pipeline stage stage_name stage_transition', 'section 9: ' || role || ': SELECT on all but consumers')
+FROM unnest('{read,write,manager}'::text[]) AS role;
+SELECT is(t.tables('regress_crm_admin', 'SELECT'), 'account activity consumer_status contact custom_field deal deal_alias deal_contact deal_duplicate deal_event deal_overview event_consumer exchange_rate lead log_generation log_pruning lost_reason pipeline stage stage_name stage_transition', 'section 9: admin: SELECT on all, consumers too: what pruning keeps for them');
 SELECT is(t.tables('regress_crm_' || v.role, v.privilege), v.tables, 'section 9: ' || v.role || ': ' || v.privilege || ' on ' || coalesce(v.tables, 'nothing'))
 FROM (VALUES ('nobody', NULL), ('consume', NULL), ('read', NULL), ('write', 'account activity contact deal deal_contact lead'), ('manager', 'account activity contact deal deal_contact lead'),
              ('admin', 'account activity contact custom_field deal deal_contact exchange_rate lead lost_reason pipeline stage stage_transition')) AS r (role, tables),
-     LATERAL (SELECT r.role, p.privilege, r.tables FROM unnest('{INSERT,UPDATE,DELETE}'::text[]) AS p (privilege)) AS v;
+     LATERAL (SELECT r.role, p.privilege, CASE WHEN r.role = 'admin' AND p.privilege = 'INSERT' THEN replace(r.tables, ' stage_transition', ' stage_name stage_transition') ELSE r.tables END AS tables FROM unnest('{INSERT,UPDATE,DELETE}'::text[]) AS p (privilege)) AS v;
 SELECT is((SELECT string_agg(t.tables('regress_crm_' || role, privilege), ' ') FROM unnest('{nobody,read,consume,write,manager,admin}'::text[]) AS role, unnest('{TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS privilege), NULL, 'section 9: nobody: TRUNCATE, REFERENCES, TRIGGER');
 SELECT is(t.tables('regress_crm_nobody', 'SELECT'), NULL, 'section 9: without a grant nothing can be read');
 SELECT is(t.tables('regress_crm_consume', 'SELECT'), NULL, 'section 9: consume: nothing else');
@@ -37,8 +38,8 @@ CREATE FUNCTION t.functions(role text) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(DISTINCT proname, ' ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND proname !~ '^_' AND has_function_privilege(role, oid, 'EXECUTE')
 $$;
 SELECT is(t.functions('regress_crm_' || v.role), v.functions, 'section 9: ' || v.role || ': functions')
-FROM (VALUES ('nobody', NULL), ('consume', NULL), ('read', 'check_move resolve_deal verify'), ('write', 'check_move move_deal move_deals resolve_deal verify'), ('manager', 'check_move move_deal move_deals resolve_deal verify'),
-             ('admin', 'add_stage check_move create_pipeline move_deal move_deals remove_stage reorder_stages resolve_deal verify')) AS v (role, functions);
+FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe unsubscribe'), ('read', 'check_move resolve_deal verify'), ('write', 'check_move move_deal move_deals resolve_deal start_dispatcher verify'), ('manager', 'check_move move_deal move_deals resolve_deal start_dispatcher verify'),
+             ('admin', 'add_stage check_move create_pipeline move_deal move_deals prune_events redact remove_stage reorder_stages resolve_deal start_dispatcher verify')) AS v (role, functions);
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND has_function_privilege('regress_crm_nobody', oid, 'EXECUTE')), NULL, 'section 9: PUBLIC may execute nothing, internal functions neither');
 SELECT is((SELECT string_agg(DISTINCT proname, ' ') FROM pg_proc, unnest('{read,consume,write,manager,admin}'::text[]) AS role WHERE pronamespace = 'crm_deals'::regnamespace AND prorettype = 'trigger'::regtype AND has_function_privilege('regress_crm_' || role, oid, 'EXECUTE')), NULL, 'section 9: no level may attach trigger functions');
 SELECT is(has_schema_privilege('regress_crm_' || v.role, 'crm_deals', 'USAGE') || ' ' || has_schema_privilege('regress_crm_' || v.role, 'crm_deals', 'CREATE'), v.may, 'section 9: ' || v.role || ': the schema')
@@ -98,7 +99,7 @@ SELECT crm_deals.install() AS version \gset
 SELECT is(t.get('SELECT count(*) FROM crm_deals.deal_overview', 'regress_crm_' || v.role), v.result, 'section 9: after a later install(): ' || v.role || ' and what is new')
 FROM (VALUES ('nobody', '42501'), ('consume', '42501'), ('read', '3'), ('write', '3'), ('admin', '3')) AS v (role, result);
 SELECT is(t.functions('regress_crm_' || v.role), v.functions, 'section 9: after a later install(): ' || v.role || ': functions as before')
-FROM (VALUES ('nobody', NULL), ('consume', NULL), ('read', 'check_move resolve_deal verify'), ('write', 'check_move move_deal move_deals resolve_deal verify')) AS v (role, functions);
+FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe unsubscribe'), ('read', 'check_move resolve_deal verify'), ('write', 'check_move move_deal move_deals resolve_deal start_dispatcher verify')) AS v (role, functions);
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_write'), '42501', 'section 9: after a later install(): write may not override');
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_manager'), 'done', 'section 9: after a later install(): manager may');
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
