@@ -18,7 +18,7 @@ SELECT matches(t.error('SELECT crm_deals.create_pipeline(''Sales'')', 'hint'), '
 SELECT is(crm_deals.install(), (SELECT extversion FROM pg_extension WHERE extname = 'crm_deals'), 'section 2: install() returns the installed version');
 SELECT is((SELECT count(*) FROM pg_class WHERE relnamespace = 'crm_deals'::regnamespace AND relowner <> current_user::regrole), 0::bigint, 'section 2: everything is owned by the caller');
 SELECT is((SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'crm_deals'::regnamespace AND relkind = 'r'),
-          'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event event_consumer exchange_rate lead lost_reason pipeline stage stage_transition', 'section 3: the tables');
+          'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event event_consumer exchange_rate lead log_generation log_pruning lost_reason pipeline stage stage_name stage_transition', 'section 3: the tables');
 SELECT is((SELECT string_agg(t.typname, ' ') FROM pg_type AS t WHERE t.typnamespace = 'crm_deals'::regnamespace AND t.typtype = 'e'), 'deal_status', 'section 2: deal_status is the only enum');
 SELECT is((SELECT string_agg(enumlabel, ' ' ORDER BY enumsortorder) FROM pg_enum WHERE enumtypid = 'crm_deals.deal_status'::regtype), 'open won lost abandoned', 'section 3: its values');
 SELECT is((SELECT string_agg(format('%s %s', c.relname, s.n_live_tup), ', ') FROM pg_class AS c JOIN pg_stat_all_tables AS s ON s.relid = c.oid WHERE c.relnamespace = 'crm_deals'::regnamespace AND c.relname IN ('pipeline', 'stage', 'deal', 'custom_field', 'exchange_rate', 'lost_reason') AND s.n_live_tup > 0), NULL, 'section 2: install() seeds no rows');

@@ -13,7 +13,7 @@ BEGIN
 END
 $$;
 SELECT is((SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'crm_deals.deal_event'::regclass AND attnum > 0 AND NOT attisdropped),
-          'id batch_id deal_id version kind occurred_at actor session_user_name origin pipeline_id from_stage_id to_stage_id from_status status amount currency probability expected_close_date owner lost_reason changes bypassed merged_into note',
+          'id batch_id deal_id version kind occurred_at actor session_user_name origin pipeline_id from_stage_id to_stage_id from_status status amount currency probability expected_close_date owner lost_reason changes bypassed merged_into note transaction dispatch',
           'section 5: the columns of deal_event');
 
 -- Kinds

@@ -68,7 +68,7 @@ SELECT is(t.kinds('bob 1'), 'created stage_changed updated stage_changed', 'sect
 -- Views and functions run as their caller.
 SELECT is((SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = 'crm_deals'::regnamespace AND relkind = 'v' AND NOT coalesce(reloptions, '{}') @> '{security_invoker=true}'), NULL, 'section 9: every view is security_invoker');
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND prosecdef), NULL, 'section 9: no function is SECURITY DEFINER');
-SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang WHERE pronamespace = 'crm_deals'::regnamespace AND lanname NOT IN ('c', 'internal') AND NOT EXISTS (SELECT FROM unnest(proconfig) AS c WHERE c = 'search_path=pg_catalog, pg_temp')), NULL, 'section 9: every function that resolves names pins search_path');
+SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang WHERE pronamespace = 'crm_deals'::regnamespace AND lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL AND NOT EXISTS (SELECT FROM unnest(proconfig) AS c WHERE c = 'search_path=pg_catalog, pg_temp')), NULL, 'section 9: every function that resolves names pins search_path');
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang WHERE pronamespace = 'crm_deals'::regnamespace AND lanname = 'c' AND proconfig IS NOT NULL), NULL, 'section 9: C code carries no SET');
 
 -- Trigger functions refuse to run on any relation but the installed one: on a table of the same name and columns in another schema.
@@ -94,9 +94,9 @@ INSERT INTO crm_deals.account (name) VALUES ('Acme');
 SELECT is(t.attach(p.oid::regproc, v.relation, v.timing, v.events, v.level), 'refused', 'section 9: ' || v.function || ' refuses to run on t.' || v.relation)
 FROM (VALUES ('_deal_begin', 'deal', 'BEFORE', 'INSERT', 'STATEMENT'), ('_deal_rules', 'deal', 'BEFORE', 'INSERT', 'ROW'), ('_deal_capture', 'deal', 'AFTER', 'INSERT', 'STATEMENT'), ('_append_only', 'deal_event', 'BEFORE', 'DELETE', 'STATEMENT'), ('_edit_begin', 'stage', 'BEFORE', 'INSERT', 'STATEMENT'), ('_lock_before_change', 'stage', 'BEFORE', 'INSERT', 'STATEMENT'),
              ('_stage_rules', 'stage', 'BEFORE', 'INSERT', 'ROW'), ('_rederive_deals', 'stage', 'AFTER', 'INSERT', 'STATEMENT'), ('_pipeline_rules', 'pipeline', 'BEFORE', 'INSERT', 'ROW'), ('_currency_rules', 'exchange_rate', 'BEFORE', 'INSERT', 'ROW'), ('_custom_field_rules', 'account', 'BEFORE', 'INSERT', 'ROW'),
-             ('_forget_pipelines', 'stage', 'AFTER', 'INSERT', 'STATEMENT'), ('_stage_defaults', 'stage', 'BEFORE', 'INSERT', 'ROW'), ('_clear_other_default', 'pipeline', 'BEFORE', 'INSERT', 'ROW')) AS v (function, relation, timing, events, level)
+             ('_forget_pipelines', 'stage', 'AFTER', 'INSERT', 'STATEMENT'), ('_stage_defaults', 'stage', 'BEFORE', 'INSERT', 'ROW'), ('_clear_other_default', 'pipeline', 'BEFORE', 'INSERT', 'ROW'), ('_keep_stage_name', 'stage', 'AFTER', 'INSERT', 'ROW')) AS v (function, relation, timing, events, level)
 LEFT JOIN pg_proc AS p ON p.proname = v.function AND p.pronamespace = 'crm_deals'::regnamespace;
-SELECT is((SELECT count(*) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND prorettype = 'trigger'::regtype), 14::bigint, 'section 9: these are all of them');
+SELECT is((SELECT count(*) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND prorettype = 'trigger'::regtype), 15::bigint, 'section 9: these are all of them');
 SELECT is(t.dry('SELECT crm_deals._deal_rules()'), '39P01', 'section 9: a trigger function cannot be called');
 -- Nor in the wrong place on the right table.
 SELECT isnt(t.after(format('CREATE TRIGGER x %s ON crm_deals.deal FOR EACH %s EXECUTE FUNCTION crm_deals.%I(); UPDATE crm_deals.deal SET amount = 1', v.timing, v.level, v.function), 'SELECT ''ran'''), 'crash', 'section 10: ' || v.function || ' attached ' || v.timing || ' ' || v.level || ' does not crash')

@@ -10,6 +10,7 @@ SELECT pg_backend_pid() AS backend \gset
 CREATE FUNCTION t.sane(type oid) RETURNS text LANGUAGE sql AS $$
     SELECT CASE type WHEN 'bigint'::regtype THEN '1::bigint' WHEN 'integer'::regtype THEN '1' WHEN 'text'::regtype THEN '''won''::text' WHEN 'jsonb'::regtype THEN '''{}''::jsonb' WHEN 'bigint[]'::regtype THEN '''{1}''::bigint[]' WHEN 'text[]'::regtype THEN '''{lead}''::text[]'
                      WHEN 'numeric'::regtype THEN '5::numeric' WHEN 'boolean'::regtype THEN 'true' WHEN 'interval'::regtype THEN '''1 day''::interval' WHEN 'regclass'::regtype THEN '''crm_deals.deal''::regclass' WHEN 'regrole'::regtype THEN 'current_user::regrole'
+                     WHEN 'timestamptz'::regtype THEN 'now()' WHEN 'pg_snapshot'::regtype THEN '''1:9223372036854775807:''::pg_snapshot' WHEN 'xid8'::regtype THEN '''1''::xid8'
                      ELSE '(SELECT d FROM crm_deals.deal AS d LIMIT 1)' END
 $$;
 -- What a call does does not matter here, but that the session lives and the rules hold.

@@ -5,11 +5,11 @@
 -- Section 11: operations, as far as the catalogs show them.
 SELECT is((SELECT string_agg(relname, ' ') FROM pg_class AS c WHERE relnamespace = 'crm_deals'::regnamespace AND relkind = 'r' AND NOT EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisprimary)), NULL, 'section 11: every table has a primary key');
 SELECT is((SELECT string_agg(format('%s %s', c.relname, a.attidentity), ', ' ORDER BY c.relname) FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attidentity <> '' WHERE relnamespace = 'crm_deals'::regnamespace AND relkind = 'r'),
-          'account d, activity d, contact d, custom_field d, deal d, deal_event a, lead d, lost_reason d, pipeline d, stage d, stage_transition d', 'section 11: identity BY DEFAULT on user tables, ALWAYS on the log');
+          'account d, activity d, contact d, custom_field d, deal d, deal_event a, lead d, log_generation a, log_pruning a, lost_reason d, pipeline d, stage d, stage_transition d', 'section 11: identity BY DEFAULT on user tables, ALWAYS on the log');
 SELECT is((SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc AS p WHERE pronamespace = 'crm_deals'::regnamespace AND coalesce(obj_description(p.oid, 'pg_proc'), '') !~ '^[A-Z].*\.$'), NULL, 'section 11: every function has a COMMENT, a sentence');
 -- Volatility, parallel safety, cost
 SELECT is((SELECT string_agg(DISTINCT proname || ' ' || provolatile::text, ', ' ORDER BY proname || ' ' || provolatile::text) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND proname !~ '^_'),
-          'add_stage v, board s, board_cards s, check_move s, create_pipeline v, deals_as_of s, forecast s, grant_access v, install v, lost_reasons s, move_deal v, move_deals v, pipeline_summary s, protect_children v, remove_stage v, reorder_stages v, resolve_deal s, revoke_access v, sales_velocity s, stage_conversion s, verify s, win_rate s', 'section 11: read functions are STABLE, those that write VOLATILE');
+          'ack_events v, add_stage v, board s, board_cards s, check_move s, convert_lead v, create_pipeline v, deals_as_of s, forecast s, grant_access v, import_deals v, index_custom_field v, install v, lost_reasons s, merge_deals v, move_deal v, move_deals v, pipeline_summary s, protect_children v, prune_events v, read_events v, redact v, remove_stage v, reorder_stages v, resolve_deal s, restore_deal v, revoke_access v, sales_velocity s, stage_conversion s, start_dispatcher v, subscribe v, undo_batch v, unsubscribe v, verify s, win_rate s', 'section 11: read functions are STABLE, those that write VOLATILE');
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 'v' AND proparallel <> 'u'), NULL, 'section 11: what writes is not parallel safe');
 SELECT is((SELECT string_agg(proname || ' ' || proparallel::text, ', ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 's' AND proname !~ '^_'), 'board s, board_cards s, check_move u, deals_as_of s, forecast s, lost_reasons s, pipeline_summary s, resolve_deal s, sales_velocity s, stage_conversion s, verify u, win_rate s', 'section 11: PARALLEL SAFE where true');
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 's' AND proname !~ '^_' AND proname <> 'resolve_deal' AND procost <= 100), NULL, 'section 11: read functions have a COST');
@@ -25,15 +25,22 @@ FROM (VALUES ('install', 'account_table regclass, contact_table regclass, owner_
              ('check_move', 'deal bigint, to_stage text, lost_reason text -> setof record'),
              ('resolve_deal', 'deal_id bigint -> bigint'),
              ('verify', ' -> setof record'),
+             ('subscribe', 'consumer text, kinds text[], from_start boolean, include_imports boolean -> void'),
+             ('read_events', 'consumer text, max_events integer, lease interval -> setof record'),
+             ('ack_events', 'consumer text, event_id bigint -> bigint'),
+             ('unsubscribe', 'consumer text -> void'),
+             ('start_dispatcher', ' -> void'),
+             ('prune_events', 'before timestamp with time zone -> bigint'),
+             ('redact', 'contact text, lead bigint, deals bigint[], actor text, reason text -> setof record'),
              ('grant_access', 'role regrole, level text -> void'),
              ('revoke_access', 'role regrole -> void')) AS v (name, signature)
 LEFT JOIN pg_proc AS p ON p.pronamespace = 'crm_deals'::regnamespace AND p.proname = v.name;
 SELECT is((SELECT string_agg(regexp_replace(pg_get_function_arguments(oid), ', OUT .*', ''), '; ' ORDER BY oid) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND proname = 'move_deal'),
           'deal bigint, to_stage text, note text DEFAULT NULL::text, actor text DEFAULT NULL::text, lost_reason text DEFAULT NULL::text, expected_version integer DEFAULT NULL::integer, override text DEFAULT NULL::text; deal bigint, to_stage_id bigint, note text DEFAULT NULL::text, actor text DEFAULT NULL::text, lost_reason text DEFAULT NULL::text, expected_version integer DEFAULT NULL::integer, override text DEFAULT NULL::text', 'section 12: move_deal by text and by id');
 SELECT is((SELECT string_agg(name, ' ' ORDER BY position) FROM pg_proc, unnest(proargnames, proargmodes) WITH ORDINALITY AS a (name, mode, position) WHERE proname = v.name AND pronamespace = 'crm_deals'::regnamespace AND mode = 't'), v.columns, 'section 12: columns of ' || v.name)
-FROM (VALUES ('move_deals', 'deal_id outcome detail event_id'), ('check_move', 'rule detail')) AS v (name, columns);
+FROM (VALUES ('move_deals', 'deal_id outcome detail event_id'), ('check_move', 'rule detail'), ('read_events', 'id deal_id kind occurred_at payload'), ('redact', 'relation rows')) AS v (name, columns);
 -- fillfactor and autovacuum where they help
-SELECT is((SELECT string_agg(relname || ' ' || (SELECT option_value FROM pg_options_to_table(reloptions) WHERE option_name = 'fillfactor'), ', ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'crm_deals'::regnamespace AND relkind = 'r' AND reloptions::text LIKE '%fillfactor%'), 'deal 90, deal_event 100', 'section 11: fillfactor');
+SELECT is((SELECT string_agg(relname || ' ' || (SELECT option_value FROM pg_options_to_table(reloptions) WHERE option_name = 'fillfactor'), ', ' ORDER BY relname) FROM pg_class WHERE relnamespace = 'crm_deals'::regnamespace AND relkind = 'r' AND reloptions::text LIKE '%fillfactor%'), 'deal 90, deal_event 100, event_consumer 50', 'section 11: fillfactor');
 SELECT is((SELECT count(*) FROM pg_class WHERE oid IN ('crm_deals.deal'::regclass, 'crm_deals.deal_event'::regclass) AND reloptions::text LIKE '%autovacuum%'), 2::bigint, 'section 11: autovacuum');
 -- Foreign keys have an index on their side, so that deletes on the other do not scan.
 SELECT is((SELECT string_agg(format('%s.%s', c.conrelid::regclass, c.conname), ', ') FROM pg_constraint AS c WHERE c.contype = 'f' AND c.connamespace = 'crm_deals'::regnamespace AND c.confrelid::regclass::text ~ '(deal|contact|account|lead|stage)$'
@@ -61,7 +68,10 @@ SELECT is((SELECT count(*) FROM crm_deals.stage_conversion(NULL, NULL)), 4::bigi
 SELECT is((SELECT count(*) FROM crm_deals.sales_velocity(NULL, NULL)), 1::bigint, 'section 11: sales_velocity() writes nothing');
 SELECT is((SELECT count(*) FROM crm_deals.lost_reasons(NULL, NULL)), (SELECT count(DISTINCT lost_reason) FROM crm_deals.deal WHERE status = 'lost'), 'section 11: lost_reasons() writes nothing');
 SELECT is((SELECT sum(deal_count) FROM crm_deals.pipeline_summary()), 300::numeric, 'section 11: pipeline_summary() writes nothing');
+SELECT is(t.dry('SELECT * FROM crm_deals.read_events(''none'')'), '25006', 'section 11: read_events() is refused with 25006');
 COMMIT;
+SELECT is((SELECT string_agg(pg_get_function_arguments(oid), '; ' ORDER BY proname) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND proname IN ('subscribe', 'read_events', 'redact')),
+          'consumer text, max_events integer DEFAULT 100, lease interval DEFAULT NULL::interval; contact text DEFAULT NULL::text, lead bigint DEFAULT NULL::bigint, deals bigint[] DEFAULT NULL::bigint[], actor text DEFAULT NULL::text, reason text DEFAULT NULL::text; consumer text, kinds text[] DEFAULT NULL::text[], from_start boolean DEFAULT false, include_imports boolean DEFAULT false', 'section 12: defaults of the consumers'' functions and redact');
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
 
 SELECT * FROM finish();

@@ -22,7 +22,8 @@ push @operators, [ '||', 'text', 'text', 'text' ], [ '||', 'jsonb', 'jsonb', 'js
   [ '/', 'numeric', 'numeric', 'numeric' ], [ '~', 'text', 'text', 'boolean' ], [ '~~', 'text', 'text', 'boolean' ],
   [ '=', '"char"', '"char"', 'boolean' ], [ '=', 'regclass', 'regclass', 'boolean' ], [ '<>', 'regclass', 'regclass', 'boolean' ],
   [ '=', 'oid', 'regclass', 'boolean' ], [ '=', 'name', 'text', 'boolean' ], [ '=', 'bigint', 'integer', 'boolean' ],
-  [ '<>', 'bigint', 'integer', 'boolean' ], [ '=', 'text[]', 'text[]', 'boolean' ];
+  [ '<>', 'bigint', 'integer', 'boolean' ], [ '=', 'text[]', 'text[]', 'boolean' ], [ '&&', 'text[]', 'text[]', 'boolean' ], [ '?', 'jsonb', 'text', 'boolean' ],
+  [ '||', 'bigint[]', 'bigint[]', 'bigint[]' ], map { [ $_, 'xid8', 'xid8', 'boolean' ] } '=', '>', '>=';
 my @functions = (
 	'now() timestamptz', 'clock_timestamp() timestamptz', 'current_setting(text, boolean) text', 'set_config(text, text, boolean) text',
 	'lower(text) text', 'btrim(text) text', 'btrim(text, text) text', 'replace(text, text, text) text', 'format(text, text) text',
@@ -30,7 +31,10 @@ my @functions = (
 	'jsonb_typeof(jsonb) text', 'to_jsonb(bigint) jsonb', 'pg_get_userbyid(oid) name', 'pg_advisory_xact_lock(bigint) void',
 	'hashtextextended(text, bigint) bigint', 'isfinite(timestamptz) boolean', 'nextval(regclass) bigint', 'quote_ident(text) text',
 	'array_position(text[], text) integer', 'cardinality(bigint[]) integer', 'regexp_replace(text, text, text, text) text',
-	'floor(numeric) numeric', 'length(jsonb) integer', 'count_up(bigint, bigint) bigint');
+	'floor(numeric) numeric', 'length(jsonb) integer', 'max(bigint) bigint', 'min(bigint) bigint', 'max(xid8) xid8', 'max(timestamptz) timestamptz',
+	'min(timestamptz) timestamptz', 'sum(bigint) numeric', 'array_agg(bigint) bigint', 'pg_current_snapshot() pg_snapshot',
+	'pg_current_xact_id() xid8', 'pg_snapshot_xmax(pg_snapshot) xid8', 'pg_visible_in_snapshot(xid8, pg_snapshot) boolean',
+	'width_bucket(bigint, bigint) integer', 'array_position(bigint[], bigint) integer', 'num_nonnulls(text, bigint) integer', 'count_up(bigint, bigint) bigint');
 my $evil = "CREATE SCHEMA SCHEMA_NAME;\n";
 for my $operator (@operators)
 {
@@ -142,7 +146,22 @@ UPDATE crm_deals.stage SET status = 'open', probability = 15 WHERE id OPERATOR(p
 DELETE FROM crm_deals.deal WHERE id OPERATOR(pg_catalog.=) 2;
 SELECT crm_deals.remove_stage(8, 1);
 SELECT id, stage_key, stage_label, account_label, open_duplicates FROM crm_deals.deal_overview ORDER BY id;
-INSERT INTO crm_deals.event_consumer (consumer) VALUES ('erp');
+SELECT crm_deals.subscribe('erp', NULL, true);
+SELECT crm_deals.subscribe('won', '{won,lost}', true, true);
+SELECT id, deal_id, kind FROM crm_deals.read_events('erp', 5);
+SELECT crm_deals.ack_events('erp', 3);
+SELECT id, deal_id, kind FROM crm_deals.read_events('erp', 1000, '1 hour');
+SELECT id, deal_id, kind FROM crm_deals.read_events('won');
+SELECT consumer, pending FROM crm_deals.consumer_status ORDER BY consumer;
+UPDATE crm_deals.stage SET name = 'Proposed' WHERE key OPERATOR(pg_catalog.=) 'proposal'::pg_catalog.text;
+SELECT crm_deals.prune_events('now');
+SELECT crm_deals.unsubscribe('erp');
+SELECT crm_deals.prune_events('now');
+SELECT relation, rows FROM crm_deals.redact('1', 1, '{3}', 'mia', 'a request');
+SET crm_deals.notify = 'dispatch';
+UPDATE crm_deals.deal SET amount = 7 WHERE id OPERATOR(pg_catalog.=) 1;
+SELECT crm_deals.start_dispatcher();
+SET crm_deals.notify = 'on';
 SELECT rule, deal_id, detail FROM crm_deals.verify();
 SELECT crm_deals.grant_access('clerk', 'write');
 SELECT crm_deals.revoke_access('clerk');
@@ -154,6 +173,7 @@ SELECT crm_deals.add_stage(99, 'X');
 SELECT crm_deals.grant_access('clerk', 'king');
 DELETE FROM crm_deals.deal_event;
 TRUNCATE crm_deals.deal CASCADE;
+SELECT crm_deals.read_events('nobody');
 SELECT crm_deals.install('pg_catalog.pg_class');
 SQL
 
@@ -194,7 +214,7 @@ sub outcome
 $node->safe_psql('postgres', 'CREATE ROLE clerk');
 my $clean = outcome('clean', '', '');
 my @refused = $clean =~ /^ERROR:  (\w{5})/mg;
-is_deeply(\@refused, [qw(23514 UD001 23514 P0002 P0002 22023 42501 42501 55000)], 'without anything hostile: only what shall be refused is');
+is_deeply(\@refused, [qw(23514 UD001 23514 P0002 P0002 22023 42501 42501 P0002 55000)], 'without anything hostile: only what shall be refused is');
 like($clean, qr/all lost/, '... and the work is done');
 
 for my $case (

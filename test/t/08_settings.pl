@@ -46,6 +46,10 @@ for my $setting (@anybody)
 		"$setting: set by anybody, before the library is loaded");
 	is(value($node, "$load SET crm_deals.$setting = '$other{$setting}'; SHOW crm_deals.$setting", @clerk), $other{$setting}, '... and after');
 }
+for my $mode (qw(on off dispatch))
+{
+	is(value($node, "SET crm_deals.notify = '$mode'; $load SHOW crm_deals.notify", @clerk), $mode, "notify = $mode");
+}
 is(value($node, "SET crm_deals.actor = 'mia'; UPDATE crm_deals.deal SET amount = 1 WHERE id = 1; SELECT actor FROM crm_deals.deal_event ORDER BY id DESC LIMIT 1", @clerk),
 	'mia', 'what was set before counts for the first write');
 is(value($node, "BEGIN; SET LOCAL crm_deals.actor = 'leo'; UPDATE crm_deals.deal SET amount = 2 WHERE id = 1; COMMIT; UPDATE crm_deals.deal SET amount = 3 WHERE id = 1; SELECT string_agg(actor, ' ' ORDER BY id) FROM crm_deals.deal_event WHERE version IN (3, 4)", @clerk),

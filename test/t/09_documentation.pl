@@ -42,6 +42,8 @@ is(errors_in($stderr), join(' ', $sql =~ /-- ERROR (\w{5})/g), 'README: the tour
 like($stdout, qr/notification "crm_deals_won" with payload "\{"event": "deal\.won"/, 'README: the listener hears the won deal');
 is($node->safe_psql('tour', 'SELECT count(*) FROM crm_deals.verify()'), '0', 'README: no rule is broken after the tour');
 
+is($node->safe_psql('tour', 'SELECT pending FROM crm_deals.consumer_status'), '0', 'README: the consumer has read all');
+
 my $install = "```sql\nCREATE EXTENSION crm_deals CASCADE;\n```\n";
 ($stdout, $stderr) = run_snippets('hosts', $install . $hosts);
 is(errors_in($stderr), '', 'README: the part on host tables runs') or diag $stderr;
