@@ -51,7 +51,8 @@ AS $$
            CASE WHEN a.attname IN ('owner', 'status') THEN 'text' ELSE format_type(a.atttypid, NULL) END
     FROM pg_attribute AS a
     WHERE a.attrelid = to_regclass('crm_deals.deal') AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-      AND a.attname NOT IN ('id', 'version', 'updated_at', 'probability_overridden', 'last_open_stage_id')
+      AND a.attname NOT IN ('id', 'version', 'updated_at', 'probability_overridden', 'last_open_stage_id',
+                            'pipeline', 'stage', 'account')
       AND a.attname !~ '^_'
     UNION ALL
     VALUES ('pipeline', 'text'), ('stage', 'text'), ('account', 'text')
@@ -1182,6 +1183,10 @@ AS $$
 BEGIN
     IF NOT (has_any_column_privilege('crm_deals.deal', 'INSERT') AND has_any_column_privilege('crm_deals.deal', 'UPDATE')) THEN
         RAISE EXCEPTION 'permission denied to import deals' USING ERRCODE = '42501';
+    END IF;
+    IF current_setting('session_replication_role') = 'replica' THEN
+        RAISE EXCEPTION 'deals cannot be imported while session_replication_role is replica'
+            USING ERRCODE = '55000', DETAIL = 'The triggers that derive and log what is imported are off.';
     END IF;
 END
 $$;

@@ -256,6 +256,30 @@ SELECT is(t.try($$SELECT t.import('''source'', ''history''')$$), '42703', 'impor
 ALTER TABLE history DROP COLUMN reason, DROP COLUMN entered_at;
 SELECT is(t.error($$SELECT t.import('''source'', ''history''')$$, 'message') ~ 'lacks columns: entered_at$', true, 'import: a history needs its columns');
 
+-- With gates a history is judged step by step; one that breaks a rule goes as a whole
+SELECT t.source('external_id, name, pipeline, stage, amount', 'g1 | G1 | Strict | b | -', 'g2 | G2 | Strict | c | 5', 'g3 | G3 | Strict | c | -', 'g4 | G4 | Strict | c | 6') \gset none_
+CREATE TEMPORARY TABLE steps AS SELECT 'g' || n AS external_id, s.stage, timestamptz '2022-01-01' + s.place * interval '1 day' AS entered_at
+FROM generate_series(1, 4) AS n, (VALUES (1, 'a'), (2, 'b'), (3, 'c')) AS s (place, stage) WHERE (n, s.place) NOT IN ((1, 3), (4, 2));
+SELECT is(regexp_replace(t.import($$'source', 'steps', gates => true$$), 'Deal \d+', 'D', 'g'), 'g1 created; g2 created; g3 rejected: the stage asks for fields that are not filled in D: Stage "C" needs amount.; g4 rejected: a gate forbids this move D: After "A" comes "B", not "C".', 'import: gates of a history');
+SELECT is((SELECT count(*) FROM crm_deals.deal_event AS e WHERE e.to_stage_id = ANY (ARRAY[t.stage('a', 'Strict'), t.stage('b', 'Strict'), t.stage('c', 'Strict')]) AND e.occurred_at < '2023-01-01'), 5::bigint, 'import: nothing of a refused one is left');
+
+-- Flags of duplicates, as whoever finds them writes them
+CREATE FUNCTION t.flag() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+    INSERT INTO crm_deals.deal_duplicate (deal_id, other_deal_id, similarity) SELECT new.id, d.id, 1 FROM crm_deals.deal AS d WHERE d.name = new.name AND d.id < new.id ON CONFLICT DO NOTHING;
+    RETURN new;
+END$$;
+CREATE TRIGGER flag AFTER INSERT OR UPDATE ON crm_deals.deal FOR EACH ROW EXECUTE FUNCTION t.flag();
+SELECT t.source('external_id, name', 'fl1 | A name of its own', 'fl2 | A name of its own', 'fl3 | Another', 'c | Another') \gset none_
+SELECT is(regexp_replace(t.import(), 'deal \d+', 'deal N', 'g'), 'fl1 created; fl2 flagged: Similar to deal N, "A name of its own".; fl3 created; c updated', 'import: flagged');
+SELECT is(t.import(), 'fl1 unchanged; fl2 unchanged; fl3 unchanged; c unchanged', 'import: a flag of before is not told again');
+DROP TRIGGER flag ON crm_deals.deal;
+
+-- Where triggers are off
+BEGIN;
+SET LOCAL session_replication_role = replica;
+SELECT is(t.try('SELECT t.import()'), '55000', 'import: not without the triggers');
+COMMIT;
+
 -- Rights: level write, row security on the source, none at all
 SELECT t.drop_roles('t_import', 't_nobody') \gset none_
 CREATE ROLE t_import; CREATE ROLE t_nobody;
