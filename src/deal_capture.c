@@ -181,6 +181,14 @@ nothing_written(const TriggerData *data)
 	return any == NULL || tuplestore_tuple_count(any) == 0;
 }
 
+/* No BEFORE ROW trigger counts what is deleted. */
+static void
+forget_expected(const TriggerData *data)
+{
+	if (!TRIGGER_FIRED_BY_DELETE(data->tg_event))
+		event_log_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
+}
+
 static void
 capture_statement(TriggerData *data, const DealTable *table)
 {
@@ -197,7 +205,7 @@ capture_statement(TriggerData *data, const DealTable *table)
 	capture_rows(&capture, data);
 	if (capture.context != NULL)
 		capture.context->batch_id = event_batch_id(capture.batch);
-	event_log_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
+	forget_expected(data);
 	if (event_batch_write(capture.batch) > 0)
 		notify_doorbell();
 }
@@ -209,7 +217,7 @@ crm_deals_deal_capture(PG_FUNCTION_ARGS)
 	const DealTable *table = deal_table(data->tg_relation);
 
 	if (nothing_written(data))
-		event_log_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
+		forget_expected(data);
 	else
 		capture_statement(data, table);
 	return PointerGetDatum(NULL);

@@ -569,6 +569,6 @@ crm_deals_append_only(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("the log of deals is append-only"),
 			 errdetail("Events are never updated or deleted, by its owner neither."),
-			 errhint("prune_events() removes old ones, redact() erases a person."),
+			 errhint("Old ones are removed by prune_events(), a person is erased by redact()."),
 			 errtable(data->tg_relation)));
 }
