@@ -25,7 +25,8 @@ COMMENT ON FUNCTION crm_deals._custom_fields_of(text) IS
 -- A field's index, as CREATE INDEX takes it and as the catalog shows it: the expression by which filters ask, and
 -- for numbers their guard. An index that cast every value would refuse what stands there from before the definition,
 -- or is written after it was removed.
-CREATE FUNCTION crm_deals._field_index(kind text, column_name text, key text, OUT method text, OUT expression text, OUT predicate text)
+CREATE FUNCTION crm_deals._field_index(kind text, column_name text, key text,
+                                       OUT method text, OUT expression text, OUT predicate text)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -33,7 +34,8 @@ AS $$
            format(CASE _field_index.kind WHEN 'number' THEN '((%I ->> %s::text))::numeric'
                                          WHEN 'array' THEN '(%I -> %s::text)'
                                          ELSE '(%I ->> %s::text)' END, column_name, k.literal),
-           CASE _field_index.kind WHEN 'number' THEN format('(jsonb_typeof((%I -> %s::text)) = ''number''::text)', column_name, k.literal) END
+           CASE _field_index.kind WHEN 'number'
+               THEN format('(jsonb_typeof((%I -> %s::text)) = ''number''::text)', column_name, k.literal) END
     -- as the catalog shows a text, which is never E'...'
     FROM (SELECT '''' || replace(key, '''', '''''') || '''') AS k (literal)
 $$;

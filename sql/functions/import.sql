@@ -167,7 +167,7 @@ BEGIN
     END IF;
     BEGIN
         kind := value;
-    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR SQLSTATE '0A000' THEN
+    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded OR SQLSTATE '0A000' THEN
         kind := NULL;
     END;
 END
@@ -249,7 +249,7 @@ BEGIN
            string_agg(format('c.%I', w.name), ', ' ORDER BY w.place),
            coalesce(string_agg(format(', %s AS %I', crm_deals._import_filled(format('s.%I', w.name)), '_raw.' || w.name), '') FILTER (WHERE w.can_fail), ''),
            coalesce('nullif(concat_ws(E''\n'', '
-                    || string_agg(format('CASE WHEN c.%1$I IS NULL AND c.%2$I IS NOT NULL THEN format(%3$L, c.%2$I) END',
+                    || string_agg(format('CASE WHEN c.%1$I IS NULL AND c.%2$I IS NOT NULL THEN format(%3$L, left(c.%2$I, 100)) END',
                                          w.name, '_raw.' || w.name,
                                          replace(w.name, '%', '%%') || ' "%s" is not of type ' || w.type || '.'), ', ' ORDER BY w.place)
                        FILTER (WHERE w.can_fail)
@@ -283,7 +283,7 @@ BEGIN
     BEGIN
         EXECUTE format('CREATE TEMPORARY TABLE pg_temp.%I ON COMMIT DROP AS %s',
                        staging, crm_deals._import_query(source, names, types, false));
-    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR SQLSTATE '0A000' THEN
+    EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded OR SQLSTATE '0A000' THEN
         EXECUTE format('CREATE TEMPORARY TABLE pg_temp.%I ON COMMIT DROP AS %s',
                        staging, crm_deals._import_query(source, names, types, true));
     END;
@@ -1035,7 +1035,7 @@ CREATE FUNCTION crm_deals._import_is_fatal(state text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT left(state, 2) IN ('25', '40', '53', '54', '57', '58', 'XX') OR state = '55P03'
+    SELECT left(state, 2) IN ('25', '40', '53', '57', '58', 'XX') OR state = '55P03'
            OR left(state, 2) = '42' AND state <> '42501'
 $$;
 COMMENT ON FUNCTION crm_deals._import_is_fatal(text) IS
@@ -1261,15 +1261,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
+    -- Copies: what a temporary table keeps out of line goes with it.
     RETURN QUERY
-    SELECT r._row, r.external_id,
+    SELECT r._row, r.external_id || '',
            CASE WHEN r._problem IS NOT NULL THEN 'rejected'
                 WHEN u.similar IS NOT NULL THEN 'flagged'
                 WHEN r._is_new THEN 'created'
                 WHEN d.version > r._version THEN 'updated'
                 ELSE 'unchanged' END,
            CASE WHEN r._problem IS NULL OR NOT r._is_new THEN r.id END,
-           coalesce(r._problem, u.similar)
+           left(coalesce(r._problem, u.similar), 4000)
     FROM pg_temp._crm_deals_rows AS r
     LEFT JOIN crm_deals.deal AS d ON NOT r._is_new AND d.id = r.id
     LEFT JOIN LATERAL (SELECT string_agg(format('Similar to deal %s, "%s".', o.id, o.name), E'\n' ORDER BY f.similarity DESC, o.id) AS similar
@@ -1280,7 +1281,7 @@ BEGIN
     ORDER BY r._row;
 
     RETURN QUERY
-    SELECT NULL::bigint, h.external_id, 'rejected', NULL::bigint, 'The source has no row of this external_id, only the history has.'
+    SELECT NULL::bigint, h.external_id || '', 'rejected', NULL::bigint, 'The source has no row of this external_id, only the history has.'
     FROM pg_temp._crm_deals_history AS h
     WHERE NOT EXISTS (SELECT FROM pg_temp._crm_deals_rows AS r WHERE r.external_id = h.external_id)
     GROUP BY h.external_id

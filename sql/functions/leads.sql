@@ -104,7 +104,8 @@ BEGIN
     IF value IS NULL OR NOT host.columns ? field THEN
         RETURN NULL;
     END IF;
-    EXECUTE format('SELECT array_agg(f.key::text ORDER BY f.key), string_agg(format(''%%s (%%s)'', f.key, f.value), '', '' ORDER BY f.key) '
+    EXECUTE format('SELECT array_agg(f.key::text ORDER BY f.key), '
+                   'string_agg(format(''%%s (%%s)'', f.key, f.value), '', '' ORDER BY f.key) '
                    'FROM (SELECT t.%I AS key, t.%I AS value FROM %s AS t WHERE %s = %s AND %s LIMIT 20) AS f',
                    host.key_column, host.columns ->> field, host.host,
                    format(expression, format('t.%I::text', host.columns ->> field)), format(expression, '$1'),
@@ -152,7 +153,8 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(crm_deals._key_by('contact', 'external_id', '%s', lead ->> 'external_id', lead ->> 'organization'),
-                    crm_deals._key_by('contact', 'email', 'lower(%s)', crm_deals._filled(lead ->> 'email'), lead ->> 'organization'))
+                    crm_deals._key_by('contact', 'email', 'lower(%s)', crm_deals._filled(lead ->> 'email'),
+                                      lead ->> 'organization'))
 $$;
 COMMENT ON FUNCTION crm_deals._find_contact(jsonb) IS
     'Internal: the contact that a lead is already, by external_id, else by e-mail.';
@@ -325,7 +327,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    RAISE EXCEPTION 'the % of the lead cannot be found or written in table %', entity, (SELECT h.host FROM crm_deals._host(entity) AS h)
+    RAISE EXCEPTION 'the % of the lead cannot be found or written in table %',
+                    entity, (SELECT h.host FROM crm_deals._host(entity) AS h)
         USING ERRCODE = state, DETAIL = concat_ws(E'\n', message, nullif(detail, '')), HINT = crm_deals._way_out(entity),
               TABLE = table_name, COLUMN = column_name, CONSTRAINT = constraint_name;
 END
@@ -431,7 +434,11 @@ DECLARE
     unknown text;
 BEGIN
     IF jsonb_typeof(deal) <> 'object' THEN
-        RAISE EXCEPTION 'deal must be an object' USING ERRCODE = '22023', HINT = 'Such as {"amount": 5000, "stage": "qualified"}.';
+        RAISE EXCEPTION 'deal must be an object'
+            USING ERRCODE = '22023', HINT = 'Such as {"amount": 5000, "stage": "qualified"}.';
+    END IF;
+    IF deal ?& ARRAY['pipeline', 'pipeline_id'] OR deal ?& ARRAY['stage', 'stage_id'] THEN
+        RAISE EXCEPTION 'deal names its pipeline or stage twice' USING ERRCODE = '22023', HINT = 'By name or key, or by id.';
     END IF;
     SELECT string_agg(format('"%s"', k.key), ', ')
     INTO unknown
@@ -439,7 +446,8 @@ BEGIN
     WHERE k.key NOT IN ('pipeline', 'stage')
       AND k.key NOT LIKE 'custom\_fields.%'
       AND NOT EXISTS (SELECT FROM pg_attribute AS a
-                      WHERE a.attrelid = 'crm_deals.deal'::regclass AND a.attname = k.key AND a.attnum > 0 AND NOT a.attisdropped);
+                      WHERE a.attrelid = 'crm_deals.deal'::regclass AND a.attname = k.key
+                        AND a.attnum > 0 AND NOT a.attisdropped);
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION 'a deal has no %', unknown
             USING ERRCODE = '22023',
@@ -527,7 +535,8 @@ AS $$
 DECLARE
     label text;
 BEGIN
-    EXECUTE format('SELECT a.label FROM crm_deals._account AS a WHERE a.id = $1::%s', (SELECT h.key_type FROM crm_deals._host('account') AS h))
+    EXECUTE format('SELECT a.label FROM crm_deals._account AS a WHERE a.id = $1::%s',
+                   (SELECT h.key_type FROM crm_deals._host('account') AS h))
     INTO label
     USING account;
     RETURN label;
@@ -569,7 +578,8 @@ DECLARE
     per_key jsonb;
     plain jsonb;
 BEGIN
-    SELECT coalesce(jsonb_object_agg(substr(v.key, length('custom_fields.') + 1), v.value) FILTER (WHERE v.key LIKE 'custom\_fields.%'), '{}'),
+    SELECT coalesce(jsonb_object_agg(substr(v.key, length('custom_fields.') + 1), v.value)
+                        FILTER (WHERE v.key LIKE 'custom\_fields.%'), '{}'),
            coalesce(jsonb_object_agg(v.key, v.value) FILTER (WHERE v.key NOT LIKE 'custom\_fields.%'), '{}')
     INTO per_key, plain
     FROM jsonb_each(deal) AS v;
@@ -632,7 +642,8 @@ BEGIN
                   DETAIL = format('It became account %s, contact %s, deal %s at %s.',
                                   coalesce(current ->> 'account_id', 'none'), coalesce(current ->> 'contact_id', 'none'),
                                   -- one that the caller may not see is not named
-                                  coalesce((SELECT d.id::text FROM crm_deals.deal AS d WHERE d.id = (current ->> 'deal_id')::bigint), 'none'),
+                                  coalesce((SELECT d.id::text FROM crm_deals.deal AS d
+                                            WHERE d.id = (current ->> 'deal_id')::bigint), 'none'),
                                   current ->> 'converted_at');
     ELSIF current ->> 'status' = 'disqualified' THEN
         RAISE EXCEPTION 'lead % is disqualified', lead

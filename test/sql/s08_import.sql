@@ -145,6 +145,11 @@ CREATE TRIGGER broken BEFORE INSERT ON crm_deals.deal FOR EACH ROW EXECUTE FUNCT
 SELECT is(t.dry($$SELECT t.import()$$), '42P01', 'import: an error that is about no row fails the call');
 DROP TRIGGER broken ON crm_deals.deal;
 
+-- Values at the limits of what there is
+SELECT t.source('external_id, name, amount, created_at, custom_fields, notes', 'l1 | L1 | 1e400 | 4000-01-01 BC | {} | ', 'l2 | L2 | 1e200000 | - | - | -', 'l3 | L3 | infinity | - | - | -', 'l4 | L4 | - | 300000-01-01 | - | -', 'l5 | L5 | - | - | {"a": "\u0000"} | -', 'l7 | L7 | 0x10 | - | - | -') \gset none_
+INSERT INTO source VALUES ('l6', 'L6', NULL, NULL, repeat('[', 1000000), NULL), ((SELECT string_agg(md5(n::text), '') FROM generate_series(1, 200) AS n), 'L8', NULL, NULL, NULL, NULL), ('l9', repeat('long', 300000), NULL, NULL, NULL, repeat('note', 300000));
+SELECT is((SELECT string_agg(left(external_id, 2) || ' ' || outcome, ', ' ORDER BY row_number) FROM crm_deals.import_deals('source')), 'l1 created, l2 rejected, l3 rejected, l4 rejected, l5 rejected, l7 rejected, l6 rejected, c4 rejected, l9 created', 'import: values at their limits');
+
 -- Columns
 SELECT t.source('external_id, name, Name, id, colour, updated_at', 'a | A | - | - | - | -') \gset none_
 SELECT is(t.try($$SELECT t.import()$$), '42703', 'import: an unknown column fails the call');
@@ -285,6 +290,7 @@ SELECT t.drop_roles('t_import', 't_nobody') \gset none_
 CREATE ROLE t_import; CREATE ROLE t_nobody;
 GRANT USAGE ON SCHEMA t TO t_import, t_nobody;
 SELECT crm_deals.grant_access('t_import', 'write') \gset none_
+SELECT is_empty($$SELECT p.proname FROM pg_proc AS p WHERE p.pronamespace = 'crm_deals'::regnamespace AND p.proname ~ '^_import' AND NOT has_function_privilege('t_import', p.oid, 'EXECUTE')$$, 'section 9: level write has what an import is made of');
 CREATE TABLE t.rows AS SELECT 'r' || n AS external_id, 'R' || n AS name, 'Their account' AS account, n FROM generate_series(1, 4) AS n;
 SELECT is(t.try('SELECT t.import(''''''t.rows'''''')', 't_import'), '42703', 'import: the columns are looked at first');
 ALTER TABLE t.rows RENAME COLUMN n TO amount;
