@@ -125,9 +125,9 @@ SELECT is(t.read('late', 1, '1 second'), NULL, 'section 5: with another lease ne
 UPDATE crm_deals.deal SET amount = 6 WHERE name = 'own';
 SELECT is(t.read('late'), NULL, 'section 5: what is new waits, too');
 SELECT is(t.ack('late', 'own', 3), 1::bigint, 'section 5: to acknowledge it ends the lease');
-SELECT is(t.read('late', 100, '0.2 s'), 'own updated', 'section 5: the next batch comes, with a lease of its own');
+SELECT is(t.read('late', 100, '1 s'), 'own updated', 'section 5: the next batch comes, with a lease of its own');
 SELECT is(t.read('late'), NULL, 'section 5: held');
-SELECT pg_sleep(0.25) AS none \gset
+SELECT pg_sleep(1.1) AS none \gset
 SELECT is(t.read('late'), 'own updated', 'section 5: expired: unacknowledged events come again');
 UPDATE crm_deals.deal SET amount = 7 WHERE name = 'own';
 UPDATE crm_deals.deal SET amount = 7 WHERE name = 'own too';

@@ -109,7 +109,7 @@ $delivery->stop_workers('writer');
 $delivery->end_all_prepared;
 $delivery->stop_workers('reader');
 $delivery->drain;
-my $figures = $delivery->closed_books_ok('switch-over', proof => !$ENV{SOAK});
+$delivery->closed_books_ok('switch-over', proof => !$ENV{SOAK});
 is(value($subscriber, 'SELECT sum(pending) FROM crm_deals.consumer_status'), 0, 'nothing is pending');
 
 $subscriber->stop;

@@ -25,7 +25,6 @@ my $seconds = $ENV{SOAK} ? 60 : 3;
 note "SEED=$seed";
 srand($seed);
 
-# new_bin/initdb's own settings; one server, in two versions
 my @settings = ('log_statement = none', 'max_connections = 60', 'max_prepared_transactions = 60', 'deadlock_timeout = 50ms', 'fsync = off', 'jit = off');
 my ($old, $new) = (PostgreSQL::Test::Cluster->new('old'), PostgreSQL::Test::Cluster->new('new', install_path => $new_bin =~ s{/bin/?$}{}r));
 my $major = ($new->config_data('--version') =~ /(\d+)/)[0];

@@ -309,7 +309,7 @@ while (any_is_running(@loaders))
 $node->safe_psql($database, "SET crm_deals.notify = 'dispatch';" . move(7, 'w'));
 ok(all_sent($database), 'all is sent');
 push @heard, heard($listener);
-cmp_ok($killed, '>', 3, "the worker was killed $killed times in mid-load");
+cmp_ok($killed, '>', 1, "the worker was killed $killed times in mid-load");
 is(join(' ', event_ids(grep { $_->[0] eq 'crm_deals_stage_changed' } @heard)),
 	join(' ', rows($node, "SELECT id FROM crm_deals.deal_event WHERE id > $from AND from_stage_id <> to_stage_id ORDER BY id", database => $database)),
 	'none is lost, none comes twice (' . @heard . ')');

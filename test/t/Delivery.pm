@@ -9,7 +9,7 @@
 #   void TAG                            rolled back to a savepoint
 #   ending TRANSACTION                  before COMMIT, COMMIT PREPARED, or a statement of its own, is sent
 #   committed | undone TRANSACTION      the server has said so
-#   got CONSUMER BATCH SINCE ID|TAG ...  what a read_events gave that was sent at SINCE
+#   got CONSUMER BATCH SINCE ID|TAG ... what a read_events gave that was sent at SINCE
 #   acking CONSUMER BATCH FROM TO       before the acknowledgement of these places of the batch can become durable
 #   acked CONSUMER BATCH FROM TO        the server has said that it is
 #   subscribing | subscribed CONSUMER
