@@ -994,6 +994,11 @@ BEGIN
             WHERE r._row BETWEEN low AND high AND d.id = r.id AND NOT r._is_new AND r._problem IS NULL AND NOT r._again
               AND d.version = r._version;
         END IF;
+        -- A closing time or probability that a deal had before it moved is no statement of the UPDATE that moves it;
+        -- it is one of the source.
+        IF (job ->> 'gives_stamps')::boolean THEN
+            EXECUTE job ->> 'update' USING low, high;
+        END IF;
     END IF;
 END
 $$;
@@ -1206,7 +1211,8 @@ BEGIN
                'insert', format('INSERT INTO crm_deals.deal (%s) %s', n.columns, n.query),
                'judge_new', format('SELECT n.id, crm_deals._why_not(NULL::crm_deals.deal, jsonb_populate_record(NULL::crm_deals.deal, to_jsonb(n)), $4) AS why '
                                    'FROM (%s) AS n', n.query),
-               'may_repeat', true, 'may_judge', true, 'gates', gates)
+               'may_repeat', true, 'may_judge', true, 'gates', gates,
+               'gives_stamps', given && ARRAY['closed_at', 'probability'])
            || CASE WHEN u.query IS NULL THEN '{}' ELSE jsonb_build_object(
                'update', format('UPDATE crm_deals.deal AS d SET %s FROM %s', u.assignments, u.query),
                'differs', format('SELECT count(*) FROM crm_deals.deal AS d, %s', u.query),

@@ -68,6 +68,12 @@ SELECT is(t.import(), 'b updated; c updated', 'import: NULLs');
 SELECT is(t.row('b') || '; ' || t.row('c'), 'B won won 2000 USD 100 {} v3; C qualified open EUR 25 {} v3', 'import: they clear what a deal can be without: stage, currency and closing time stay, an override ends');
 SELECT t.source('external_id, stage, lost_reason', 'b | lost | price', 'c | won | -', 'd | lead | -') \gset none_
 SELECT is(t.import() || ' ' || t.row('b') || '; ' || t.row('c') || '; ' || t.row('d'), 'b updated; c updated; d updated B lost lost 2000 USD 0 price {} v4; C won won EUR 100 {} v4; D lead open 0 EUR 10 Acme {} v2', 'import: moves to closed stages and back');
+SELECT t.source('external_id, name, stage, probability, closed_at, lost_reason', 'm1 | M1 | lead | 60 | - | -', 'm2 | M2 | won | - | 2020-01-01 | -') \gset none_
+SELECT is(t.import(), 'm1 created; m2 created', 'import: an override and a closing time');
+UPDATE source SET stage = CASE external_id WHEN 'm1' THEN 'won' ELSE 'lost' END, lost_reason = CASE external_id WHEN 'm2' THEN 'price' END;
+SELECT is(t.import(), 'm1 updated; m2 updated', 'import: that stay while the deal moves');
+SELECT is((SELECT string_agg(concat_ws(' ', d.name, d.status, d.probability, CASE d.name WHEN 'M2' THEN d.closed_at END), ', ' ORDER BY d.name) FROM crm_deals.deal AS d WHERE d.name ~ '^M'), 'M1 won 60, M2 lost 0 2020-01-01 00:00:00+00', 'import: are what the source says');
+SELECT is(t.import(), 'm1 unchanged; m2 unchanged', 'import: and once more changes nothing');
 SELECT t.source('external_id', 'a', 'b') \gset none_
 SELECT is(t.import(), 'a unchanged; b unchanged', 'import: a source that says nothing of its deals');
 
