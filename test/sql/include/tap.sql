@@ -1,5 +1,6 @@
 -- The few functions of pgTAP that the tests use, for servers that pgTAP is not there for yet.
 CREATE TEMPORARY SEQUENCE tap;
+GRANT USAGE ON SEQUENCE tap TO public;    -- checks under SET ROLE count, too
 
 CREATE OR REPLACE FUNCTION public.ok(passed boolean, description text) RETURNS text LANGUAGE sql AS $$
     SELECT format('%sok %s - %s', CASE WHEN passed THEN '' ELSE 'not ' END, nextval('pg_temp.tap'), description)
