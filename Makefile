@@ -10,6 +10,7 @@ OBJS = \
 	src/settings.o \
 	src/catalog.o \
 	src/owner_query.o \
+	src/caller_query.o \
 	src/transition.o \
 	src/installation.o \
 	src/pipeline_cache.o \

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
+#include "caller_query.h"
 #include "catalog.h"
 #include "compat.h"
 #include "owner_query.h"
@@ -23,43 +24,6 @@
 PG_FUNCTION_INFO_V1(crm_deals_undo_batch);
 PG_FUNCTION_INFO_V1(crm_deals_restore_deal);
 PG_FUNCTION_INFO_V1(crm_deals_merge_deals);
-
-#define MAX_ARGS 2
-
-/* A query of the caller's, planned once; its arguments are of type bigint */
-typedef struct CallerQuery
-{
-	const char *sql;
-	int			nargs;
-	SPIPlanPtr	plan;
-} CallerQuery;
-
-static void
-run(CallerQuery *query, Datum *values, const char *nulls)
-{
-	Oid			types[MAX_ARGS] = {INT8OID, INT8OID};
-	int			result = SPI_execute_plan(kept_plan(&query->plan, query->sql, query->nargs, types), values, nulls, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "could not execute \"%s\": %s", query->sql, SPI_result_code_string(result));
-}
-
-/* The query's own statements on deals mean what the context says. */
-static void
-run_in_context(CallerQuery *query, Datum *values, const char *nulls, WriteContext *context)
-{
-	context->every_statement = true;
-	write_context_push(context);
-	PG_TRY();
-	{
-		run(query, values, nulls);
-	}
-	PG_FINALLY();
-	{
-		write_context_pop(context);
-	}
-	PG_END_TRY();
-}
 
 static Datum
 only_value(bool *isnull)
@@ -81,6 +45,7 @@ actor_argument(FunctionCallInfo fcinfo, int number)
 static CallerQuery undo_query = {
 	.sql = "SELECT u.deal_id, u.outcome, u.detail FROM crm_deals._undo_batch($1) AS u",
 	.nargs = 1,
+	.argtypes = {INT8OID},
 };
 
 /* undo_batch(batch_id, actor) */
@@ -88,13 +53,13 @@ Datum
 crm_deals_undo_batch(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	WriteContext context = {.actor = actor_argument(fcinfo, 1), .kind = "reverted", .restores = true};
+	WriteContext context = {.actor = actor_argument(fcinfo, 1), .kind = "reverted", .restores = true, .every_statement = true};
 	Datum		batch = PG_GETARG_DATUM(0);
 
 	(void) installed_table("deal");
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	run_in_context(&undo_query, &batch, PG_ARGISNULL(0) ? "n" : NULL, &context);
+	caller_query_in_context(&undo_query, &batch, PG_ARGISNULL(0) ? "n" : NULL, &context);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Datum		values[3];
@@ -111,18 +76,19 @@ crm_deals_undo_batch(PG_FUNCTION_ARGS)
 static CallerQuery restore_query = {
 	.sql = "SELECT crm_deals._restore_deal($1)",
 	.nargs = 1,
+	.argtypes = {INT8OID},
 };
 
 /* restore_deal(deal_id, actor) */
 Datum
 crm_deals_restore_deal(PG_FUNCTION_ARGS)
 {
-	WriteContext context = {.actor = actor_argument(fcinfo, 1), .kind = "reverted", .restores = true};
+	WriteContext context = {.actor = actor_argument(fcinfo, 1), .kind = "reverted", .restores = true, .every_statement = true};
 	Datum		id = PG_GETARG_DATUM(0);
 
 	(void) installed_table("deal");
 	SPI_connect();
-	run_in_context(&restore_query, &id, PG_ARGISNULL(0) ? "n" : NULL, &context);
+	caller_query_in_context(&restore_query, &id, PG_ARGISNULL(0) ? "n" : NULL, &context);
 	SPI_finish();
 	return id;
 }
@@ -135,11 +101,13 @@ crm_deals_restore_deal(PG_FUNCTION_ARGS)
 static CallerQuery lock_query = {
 	.sql = "SELECT crm_deals._lock_to_merge($1, $2)",
 	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID},
 };
 
 static CallerQuery merge_query = {
 	.sql = "SELECT crm_deals._merge_deals($1, $2)",
 	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID},
 };
 
 /* Before the duplicate goes, whose aliases would go with it */
@@ -164,7 +132,7 @@ lock_to_merge(FunctionCallInfo fcinfo, Datum *deals)
 	bool		isnull;
 	ArrayType  *locked;
 
-	run(&lock_query, values, nulls);
+	caller_query(&lock_query, values, nulls);
 	locked = DatumGetArrayTypeP(only_value(&isnull));
 	for (int i = 0; i < 2; i++)
 		deals[i] = Int64GetDatum(((int64 *) ARR_DATA_PTR(locked))[i]);
@@ -174,7 +142,7 @@ lock_to_merge(FunctionCallInfo fcinfo, Datum *deals)
 Datum
 crm_deals_merge_deals(PG_FUNCTION_ARGS)
 {
-	WriteContext context = {.actor = actor_argument(fcinfo, 2)};
+	WriteContext context = {.actor = actor_argument(fcinfo, 2), .every_statement = true};
 	Datum		values[3];
 	bool		isnull;
 
@@ -183,7 +151,7 @@ crm_deals_merge_deals(PG_FUNCTION_ARGS)
 	lock_to_merge(fcinfo, values);
 	context.merged_into = DatumGetInt64(values[0]);
 	(void) owner_query_write(&repoint_aliases_query, values, NULL);
-	run_in_context(&merge_query, values, NULL, &context);
+	caller_query_in_context(&merge_query, values, NULL, &context);
 	values[2] = only_value(&isnull);
 	(void) owner_query_write(&add_alias_query, values, isnull ? "  n" : NULL);
 	SPI_finish();

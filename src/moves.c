@@ -21,6 +21,7 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
+#include "caller_query.h"
 #include "compat.h"
 #include "deal_row.h"
 #include "deal_rules.h"
@@ -38,25 +39,6 @@ PG_FUNCTION_INFO_V1(crm_deals_moved_subject);
 PG_FUNCTION_INFO_V1(crm_deals_find_stage);
 PG_FUNCTION_INFO_V1(crm_deals_broken_rules);
 PG_FUNCTION_INFO_V1(crm_deals_why_not);
-
-/* A query of the caller's, planned once */
-typedef struct CallerQuery
-{
-	const char *sql;
-	int			nargs;
-	Oid			argtypes[6];
-	SPIPlanPtr	plan;
-} CallerQuery;
-
-static void
-caller_query(CallerQuery *query, Datum *values, const char *nulls)
-{
-	SPIPlanPtr	plan = kept_plan(&query->plan, query->sql, query->nargs, query->argtypes);
-	int			result = SPI_execute_plan(plan, values, nulls, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "could not execute \"%s\": %s", query->sql, SPI_result_code_string(result));
-}
 
 static Datum
 result_column(int column, bool *isnull)
@@ -266,16 +248,7 @@ update_in_context(CallerQuery *query, Datum which, int64 stage_id, const char *l
 
 	if (lost_reason != NULL)
 		arguments[2] = CStringGetTextDatum(lost_reason);
-	write_context_push(context);
-	PG_TRY();
-	{
-		caller_query(query, arguments, lost_reason != NULL ? NULL : "  n");
-	}
-	PG_FINALLY();
-	{
-		write_context_pop(context);
-	}
-	PG_END_TRY();
+	caller_query_in_context(query, arguments, lost_reason != NULL ? NULL : "  n", context);
 }
 
 /* The reason of an override goes where the note goes. */

@@ -1,0 +1,27 @@
+/*
+ * caller_query.h
+ *		Prepared queries that run as the caller.
+ */
+#ifndef CRM_DEALS_CALLER_QUERY_H
+#define CRM_DEALS_CALLER_QUERY_H
+
+#include "executor/spi.h"
+
+#include "write_context.h"
+
+/* A static of the user: text and argument types, and the plan once made */
+typedef struct CallerQuery
+{
+	const char *sql;
+	int			nargs;
+	Oid			argtypes[6];
+	SPIPlanPtr	plan;
+} CallerQuery;
+
+/* The result stands in SPI_tuptable.  Call between SPI_connect and SPI_finish. */
+extern void caller_query(CallerQuery *query, Datum *values, const char *nulls);
+
+/* The same; what it writes of deals means what the context says. */
+extern void caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, WriteContext *context);
+
+#endif							/* CRM_DEALS_CALLER_QUERY_H */
