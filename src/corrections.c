@@ -61,14 +61,7 @@ crm_deals_undo_batch(PG_FUNCTION_ARGS)
 	SPI_connect();
 	caller_query_in_context(&undo_query, &batch, PG_ARGISNULL(0) ? "n" : NULL, &context);
 	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		Datum		values[3];
-		bool		isnull[3];
-
-		for (int column = 0; column < 3; column++)
-			values[column] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column + 1, &isnull[column]);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
-	}
+		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	SPI_finish();
 	return (Datum) 0;
 }

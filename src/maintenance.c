@@ -86,14 +86,7 @@ crm_deals_redact(PG_FUNCTION_ARGS)
 	SPI_connect();
 	maintain(&redact_query, values, nulls, &context);
 	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		Datum		values[2];
-		bool		isnull[2];
-
-		for (int column = 0; column < 2; column++)
-			values[column] = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column + 1, &isnull[column]);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
-	}
+		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 	SPI_finish();
 	return (Datum) 0;
 }
