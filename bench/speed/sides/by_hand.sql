@@ -287,7 +287,7 @@ $$;
 CREATE FUNCTION by_hand.notify(event_id bigint, acting text, old_stage_id bigint, old_status crm_deals.deal_status, deal crm_deals.deal) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    facts  jsonb := jsonb_build_object('event_id', event_id, 'deal_id', deal.id, 'deal_name', left(deal.name, 500),
+    facts  jsonb := jsonb_build_object('event_id', event_id, 'batch_id', pg_current_xact_id()::text::bigint, 'deal_id', deal.id, 'deal_name', left(deal.name, 500),
         'pipeline_id', deal.pipeline_id, 'old_stage', by_hand.stage_json(old_stage_id), 'new_stage', by_hand.stage_json(deal.stage_id),
         'status', deal.status, 'amount', deal.amount, 'currency', deal.currency, 'actor', left(acting, 100), 'occurred_at', deal.updated_at);
     became text := CASE deal.status WHEN 'open' THEN 'reopened' ELSE deal.status::text END;
