@@ -1,4 +1,4 @@
-"""What a move writes: bytes of write-ahead log, and of tables and indexes."""
+"""What a move writes: bytes of write-ahead log, and by how much compact tables and their indexes grow."""
 
 import sides
 from results import Bar
@@ -19,7 +19,7 @@ BARS = [
 def measure(plan, results):
     moves = min(plan.deals // 2, 20_000)
     for side in rounds(min(plan.rounds, 3), ["ours", "bare", "by_hand"]):
-        # Of copies, since sizes depend on what happened before.
+        # Of copies, made compact: what grows depends on the space that earlier moves left behind.
         name = f"footprint_{side}"
         sides.copy(sides.database(side, plan.deals), name)
         results.add(NAME, f"{moves:,} moves", side.replace("_", " "), footprint(name, side, plan.deals, moves))
@@ -36,6 +36,7 @@ def footprint(database, side, deals, moves):
     try:
         # Full-page images depend on when the last checkpoint was: first without, then right after one.
         configure(full_page_writes="off")
+        sql(database, "VACUUM FULL crm_deals.deal, crm_deals.deal_event;")
         make_ready(database)
         size_before, wal_before = size(database), wal_position(database)
         move_each_once(database, side, deals, 0, half)
