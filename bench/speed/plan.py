@@ -23,12 +23,12 @@ class Plan:
 
     @property
     def deals_a_client(self):
-        return self.deals // CLIENTS_AT_MOST
+        return max(self.deals // CLIENTS_AT_MOST, 1)
 
 
 PLANS = {
     # Three minutes: to see that all is there. Without Tryton, whose database alone takes a minute or more to make.
-    "quick": Plan("quick", deals=20_000, bulk=20_000, seconds=1, rounds=2, bulk_rounds=2, clients=[1, 8], sizes=[2_000, 20_000], counted=100, tryton=False),
+    "quick": Plan("quick", deals=10_000, bulk=10_000, seconds=1, rounds=2, bulk_rounds=2, clients=[8], sizes=[1_000, 10_000], counted=100, tryton=False),
     "normal": Plan("normal", deals=1_032_000, bulk=1_000_000, seconds=8, rounds=5, bulk_rounds=3, sizes=[10_000, 1_032_000]),
     # Needs 60 GB of disk: the database of ten million deals, twice.
     "full": Plan("full", deals=1_032_000, bulk=1_000_000, seconds=20, rounds=5, bulk_rounds=5, sizes=[10_000, 1_032_000, 10_000_000]),
@@ -37,12 +37,16 @@ PLANS = {
 }
 
 
+# What the environment may say differently.
+SETTINGS = {"deals": "DEALS", "bulk": "BULK", "seconds": "SECONDS_A_RUN", "rounds": "ROUNDS", "bulk_rounds": "BULK_ROUNDS"}
+
+
 def chosen():
     name = os.environ.get("PLAN") or ("full" if os.environ.get("FULL") else "quick" if os.environ.get("QUICK") else "normal")
     plan = PLANS[name]
-    for setting in "deals", "bulk", "seconds", "rounds", "bulk_rounds":
-        if os.environ.get(setting.upper()):
-            setattr(plan, setting, int(os.environ[setting.upper()]))
+    for setting, variable in SETTINGS.items():
+        if os.environ.get(variable):
+            setattr(plan, setting, int(os.environ[variable]))
     plan.works = os.environ.get("WORKS", "").split()
     plan.tryton = plan.tryton and not os.environ.get("WITHOUT_TRYTON")
     return plan

@@ -25,10 +25,13 @@ CREATE FUNCTION public.deal_name(n bigint) RETURNS text LANGUAGE sql IMMUTABLE A
         to_hex(n * 2654435761 % 4294967296))
 $$;
 
-INSERT INTO crm_deals.deal (name, account_id, primary_contact_id, stage_id, amount, expected_close_date, owner, source,
-                            external_id, custom_fields)
-SELECT public.deal_name(n), 1 + n % 10000, 1 + n * 7 % 10000, 2 + n % 2, 100 + n % 90000, date '2027-01-01' + (n % 365)::integer,
-       'owner ' || n % 200, 'web', 'erp-' || n, '{"region": "north", "seats": 25}'
-FROM generate_series(1, :deals) AS n;
+-- In parts, so that what a statement keeps until its end stays small.
+SELECT format($$
+    INSERT INTO crm_deals.deal (name, account_id, primary_contact_id, stage_id, amount, expected_close_date, owner, source, external_id,
+                                custom_fields)
+    SELECT public.deal_name(n), 1 + n %% 10000, 1 + n * 7 %% 10000, 2 + n %% 2, 100 + n %% 90000, date '2027-01-01' + (n %% 365)::integer,
+           'owner ' || n %% 200, 'web', 'erp-' || n, '{"region": "north", "seats": 25}'
+    FROM generate_series(%s, %s) AS n $$, first, least(first + 499999, :deals))
+FROM generate_series(1, :deals, 500000) AS first \gexec
 
 VACUUM (FREEZE, ANALYZE);

@@ -17,7 +17,7 @@ BARS = [
 
 
 def measure(plan, results):
-    moves = min(plan.deals // 2, 20_000)
+    moves = min(plan.deals // 4, 20_000)
     for side in rounds(min(plan.rounds, 3), ["ours", "bare", "by_hand"]):
         # Of copies, made compact: what grows depends on the space that earlier moves left behind.
         name = f"footprint_{side}"
