@@ -19,6 +19,17 @@ caller_query(CallerQuery *query, Datum *values, const char *nulls)
 		elog(ERROR, "could not execute \"%s\": %s", query->sql, SPI_result_code_string(result));
 }
 
+Portal
+caller_query_cursor(CallerQuery *query, Datum *values, const char *nulls)
+{
+	SPIPlanPtr	plan = kept_plan(&query->plan, query->sql, query->nargs, query->argtypes);
+	Portal		portal = SPI_cursor_open(NULL, plan, values, nulls, true);
+
+	if (portal == NULL)
+		elog(ERROR, "could not open \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
+	return portal;
+}
+
 void
 caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, WriteContext *context)
 {

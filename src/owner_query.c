@@ -30,6 +30,14 @@ kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes)
 }
 
 static void
+become_owner(Oid *role, int *context)
+{
+	GetUserIdAndSecContext(role, context);
+	SetUserIdAndSecContext(tables_owner(),
+						   *context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+}
+
+static void
 execute(OwnerQuery *query, Datum *values, const char *nulls,
 		Snapshot snapshot, Snapshot crosscheck, bool read_only)
 {
@@ -37,9 +45,7 @@ execute(OwnerQuery *query, Datum *values, const char *nulls,
 	int			context;
 	int			result;
 
-	GetUserIdAndSecContext(&role, &context);
-	SetUserIdAndSecContext(tables_owner(),
-						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	become_owner(&role, &context);
 	result = SPI_execute_snapshot(kept_plan(&query->plan, query->sql, query->nargs, query->argtypes), values, nulls,
 								  snapshot, crosscheck, read_only, true, 0);
 	SetUserIdAndSecContext(role, context);
@@ -55,6 +61,24 @@ owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls)
 
 	execute(query, values, nulls, snapshot, InvalidSnapshot, true);
 	UnregisterSnapshot(snapshot);
+}
+
+/* Rights are checked when it is opened. */
+Portal
+owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls)
+{
+	Oid			role;
+	int			context;
+	Portal		portal;
+
+	become_owner(&role, &context);
+	PushActiveSnapshot(GetLatestSnapshot());
+	portal = SPI_cursor_open(NULL, kept_plan(&query->plan, query->sql, query->nargs, query->argtypes), values, nulls, true);
+	PopActiveSnapshot();
+	SetUserIdAndSecContext(role, context);
+	if (portal == NULL)
+		elog(ERROR, "could not open \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
+	return portal;
 }
 
 uint64

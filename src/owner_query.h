@@ -25,6 +25,9 @@ typedef struct OwnerQuery
  */
 extern void owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls);
 
+/* The same row by row, for results of any size: the caller fetches from the portal and closes it. */
+extern Portal owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls);
+
 /* Writes with an ordinary snapshot; returns the number of rows. */
 extern uint64 owner_query_write(OwnerQuery *query, Datum *values, const char *nulls);
 

@@ -93,6 +93,10 @@ AS $$
            ('read', 'sales_velocity'),
            ('read', 'pipeline_summary'),
            ('read', 'stage_conversion'),
+           ('read', '_similar_deals'),
+           ('read', '_similarity'),
+           ('read', 'find_duplicates'),
+           ('read', 'scan_duplicates'),
            ('read', 'resolve_deal'),
            ('read', 'verify'),
            ('consume', 'subscribe'),
@@ -112,6 +116,7 @@ AS $$
            ('write', '_complete'),
            ('write', '_merge_deals'),
            ('write', 'merge_deals'),
+           ('write', 'dismiss_duplicate'),
            ('write', '_mappable'),
            ('write', '_primary_key'),
            ('write', '_host'),
@@ -229,7 +234,10 @@ AS $$
            ('admin', 'remove_stage'),
            ('admin', 'prune_events'),
            ('admin', 'redact'),
-           ('admin', 'index_custom_field')
+           ('admin', 'index_custom_field'),
+           ('admin', '_flag_duplicates'),
+           ('admin', 'flag_duplicates'),
+           ('admin', 'rebuild_duplicates')
 $$;
 COMMENT ON FUNCTION crm_deals._function_privileges() IS
     'Internal: which functions each level may execute.';

@@ -1,0 +1,298 @@
+/*
+ * duplicates.c
+ *		Deals whose name a statement wrote, and the deals that they look like.
+ *
+ * Few deals are looked for in the index of names, one by one.  Many are held in
+ * memory, as many at a time as maintenance_work_mem has room for, while all
+ * other deals stream by.  Either way each pair is compared exactly.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "deal_reader.h"
+#include "duplicates.h"
+#include "matches.h"
+#include "name_index.h"
+#include "owner_query.h"
+#include "rivals.h"
+#include "settings.h"
+
+/* So many are few, whatever the table's size; else a probe costs as much as so many names streaming by */
+#define ALWAYS_FEW			10
+#define NAMES_A_PROBE		60
+
+/* Of one statement; so many pairs are too many for probes, which look at each */
+#define MANY_PAIRS			1000000
+
+typedef struct Search
+{
+	const WrittenNames *names;
+	Matches    *matches;
+	Rivals		rivals;
+	int64		cut;
+	int64		looking;		/* deal whose duplicates are being looked for */
+} Search;
+
+static OwnerQuery written_query = {
+	.sql = "SELECT " COLUMNS_TO_COMPARE("p.duplicate_policy")
+	" FROM pg_catalog.unnest($1) AS w (deal_id)"
+	" JOIN crm_deals.deal AS d ON d.id OPERATOR(pg_catalog.=) w.deal_id"
+	" JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id"
+	" ORDER BY d.id",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+};
+
+static DealReader
+read_written(const Search *search)
+{
+	Datum		ids = deal_ids_array(&search->names->written);
+
+	return deal_reader_open(owner_query_cursor(&written_query, &ids, NULL), 0);
+}
+
+/* ----------
+ * Few: by the index
+ * ----------
+ */
+
+/* Of a pair in one statement the higher id is the later one. */
+static void
+found_by_index(void *arg, int64 deal_id, float4 similarity, TransactionId writer)
+{
+	Search	   *search = arg;
+
+	if (deal_id == search->looking || (deal_id > search->looking && is_among(&search->names->written, deal_id)))
+		return;
+	if (TransactionIdIsValid(writer))
+		rivals_add(&search->rivals, search->looking, deal_id, writer);
+	else
+		matches_add(search->matches, search->looking, deal_id, similarity);
+}
+
+/* False where the index cannot answer or that would take too long */
+static bool
+probe_deals(Search *search, NameIndex *index)
+{
+	DealReader	reader = read_written(search);
+	TokenSet   *tokens = token_set_create();
+	bool		done = true;
+
+	while (done && deal_reader_next(&reader))
+	{
+		if (!reader.deal.looks)
+			continue;
+		search->looking = reader.deal.id;
+		token_set_read(tokens, reader.deal.name);
+		name_index_probe(index, reader.deal.organization, tokens, reader.deal.threshold, found_by_index, search);
+		done = matches_count(search->matches) <= MANY_PAIRS;
+	}
+	deal_reader_close(&reader);
+	return done;
+}
+
+static bool
+search_by_index(Search *search)
+{
+	NameIndex  *index = name_index_open(NULL);
+	int64		n = search->names->written.n;
+	bool		done = name_index_answers(index, search->names->threshold) &&
+		(n <= ALWAYS_FEW || n * NAMES_A_PROBE <= name_index_size(index)) &&
+		probe_deals(search, index);
+
+	name_index_close(index);
+	return done;
+}
+
+/* ----------
+ * Many: in memory
+ * ----------
+ */
+
+static OwnerQuery all_query = {
+	.sql = "SELECT " COLUMNS_TO_COMPARE("p.duplicate_policy")
+	" FROM crm_deals.deal AS d JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id",
+};
+
+/* Those of the statement that come later look themselves; those in the join are compared there. */
+static void
+stream_others(const Search *search, DuplicateJoin *join, int64 first)
+{
+	DealReader	others = deal_reader_open(owner_query_cursor(&all_query, NULL, NULL), 0);
+
+	while (deal_reader_next(&others))
+		if (others.deal.id < first || !is_among(&search->names->written, others.deal.id))
+			duplicate_join_compare(join, &others.deal);
+	deal_reader_close(&others);
+}
+
+typedef struct RivalSearch
+{
+	Search	   *search;
+	DuplicateJoin *join;
+	int64		other_deal_id;
+	TransactionId writer;
+} RivalSearch;
+
+static void
+found_rival(void *arg, int64 deal_id, int64 none, float4 similarity)
+{
+	RivalSearch *rival = arg;
+
+	(void) none;
+	(void) similarity;
+	if (deal_id != rival->other_deal_id)
+		rivals_add(&rival->search->rivals, deal_id, rival->other_deal_id, rival->writer);
+}
+
+static void
+name_in_hand_of(void *arg, int64 deal_id, text *organization, text *name, TransactionId writer)
+{
+	RivalSearch *rival = arg;
+
+	rival->other_deal_id = deal_id;
+	rival->writer = writer;
+	duplicate_join_probe(rival->join, organization, name, found_rival, rival);
+}
+
+static void
+look_for_rivals(Search *search, DuplicateJoin *join)
+{
+	RivalSearch rival = {.search = search, .join = join};
+	NameIndex  *index = name_index_open(NULL);
+
+	name_index_in_hand(index, name_in_hand_of, &rival);
+	name_index_close(index);
+}
+
+static void
+search_in_memory(Search *search)
+{
+	DealReader	written = read_written(search);
+	bool		more = true;
+
+	while (more)
+	{
+		DuplicateJoin *join = duplicate_join_create(search->names->threshold, setting_duplicate_limit,
+													matches_add, search->matches);
+		int64		first;
+
+		/* new deals have none */
+		if (search->names->any_renamed)
+			add_dismissed_pairs(join);
+		more = read_into_join(&written, join, &first);
+		stream_others(search, join, first);
+		look_for_rivals(search, join);
+		search->cut += duplicate_join_finish(join);
+	}
+	deal_reader_close(&written);
+}
+
+/* ----------
+ * Others at work
+ * ----------
+ */
+
+static OwnerQuery left_query = {
+	.sql = "SELECT d.id, o.id, crm_deals._similarity(d.name, o.name)"
+	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS r (deal_id, other_deal_id)"
+	" JOIN crm_deals.deal AS d ON d.id OPERATOR(pg_catalog.=) r.deal_id"
+	" JOIN crm_deals.deal AS o ON o.id OPERATOR(pg_catalog.=) r.other_deal_id"
+	" WHERE d.organization OPERATOR(pg_catalog.=) o.organization OR (d.organization IS NULL AND o.organization IS NULL)",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, INT8ARRAYOID},
+};
+
+/* What the rivals left, by the names that deals have now */
+static void
+match_what_rivals_left(Search *search)
+{
+	Rivals	   *rivals = &search->rivals;
+	DealIds		ours = {.ids = palloc(sizeof(int64) * rivals->n), .n = rivals->n};
+	DealIds		others = {.ids = palloc(sizeof(int64) * rivals->n), .n = rivals->n};
+	Datum		values[2];
+	bool		isnull;
+
+	for (int64 i = 0; i < rivals->n; i++)
+	{
+		ours.ids[i] = rivals->rivals[i].deal_id;
+		others.ids[i] = rivals->rivals[i].other_deal_id;
+	}
+	values[0] = deal_ids_array(&ours);
+	values[1] = deal_ids_array(&others);
+	owner_query_latest(&left_query, values, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		matches_add(search->matches,
+					DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)),
+					DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull)),
+					DatumGetFloat4(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull)));
+}
+
+static void
+wait_for_rivals(Search *search)
+{
+	if (search->rivals.n == 0)
+		return;
+	rivals_wait(&search->rivals);
+	if (search->rivals.n > 0)
+		match_what_rivals_left(search);
+}
+
+/* ----------
+ * The statement
+ * ----------
+ */
+
+static void
+begin_matches(Search *search)
+{
+	if (search->matches != NULL)
+		matches_end(search->matches);
+	search->matches = matches_begin();
+	search->rivals.n = 0;
+}
+
+static void
+conclude(Search *search, bool may_refuse)
+{
+	wait_for_rivals(search);
+	if (matches_count(search->matches) > 0)
+	{
+		if (may_refuse && search->names->any_rejects)
+			matches_refuse(search->matches);
+		(void) matches_flag(search->matches, &search->cut);
+	}
+	tell_cut(search->cut);
+}
+
+static void
+look_for_duplicates(const WrittenNames *names, bool may_refuse)
+{
+	Search		search = {.names = names, .rivals = {.memory = CurrentMemoryContext}};
+
+	SPI_connect();
+	begin_matches(&search);
+	if (!search_by_index(&search))
+	{
+		begin_matches(&search);
+		search_in_memory(&search);
+	}
+	conclude(&search, may_refuse);
+	matches_end(search.matches);
+	SPI_finish();
+}
+
+void
+duplicates_of_statement(WrittenNames *names, bool may_refuse)
+{
+	if (written_names_empty(names))
+		return;
+	written_names_store(names);
+	if (names->any_looks)
+		look_for_duplicates(names, may_refuse);
+}

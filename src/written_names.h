@@ -1,0 +1,46 @@
+/*
+ * written_names.h
+ *		The names that a statement writes, and their rows in deal_name.
+ */
+#ifndef CRM_DEALS_WRITTEN_NAMES_H
+#define CRM_DEALS_WRITTEN_NAMES_H
+
+#include "types.h"
+
+typedef struct DealIds
+{
+	int64	   *ids;
+	int64		n;
+	int64		allocated;
+} DealIds;
+
+typedef struct WrittenNames
+{
+	MemoryContext memory;
+	DealIds		written;		/* new deals and those of another name */
+	DealIds		gone;			/* deleted, or nothing looks for them any more */
+	bool		any_renamed;
+	bool		any_looks;		/* for its duplicates */
+	bool		any_rejects;
+	float4		threshold;		/* the lowest of those that look */
+} WrittenNames;
+
+/* In the current memory context */
+extern WrittenNames written_names_begin(void);
+
+/* What became of a deal, either may be NULL; most statements leave names alone. */
+extern void written_names_note(WrittenNames *names, const DealRow *old, const DealRow *new);
+
+/* Was nothing written that deal_name must know? */
+extern bool written_names_empty(const WrittenNames *names);
+
+/* Afterwards deal_name has what deals have, and the ids are sorted. */
+extern void written_names_store(WrittenNames *names);
+
+/* With all deals */
+extern void written_names_forget_all(void);
+
+extern bool is_among(const DealIds *sorted, int64 id);
+extern Datum deal_ids_array(const DealIds *ids);
+
+#endif							/* CRM_DEALS_WRITTEN_NAMES_H */
