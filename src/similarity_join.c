@@ -26,12 +26,7 @@
 #define MAX_CHUNK	262144
 #define MIN_SLOTS	256
 #define MIN_BUCKET_BITS	8
-#ifndef MAX_BUCKET_BITS
 #define MAX_BUCKET_BITS	20
-#endif
-#ifndef BUCKETS_A_GROUP
-#define BUCKETS_A_GROUP 4
-#endif
 #define SCAN_STEP	4096		/* postings */
 #define POSITIONS	4			/* a token's lists; the last is for later ones, too */
 #define CUTS		8			/* positions in a query that are told apart */
@@ -39,10 +34,7 @@
 #define KEPT_SIZES	256
 #define FETCHED		8			/* tokens of a prefix */
 #define AHEAD		8			/* postings */
-#ifndef SHORT_LIST
-#define SHORT_LIST 128
-#endif
-//		/* postings: scanned without looking for a range */
+#define SHORT_LIST	128			/* postings: scanned without looking for a range */
 
 /* popcount is an instruction that every x86-64 of use has, but not the baseline */
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__POPCNT__)
@@ -362,7 +354,7 @@ bucket_bits_for(size_t n_groups)
 {
 	int			bits = MIN_BUCKET_BITS;
 
-	while (bits < MAX_BUCKET_BITS && ((size_t) 1 << bits) < BUCKETS_A_GROUP * n_groups)
+	while (bits < MAX_BUCKET_BITS && ((size_t) 1 << bits) < n_groups)
 		bits++;
 	return bits;
 }
@@ -468,6 +460,7 @@ need_prefix(SimilarityJoin *join, int length)
 		return;
 	if (join->prefix != NULL)
 		join_free(join->prefix);
+	join->prefix = NULL;
 	join->max_prefix = 0;
 	join->prefix = join_alloc((length + 16) * sizeof(uint64));
 	join->max_prefix = length + 16;
@@ -912,7 +905,7 @@ prefix_end(const SimilarityJoin *join, const Prefixes *prefixes, size_t place)
 	return place + 1 < join->n_groups ? prefixes->start[place + 1] : prefixes->n;
 }
 
-/* Counting sort: list[bucket + 1] is the end of the postings so far, in the end */
+/* Counting sort: while they are put in, list[bucket + 1] is where the bucket's next one goes */
 static void
 collect_postings(SimilarityJoin *join, Prefixes *prefixes)
 {
