@@ -12,8 +12,10 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "deal_reader.h"
 #include "duplicates.h"
 #include "matches.h"
@@ -29,13 +31,22 @@
 /* Of one statement; so many pairs are too many for probes, which look at each */
 #define MANY_PAIRS			1000000
 
+/* Deals that look for their duplicates: a statement's, or all that a transaction wrote */
+typedef struct Looking
+{
+	DealIds		deals;			/* sorted when they are searched for */
+	float4		threshold;		/* the lowest */
+	bool		any_rejects;
+	bool		any_renamed;
+} Looking;
+
 typedef struct Search
 {
-	const WrittenNames *names;
+	const Looking *looking;
 	Matches    *matches;
 	Rivals		rivals;
 	int64		cut;
-	int64		looking;		/* deal whose duplicates are being looked for */
+	int64		deal_id;		/* whose duplicates the index is asked for */
 } Search;
 
 static OwnerQuery written_query = {
@@ -51,7 +62,7 @@ static OwnerQuery written_query = {
 static DealReader
 read_written(const Search *search)
 {
-	Datum		ids = deal_ids_array(&search->names->written);
+	Datum		ids = deal_ids_array(&search->looking->deals);
 
 	return deal_reader_open(owner_query_cursor(&written_query, &ids, NULL), 0);
 }
@@ -67,12 +78,12 @@ found_by_index(void *arg, int64 deal_id, float4 similarity, TransactionId writer
 {
 	Search	   *search = arg;
 
-	if (deal_id == search->looking || (deal_id > search->looking && is_among(&search->names->written, deal_id)))
+	if (deal_id == search->deal_id || (deal_id > search->deal_id && is_among(&search->looking->deals, deal_id)))
 		return;
 	if (TransactionIdIsValid(writer))
-		rivals_add(&search->rivals, search->looking, deal_id, writer);
+		rivals_add(&search->rivals, writer);
 	else
-		matches_add(search->matches, search->looking, deal_id, similarity);
+		matches_add(search->matches, search->deal_id, deal_id, similarity);
 }
 
 /* False where the index cannot answer or that would take too long */
@@ -87,7 +98,7 @@ probe_deals(Search *search, NameIndex *index)
 	{
 		if (!reader.deal.looks)
 			continue;
-		search->looking = reader.deal.id;
+		search->deal_id = reader.deal.id;
 		token_set_read(tokens, reader.deal.name);
 		name_index_probe(index, reader.deal.organization, tokens, reader.deal.threshold, found_by_index, search);
 		done = matches_count(search->matches) <= MANY_PAIRS;
@@ -100,8 +111,8 @@ static bool
 search_by_index(Search *search)
 {
 	NameIndex  *index = name_index_open(NULL);
-	int64		n = search->names->written.n;
-	bool		done = name_index_answers(index, search->names->threshold) &&
+	int64		n = search->looking->deals.n;
+	bool		done = name_index_answers(index, search->looking->threshold) &&
 		(n <= ALWAYS_FEW || n * NAMES_A_PROBE <= name_index_size(index)) &&
 		probe_deals(search, index);
 
@@ -126,7 +137,7 @@ stream_others(const Search *search, DuplicateJoin *join, int64 first)
 	DealReader	others = deal_reader_open(owner_query_cursor(&all_query, NULL, NULL), 0);
 
 	while (deal_reader_next(&others))
-		if (others.deal.id < first || !is_among(&search->names->written, others.deal.id))
+		if (others.deal.id < first || !is_among(&search->looking->deals, others.deal.id))
 			duplicate_join_compare(join, &others.deal);
 	deal_reader_close(&others);
 }
@@ -135,19 +146,18 @@ typedef struct RivalSearch
 {
 	Search	   *search;
 	DuplicateJoin *join;
-	int64		other_deal_id;
 	TransactionId writer;
 } RivalSearch;
 
 static void
 found_rival(void *arg, int64 deal_id, int64 none, float4 similarity)
 {
-	RivalSearch *rival = arg;
+	const RivalSearch *rival = arg;
 
+	(void) deal_id;
 	(void) none;
 	(void) similarity;
-	if (deal_id != rival->other_deal_id)
-		rivals_add(&rival->search->rivals, deal_id, rival->other_deal_id, rival->writer);
+	rivals_add(&rival->search->rivals, rival->writer);
 }
 
 static void
@@ -155,7 +165,7 @@ name_in_hand_of(void *arg, int64 deal_id, text *organization, text *name, Transa
 {
 	RivalSearch *rival = arg;
 
-	rival->other_deal_id = deal_id;
+	(void) deal_id;
 	rival->writer = writer;
 	duplicate_join_probe(rival->join, organization, name, found_rival, rival);
 }
@@ -178,12 +188,12 @@ search_in_memory(Search *search)
 
 	while (more)
 	{
-		DuplicateJoin *join = duplicate_join_create(search->names->threshold, setting_duplicate_limit,
+		DuplicateJoin *join = duplicate_join_create(search->looking->threshold, setting_duplicate_limit,
 													matches_add, search->matches);
 		int64		first;
 
 		/* new deals have none */
-		if (search->names->any_renamed)
+		if (search->looking->any_renamed)
 			add_dismissed_pairs(join);
 		more = read_into_join(&written, join, &first);
 		stream_others(search, join, first);
@@ -194,53 +204,31 @@ search_in_memory(Search *search)
 }
 
 /* ----------
- * Others at work
+ * The transaction
  * ----------
  */
 
-static OwnerQuery left_query = {
-	.sql = "SELECT d.id, o.id, crm_deals._similarity(d.name, o.name)"
-	" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS r (deal_id, other_deal_id)"
-	" JOIN crm_deals.deal AS d ON d.id OPERATOR(pg_catalog.=) r.deal_id"
-	" JOIN crm_deals.deal AS o ON o.id OPERATOR(pg_catalog.=) r.other_deal_id"
-	" WHERE d.organization OPERATOR(pg_catalog.=) o.organization OR (d.organization IS NULL AND o.organization IS NULL)",
-	.nargs = 2,
-	.argtypes = {INT8ARRAYOID, INT8ARRAYOID},
-};
-
-/* What the rivals left, by the names that deals have now */
-static void
-match_what_rivals_left(Search *search)
+/* Who waits for a rival looks for all of it again. */
+static struct
 {
-	Rivals	   *rivals = &search->rivals;
-	DealIds		ours = {.ids = palloc(sizeof(int64) * rivals->n), .n = rivals->n};
-	DealIds		others = {.ids = palloc(sizeof(int64) * rivals->n), .n = rivals->n};
-	Datum		values[2];
-	bool		isnull;
+	LocalTransactionId transaction;
+	Looking		looking;
+}			written;
 
-	for (int64 i = 0; i < rivals->n; i++)
+static void
+remember_written(const Looking *more)
+{
+	Looking    *all = &written.looking;
+
+	if (written.transaction != my_lxid())
 	{
-		ours.ids[i] = rivals->rivals[i].deal_id;
-		others.ids[i] = rivals->rivals[i].other_deal_id;
+		written.transaction = my_lxid();
+		*all = (Looking) {.threshold = 1};
 	}
-	values[0] = deal_ids_array(&ours);
-	values[1] = deal_ids_array(&others);
-	owner_query_latest(&left_query, values, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		matches_add(search->matches,
-					DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)),
-					DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull)),
-					DatumGetFloat4(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull)));
-}
-
-static void
-wait_for_rivals(Search *search)
-{
-	if (search->rivals.n == 0)
-		return;
-	rivals_wait(&search->rivals);
-	if (search->rivals.n > 0)
-		match_what_rivals_left(search);
+	deal_ids_add_all(&all->deals, &more->deals, TopTransactionContext);
+	all->threshold = Min(all->threshold, more->threshold);
+	all->any_rejects |= more->any_rejects;
+	all->any_renamed |= more->any_renamed;
 }
 
 /* ----------
@@ -249,21 +237,39 @@ wait_for_rivals(Search *search)
  */
 
 static void
-begin_matches(Search *search)
+search_once(Search *search)
 {
-	if (search->matches != NULL)
-		matches_end(search->matches);
+	search->matches = matches_begin();
+	if (search_by_index(search))
+		return;
+	matches_end(search->matches);
 	search->matches = matches_begin();
 	search->rivals.n = 0;
+	search->cut = 0;
+	search_in_memory(search);
+}
+
+/* What a rival left counts, not what it had: all over again. */
+static void
+search_until_alone(Search *search)
+{
+	search_once(search);
+	while (rivals_wait(&search->rivals))
+	{
+		deal_ids_sort(&written.looking.deals);
+		search->looking = &written.looking;
+		matches_end(search->matches);
+		search->cut = 0;
+		search_once(search);
+	}
 }
 
 static void
 conclude(Search *search, bool may_refuse)
 {
-	wait_for_rivals(search);
 	if (matches_count(search->matches) > 0)
 	{
-		if (may_refuse && search->names->any_rejects)
+		if (may_refuse && search->looking->any_rejects)
 			matches_refuse(search->matches);
 		(void) matches_flag(search->matches, &search->cut);
 	}
@@ -273,15 +279,13 @@ conclude(Search *search, bool may_refuse)
 static void
 look_for_duplicates(const WrittenNames *names, bool may_refuse)
 {
-	Search		search = {.names = names, .rivals = {.memory = CurrentMemoryContext}};
+	Looking		looking = {.deals = names->written, .threshold = names->threshold,
+	.any_rejects = names->any_rejects, .any_renamed = names->renamed.n > 0};
+	Search		search = {.looking = &looking, .rivals = {.memory = CurrentMemoryContext}};
 
+	remember_written(&looking);
 	SPI_connect();
-	begin_matches(&search);
-	if (!search_by_index(&search))
-	{
-		begin_matches(&search);
-		search_in_memory(&search);
-	}
+	search_until_alone(&search);
 	conclude(&search, may_refuse);
 	matches_end(search.matches);
 	SPI_finish();

@@ -1,28 +1,22 @@
 /*
  * rivals.h
- *		Similar names that other transactions are writing at the same moment.
+ *		Transactions that are writing a similar name at the same moment.
  */
 #ifndef CRM_DEALS_RIVALS_H
 #define CRM_DEALS_RIVALS_H
 
-typedef struct Rival
-{
-	int64		deal_id;		/* ours */
-	int64		other_deal_id;
-	TransactionId transaction;
-} Rival;
-
+/* Each once */
 typedef struct Rivals
 {
 	MemoryContext memory;
-	Rival	   *rivals;
-	int64		n;
-	int64		allocated;
+	TransactionId *transactions;
+	int			n;
+	int			allocated;
 } Rivals;
 
-extern void rivals_add(Rivals *rivals, int64 deal_id, int64 other_deal_id, TransactionId transaction);
+extern void rivals_add(Rivals *rivals, TransactionId transaction);
 
-/* Waits until those that are ours to wait for have ended; what remains in the list are these. */
-extern void rivals_wait(Rivals *rivals);
+/* Waits for those that are ours to wait for, until they have ended; were there any? */
+extern bool rivals_wait(Rivals *rivals);
 
 #endif							/* CRM_DEALS_RIVALS_H */

@@ -38,15 +38,27 @@ written_names_begin(void)
 }
 
 static void
+make_room(DealIds *ids, int64 n, MemoryContext memory)
+{
+	if (n <= ids->allocated)
+		return;
+	ids->allocated = Max(2 * n, 16);
+	ids->ids = ids->ids == NULL ? MemoryContextAllocHuge(memory, sizeof(int64) * ids->allocated)
+		: repalloc_huge(ids->ids, sizeof(int64) * ids->allocated);
+}
+
+void
+deal_ids_add_all(DealIds *ids, const DealIds *more, MemoryContext memory)
+{
+	make_room(ids, ids->n + more->n, memory);
+	memcpy(ids->ids + ids->n, more->ids, sizeof(int64) * more->n);
+	ids->n += more->n;
+}
+
+static void
 add_id(WrittenNames *names, DealIds *list, const DealRow *row)
 {
-	if (list->n == list->allocated)
-	{
-		list->allocated = Max(2 * list->n, 16);
-		list->ids = list->ids == NULL
-			? MemoryContextAllocHuge(names->memory, sizeof(int64) * list->allocated)
-			: repalloc_huge(list->ids, sizeof(int64) * list->allocated);
-	}
+	make_room(list, list->n + 1, names->memory);
 	list->ids[list->n++] = deal_int64(row, DEAL_ID);
 }
 
@@ -68,11 +80,12 @@ written_names_note(WrittenNames *names, const DealRow *old, const DealRow *new)
 
 	if (old != NULL && new != NULL && deal_column_same(old, new, DEAL_NAME) && deal_column_same(old, new, DEAL_ORGANIZATION))
 		return;
+	if (old != NULL && new != NULL)
+		add_id(names, &names->renamed, new);
 	pipeline = new != NULL ? find_pipeline(deal_int64(new, DEAL_PIPELINE_ID)) : NULL;
 	if (pipeline != NULL && pipeline->keeps_names)
 	{
 		note_written(names, pipeline, new);
-		names->any_renamed |= old != NULL;
 		return;
 	}
 	if (old == NULL)
@@ -85,7 +98,7 @@ written_names_note(WrittenNames *names, const DealRow *old, const DealRow *new)
 bool
 written_names_empty(const WrittenNames *names)
 {
-	return names->written.n == 0 && names->gone.n == 0;
+	return names->written.n == 0 && names->gone.n == 0 && names->renamed.n == 0;
 }
 
 /* ----------
@@ -157,6 +170,12 @@ compare_ids(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+void
+deal_ids_sort(DealIds *ids)
+{
+	qsort(ids->ids, ids->n, sizeof(int64), compare_ids);
+}
+
 bool
 is_among(const DealIds *sorted, int64 id)
 {
@@ -187,12 +206,11 @@ run_on(OwnerQuery *query, const DealIds *ids)
 void
 written_names_store(WrittenNames *names)
 {
-	qsort(names->written.ids, names->written.n, sizeof(int64), compare_ids);
+	deal_ids_sort(&names->written);
 	SPI_connect();
 	run_on(&remove_query, &names->gone);
 	run_on(&store_query, &names->written);
-	if (names->any_renamed)
-		run_on(&score_again_query, &names->written);
+	run_on(&score_again_query, &names->renamed);
 	SPI_finish();
 }
 

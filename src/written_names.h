@@ -19,7 +19,7 @@ typedef struct WrittenNames
 	MemoryContext memory;
 	DealIds		written;		/* new deals and those of another name */
 	DealIds		gone;			/* deleted, or nothing looks for them any more */
-	bool		any_renamed;
+	DealIds		renamed;		/* whoever looks for them */
 	bool		any_looks;		/* for its duplicates */
 	bool		any_rejects;
 	float4		threshold;		/* the lowest of those that look */
@@ -40,6 +40,9 @@ extern void written_names_store(WrittenNames *names);
 /* With all deals */
 extern void written_names_forget_all(void);
 
+/* Ids, sorted or not */
+extern void deal_ids_add_all(DealIds *ids, const DealIds *more, MemoryContext memory);
+extern void deal_ids_sort(DealIds *ids);
 extern bool is_among(const DealIds *sorted, int64 id);
 extern Datum deal_ids_array(const DealIds *ids);
 
