@@ -349,12 +349,14 @@ join_add(SimilarityJoin *join, uint32 space, uint64 kind, const uint32 *tokens, 
 
 #define PAIRS_BYTES		(sizeof(size_t) + sizeof(uint64) + sizeof(Posting))	/* join_self()'s, a group */
 
+/* Enough that lists are short, for many sets or for a few huge ones */
 static int
-bucket_bits_for(size_t n_groups)
+bucket_bits_for(const SimilarityJoin *join)
 {
+	size_t		wanted = Max(join->n_groups, join->n_postings / 8);
 	int			bits = MIN_BUCKET_BITS;
 
-	while (bits < MAX_BUCKET_BITS && ((size_t) 1 << bits) < n_groups)
+	while (bits < MAX_BUCKET_BITS && ((size_t) 1 << bits) < wanted)
 		bits++;
 	return bits;
 }
@@ -362,7 +364,7 @@ bucket_bits_for(size_t n_groups)
 size_t
 join_bytes(const SimilarityJoin *join)
 {
-	size_t		n_buckets = (size_t) 1 << bucket_bits_for(join->n_groups);
+	size_t		n_buckets = (size_t) 1 << bucket_bits_for(join);
 
 	return sizeof(SimilarityJoin) + join->max_groups * sizeof(Group) + join->chunk_bytes +
 		join->n_slots * sizeof(Slot) + join->n_groups * (2 * sizeof(uint32) + PAIRS_BYTES) +
@@ -427,7 +429,7 @@ join_build(SimilarityJoin *join)
 	join_free(join->slots);
 	join->slots = NULL;
 	join->n_slots = 0;
-	join->bucket_bits = bucket_bits_for(join->n_groups);
+	join->bucket_bits = bucket_bits_for(join);
 	sort_by_size(join);
 	count_tokens(join);
 }
@@ -944,7 +946,7 @@ rarity(const SimilarityJoin *join, uint32 space, uint32 token)
 	return (uint64) join->frequencies[bucket_of(join, space, token)] << 32 | token;
 }
 
-/* Do two prefixes share a token before these positions? */
+/* Do two sets share one of their n and m rarest tokens? */
 static bool
 share_before(const SimilarityJoin *join, uint32 space, const uint32 *a, int n, const uint32 *b, int m)
 {

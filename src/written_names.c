@@ -249,6 +249,11 @@ static OwnerQuery fill_query = {
 	.argtypes = {INT8OID, TEXTOID},
 };
 
+/* Into an empty table, index last, takes a third of the time. */
+static OwnerQuery fill_all_query = {
+	.sql = "SELECT crm_deals._rebuild_duplicates() WHERE NOT EXISTS (SELECT FROM crm_deals.deal_name)",
+};
+
 static OwnerQuery empty_query = {
 	.sql = "DELETE FROM crm_deals.deal_name AS n WHERE $1 IS NOT NULL AND " OF_ORGANIZATION("n"),
 	.nargs = 2,
@@ -291,7 +296,10 @@ crm_deals_keep_names(PG_FUNCTION_ARGS)
 	if (result_count(2) == 0 && (result_count(1) > 0 || TRIGGER_FIRED_BY_UPDATE(data->tg_event)))
 	{
 		lock_out_writers();
-		(void) owner_query_write_all(looks ? &fill_query : &empty_query, values, nulls);
+		if (!looks)
+			(void) owner_query_write_all(&empty_query, values, nulls);
+		else if (owner_query_write_all(&fill_all_query, NULL, NULL) == 0)
+			(void) owner_query_write_all(&fill_query, values, nulls);
 	}
 	SPI_finish();
 	return PointerGetDatum(NULL);
