@@ -7,6 +7,7 @@
 #include "fmgr.h"
 
 #include "catalog.h"
+#include "duplicates.h"
 #include "generation.h"
 #include "name_index.h"
 #include "notify.h"
@@ -26,4 +27,5 @@ _PG_init(void)
 	name_index_init();
 	pipeline_cache_init();
 	notify_init();
+	duplicates_init();
 }

@@ -9,11 +9,13 @@
 #include "postgres.h"
 
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "deal_reader.h"
@@ -183,56 +185,29 @@ look_for_rivals(Search *search, DuplicateJoin *join)
 static void
 search_in_memory(Search *search)
 {
-	DealReader	written = read_written(search);
+	DealReader	deals = read_written(search);
+	/* to refuse it takes one */
+	int64		limit = search->looking->any_rejects ? Max(setting_duplicate_limit, 1) : setting_duplicate_limit;
 	bool		more = true;
 
 	while (more)
 	{
-		DuplicateJoin *join = duplicate_join_create(search->looking->threshold, setting_duplicate_limit,
-													matches_add, search->matches);
+		DuplicateJoin *join = duplicate_join_create(search->looking->threshold, limit, matches_add, search->matches);
 		int64		first;
 
 		/* new deals have none */
 		if (search->looking->any_renamed)
 			add_dismissed_pairs(join);
-		more = read_into_join(&written, join, &first);
+		more = read_into_join(&deals, join, &first);
 		stream_others(search, join, first);
 		look_for_rivals(search, join);
 		search->cut += duplicate_join_finish(join);
 	}
-	deal_reader_close(&written);
+	deal_reader_close(&deals);
 }
 
 /* ----------
- * The transaction
- * ----------
- */
-
-/* Who waits for a rival looks for all of it again. */
-static struct
-{
-	LocalTransactionId transaction;
-	Looking		looking;
-}			written;
-
-static void
-remember_written(const Looking *more)
-{
-	Looking    *all = &written.looking;
-
-	if (written.transaction != my_lxid())
-	{
-		written.transaction = my_lxid();
-		*all = (Looking) {.threshold = 1};
-	}
-	deal_ids_add_all(&all->deals, &more->deals, TopTransactionContext);
-	all->threshold = Min(all->threshold, more->threshold);
-	all->any_rejects |= more->any_rejects;
-	all->any_renamed |= more->any_renamed;
-}
-
-/* ----------
- * The statement
+ * Searching
  * ----------
  */
 
@@ -249,13 +224,59 @@ search_once(Search *search)
 	search_in_memory(search);
 }
 
+static void
+conclude(Search *search)
+{
+	if (matches_count(search->matches) > 0)
+	{
+		if (search->looking->any_rejects)
+			matches_refuse(search->matches);
+		(void) matches_flag(search->matches, &search->cut);
+	}
+	tell_cut(search->cut);
+	matches_end(search->matches);
+}
+
+/* ----------
+ * Rivals
+ * ----------
+ */
+
+/* What the transaction wrote that looks for duplicates: who waits for a rival looks for all of it again. */
+static struct
+{
+	LocalTransactionId transaction;
+	Looking		looking;
+	bool		claimed;		/* a rival relies on that */
+	bool		owes;			/* and it is not done, or undone with a subtransaction */
+}			written;
+
+static void
+remember_written(const Looking *more)
+{
+	Looking    *all = &written.looking;
+
+	if (written.transaction != my_lxid())
+	{
+		memset(&written, 0, sizeof(written));
+		written.transaction = my_lxid();
+		all->threshold = 1;
+	}
+	deal_ids_add_all(&all->deals, &more->deals, TopTransactionContext);
+	all->threshold = Min(all->threshold, more->threshold);
+	all->any_rejects |= more->any_rejects;
+	all->any_renamed |= more->any_renamed;
+}
+
 /* What a rival left counts, not what it had: all over again. */
 static void
 search_until_alone(Search *search)
 {
 	search_once(search);
-	while (rivals_wait(&search->rivals))
+	while (rivals_claim(&search->rivals))
 	{
+		written.claimed = written.owes = true;
+		rivals_wait(&search->rivals);
 		deal_ids_sort(&written.looking.deals);
 		search->looking = &written.looking;
 		matches_end(search->matches);
@@ -265,38 +286,64 @@ search_until_alone(Search *search)
 }
 
 static void
-conclude(Search *search, bool may_refuse)
+look_for_duplicates(const Looking *looking)
 {
-	if (matches_count(search->matches) > 0)
-	{
-		if (may_refuse && search->looking->any_rejects)
-			matches_refuse(search->matches);
-		(void) matches_flag(search->matches, &search->cut);
-	}
-	tell_cut(search->cut);
+	Search		search = {.looking = looking, .rivals = {.memory = CurrentMemoryContext}};
+
+	SPI_connect();
+	search_until_alone(&search);
+	conclude(&search);
+	if (search.looking == &written.looking)
+		written.owes = false;
+	SPI_finish();
 }
 
 static void
-look_for_duplicates(const WrittenNames *names, bool may_refuse)
+on_subtransaction(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
 {
-	Looking		looking = {.deals = names->written, .threshold = names->threshold,
-	.any_rejects = names->any_rejects, .any_renamed = names->renamed.n > 0};
-	Search		search = {.looking = &looking, .rivals = {.memory = CurrentMemoryContext}};
-
-	remember_written(&looking);
-	SPI_connect();
-	search_until_alone(&search);
-	conclude(&search, may_refuse);
-	matches_end(search.matches);
-	SPI_finish();
+	(void) id;
+	(void) parent;
+	(void) arg;
+	if (event == SUBXACT_EVENT_ABORT_SUB && written.transaction == my_lxid())
+		written.owes = written.claimed;
 }
+
+static void
+on_transaction(XactEvent event, void *arg)
+{
+	(void) arg;
+	if ((event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE) ||
+		written.transaction != my_lxid() || !written.owes)
+		return;
+	PushActiveSnapshot(GetTransactionSnapshot());
+	deal_ids_sort(&written.looking.deals);
+	look_for_duplicates(&written.looking);
+	PopActiveSnapshot();
+}
+
+void
+duplicates_init(void)
+{
+	RegisterXactCallback(on_transaction, NULL);
+	RegisterSubXactCallback(on_subtransaction, NULL);
+}
+
+/* ----------
+ * The statement
+ * ----------
+ */
 
 void
 duplicates_of_statement(WrittenNames *names, bool may_refuse)
 {
+	Looking		looking;
+
 	if (written_names_empty(names))
 		return;
 	written_names_store(names);
-	if (names->any_looks)
-		look_for_duplicates(names, may_refuse);
+	if (!names->any_looks)
+		return;
+	looking = (Looking) {names->written, names->threshold, names->any_rejects && may_refuse, names->renamed.n > 0};
+	remember_written(&looking);
+	look_for_duplicates(&looking);
 }

@@ -7,6 +7,8 @@
 
 #include "written_names.h"
 
+extern void duplicates_init(void);
+
 /*
  * Stores the names and does what the deals' pipelines say of duplicates.  A
  * statement that puts back what was is never refused, its deals are flagged.

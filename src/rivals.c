@@ -5,9 +5,10 @@
  * Each writer puts its names where others see them before it looks, so of two
  * at least one sees the other.  Who sees a rival claims the pair of transactions
  * by a lock that ends with its own, waits for the rival to end, and looks again
- * with all names that its transaction has written.  Where both see each other,
- * now or later, the second to claim goes on: the first looks for both.  So two
- * writers of similar names never deadlock over them, and nobody else waits.
+ * with all names that its transaction has written (src/duplicates.c).  Where both
+ * see each other, now or later, the second to claim goes on: the first looks for
+ * both.  So two writers of similar names never deadlock over them, and nobody
+ * else waits.
  */
 #include "postgres.h"
 
@@ -18,6 +19,7 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
 #include "rivals.h"
@@ -44,27 +46,38 @@ rivals_add(Rivals *rivals, TransactionId transaction)
 	rivals->transactions[rivals->n++] = transaction;
 }
 
+/* What is owed to the rival outlives a subtransaction that is rolled back. */
 static bool
 claim(TransactionId rival)
 {
 	TransactionId mine = GetTopTransactionId();
+	ResourceOwner owner = CurrentResourceOwner;
+	LockAcquireResult result;
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, Min(mine, rival), Max(mine, rival), CLAIM_CLASS);
-	return LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	result = LockAcquire(&tag, ExclusiveLock, false, true);
+	CurrentResourceOwner = owner;
+	return result != LOCKACQUIRE_NOT_AVAIL;
 }
 
 bool
-rivals_wait(Rivals *rivals)
+rivals_claim(Rivals *rivals)
 {
-	bool		any = false;
+	int			claimed = 0;
 
 	for (int i = 0; i < rivals->n; i++)
 		if (claim(rivals->transactions[i]))
-		{
-			XactLockTableWait(rivals->transactions[i], NULL, NULL, XLTW_None);
-			any = true;
-		}
+			rivals->transactions[claimed++] = rivals->transactions[i];
+	rivals->n = claimed;
+	return claimed > 0;
+}
+
+void
+rivals_wait(Rivals *rivals)
+{
+	for (int i = 0; i < rivals->n; i++)
+		XactLockTableWait(rivals->transactions[i], NULL, NULL, XLTW_None);
 	rivals->n = 0;
-	return any;
 }

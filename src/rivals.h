@@ -16,7 +16,10 @@ typedef struct Rivals
 
 extern void rivals_add(Rivals *rivals, TransactionId transaction);
 
-/* Waits for those that are ours to wait for, until they have ended; were there any? */
-extern bool rivals_wait(Rivals *rivals);
+/* Keeps those that are ours to wait for; are there any? */
+extern bool rivals_claim(Rivals *rivals);
+
+/* Until all of them have ended; the list is empty then. */
+extern void rivals_wait(Rivals *rivals);
 
 #endif							/* CRM_DEALS_RIVALS_H */
