@@ -48,6 +48,7 @@ OBJS = \
 	src/payload.o \
 	src/channels.o \
 	src/consumers.o \
+	src/import_duplicates.o \
 	src/import.o \
 	src/maintenance.o \
 	src/corrections.o \

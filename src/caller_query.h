@@ -15,6 +15,7 @@ typedef struct CallerQuery
 	const char *sql;
 	int			nargs;
 	Oid			argtypes[6];
+	bool		one_plan;		/* for all arguments: planning costs more than it brings */
 	SPIPlanPtr	plan;
 } CallerQuery;
 

@@ -111,6 +111,7 @@ static CallerQuery similar_query = {
 	" ORDER BY s.similarity DESC, d.id LIMIT $3",
 	.nargs = 3,
 	.argtypes = {INT8ARRAYOID, FLOAT4ARRAYOID, INT4OID},
+	.one_plan = true,
 };
 
 static void

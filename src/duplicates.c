@@ -59,6 +59,7 @@ static OwnerQuery written_query = {
 	" ORDER BY d.id",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
+	.one_plan = true,
 };
 
 static DealReader

@@ -16,6 +16,7 @@ typedef struct OwnerQuery
 	const char *sql;
 	int			nargs;
 	Oid			argtypes[OWNER_QUERY_MAX_ARGS];
+	bool		one_plan;		/* for all arguments: planning costs more than it brings */
 	SPIPlanPtr	plan;
 } OwnerQuery;
 
@@ -41,7 +42,7 @@ extern uint64 owner_query_write_all(OwnerQuery *query, Datum *values, const char
 extern void need_read_committed(const char *function);
 
 /* The plan of a query, made and kept on first use */
-extern SPIPlanPtr kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes);
+extern SPIPlanPtr kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_plan);
 
 /* Is this code running in the name of the owner, ours or a foreign key's? */
 extern bool runs_as_owner(void);

@@ -120,12 +120,14 @@ static OwnerQuery store_query = {
 	" ON CONFLICT (deal_id) DO UPDATE SET organization = excluded.organization, name = excluded.name",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
+	.one_plan = true,
 };
 
 static OwnerQuery remove_query = {
 	.sql = "DELETE FROM crm_deals.deal_name AS n WHERE n.deal_id OPERATOR(pg_catalog.=) ANY ($1)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
+	.one_plan = true,
 };
 
 /* Open flags of renamed deals, by the pipeline of the one that was written (of both: the higher id). */
@@ -159,6 +161,7 @@ static OwnerQuery score_again_query = {
 	"  AND s.similarity OPERATOR(pg_catalog.>=) s.threshold AND f.similarity OPERATOR(pg_catalog.<>) s.similarity",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
+	.one_plan = true,
 };
 
 static int
