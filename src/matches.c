@@ -216,6 +216,7 @@ static OwnerQuery flag_query = {
 	" (SELECT pg_catalog.count(*) FROM ranked AS r WHERE r.place OPERATOR(pg_catalog.>) $1)",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.one_plan = true,
 };
 
 static int64
