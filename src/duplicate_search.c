@@ -49,12 +49,13 @@ typedef struct Similar
 } Similar;
 
 static void
-add_similar(void *arg, int64 deal_id, float4 similarity, TransactionId writer)
+add_similar(void *arg, int64 deal_id, float4 similarity, TransactionId writer, bool is_new)
 {
 	Similar    *similar = arg;
 	MemoryContext memory = GetMemoryChunkContext(similar);
 
 	(void) writer;
+	(void) is_new;
 	similar->ids = accumArrayResult(similar->ids, Int64GetDatum(deal_id), false, INT8OID, memory);
 	similar->similarities = accumArrayResult(similar->similarities, Float4GetDatum(similarity), false, FLOAT4OID, memory);
 }
@@ -84,7 +85,7 @@ compare_every_name(text *organization, const TokenSet *set, float4 threshold, Si
 			continue;
 		similarity = similarity_of(common_tokens(set->tokens, set->n, tokens->tokens, tokens->n, 0), set->n, tokens->n);
 		if (similarity >= threshold)
-			add_similar(similar, reader.deal.id, similarity, InvalidTransactionId);
+			add_similar(similar, reader.deal.id, similarity, InvalidTransactionId, false);
 	}
 	deal_reader_close(&reader);
 }

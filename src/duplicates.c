@@ -40,6 +40,7 @@ typedef struct Looking
 	float4		threshold;		/* the lowest */
 	bool		any_rejects;
 	bool		any_renamed;
+	const List *old_names;		/* of a statement's */
 } Looking;
 
 typedef struct Search
@@ -75,9 +76,12 @@ read_written(const Search *search)
  * ----------
  */
 
-/* Of a pair in one statement the higher id is the later one. */
+/*
+ * Of a pair in one statement the higher id is the later one.  A name that is
+ * about to go counts as long as it is there.
+ */
 static void
-found_by_index(void *arg, int64 deal_id, float4 similarity, TransactionId writer)
+found_by_index(void *arg, int64 deal_id, float4 similarity, TransactionId writer, bool is_new)
 {
 	Search	   *search = arg;
 
@@ -85,8 +89,35 @@ found_by_index(void *arg, int64 deal_id, float4 similarity, TransactionId writer
 		return;
 	if (TransactionIdIsValid(writer))
 		rivals_add(&search->rivals, writer);
-	else
+	if (!is_new)
 		matches_add(search->matches, search->deal_id, deal_id, similarity);
+}
+
+/* Who is writing a name like the one that a deal had may be flagging that deal. */
+static void
+found_by_old_name(void *arg, int64 deal_id, float4 similarity, TransactionId writer, bool is_new)
+{
+	Search	   *search = arg;
+
+	(void) deal_id;
+	(void) similarity;
+	if (is_new)
+		rivals_add(&search->rivals, writer);
+}
+
+static void
+probe_old_names(Search *search, NameIndex *index)
+{
+	TokenSet   *tokens = token_set_create();
+	ListCell   *cell;
+
+	foreach(cell, search->looking->old_names)
+	{
+		const OldName *old = lfirst(cell);
+
+		token_set_read(tokens, old->name);
+		name_index_probe(index, old->organization, tokens, search->looking->threshold, found_by_old_name, search);
+	}
 }
 
 /* False where the index cannot answer or that would take too long */
@@ -115,10 +146,12 @@ search_by_index(Search *search)
 {
 	NameIndex  *index = name_index_open(NULL);
 	int64		n = search->looking->deals.n;
-	bool		done = name_index_answers(index, search->looking->threshold) &&
-		(n <= ALWAYS_FEW || n * NAMES_A_PROBE <= name_index_size(index)) &&
+	bool		answers = name_index_answers(index, search->looking->threshold);
+	bool		done = answers && (n <= ALWAYS_FEW || n * NAMES_A_PROBE <= name_index_size(index)) &&
 		probe_deals(search, index);
 
+	if (answers)
+		probe_old_names(search, index);
 	name_index_close(index);
 	return done;
 }
@@ -220,8 +253,6 @@ search_once(Search *search)
 		return;
 	matches_end(search->matches);
 	search->matches = matches_begin();
-	search->rivals.n = 0;
-	search->cut = 0;
 	search_in_memory(search);
 }
 
@@ -248,7 +279,7 @@ static struct
 {
 	LocalTransactionId transaction;
 	Looking		looking;
-	bool		claimed;		/* a rival relies on that */
+	bool		waited;			/* others may rely on that */
 	bool		owes;			/* and it is not done, or undone with a subtransaction */
 }			written;
 
@@ -269,20 +300,26 @@ remember_written(const Looking *more)
 	all->any_renamed |= more->any_renamed;
 }
 
-/* What a rival left counts, not what it had: all over again. */
+/*
+ * What a rival left counts, not what it had: all over again.  Who goes on beside
+ * a rival that waits may have taken a name for one that stays.
+ */
 static void
 search_until_alone(Search *search)
 {
 	search_once(search);
-	while (rivals_claim(&search->rivals))
+	written.owes |= search->rivals.n > 0;
+	while (rivals_decide(&search->rivals))
 	{
-		written.claimed = written.owes = true;
+		written.waited = true;
 		rivals_wait(&search->rivals);
-		deal_ids_sort(&written.looking.deals);
+		rivals_promise_nothing();
 		search->looking = &written.looking;
 		matches_end(search->matches);
 		search->cut = 0;
+		written_names_score(&written.looking.deals);
 		search_once(search);
+		written.owes = search->rivals.n > 0;
 	}
 }
 
@@ -291,11 +328,10 @@ look_for_duplicates(const Looking *looking)
 {
 	Search		search = {.looking = looking, .rivals = {.memory = CurrentMemoryContext}};
 
+	deal_ids_sort(&written.looking.deals);
 	SPI_connect();
 	search_until_alone(&search);
 	conclude(&search);
-	if (search.looking == &written.looking)
-		written.owes = false;
 	SPI_finish();
 }
 
@@ -306,7 +342,7 @@ on_subtransaction(SubXactEvent event, SubTransactionId id, SubTransactionId pare
 	(void) parent;
 	(void) arg;
 	if (event == SUBXACT_EVENT_ABORT_SUB && written.transaction == my_lxid())
-		written.owes = written.claimed;
+		written.owes |= written.waited;
 }
 
 static void
@@ -314,10 +350,11 @@ on_transaction(XactEvent event, void *arg)
 {
 	(void) arg;
 	if ((event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE) ||
-		written.transaction != my_lxid() || !written.owes)
+		written.transaction != my_lxid() || !(written.owes || (written.waited && written.looking.any_renamed)))
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
-	deal_ids_sort(&written.looking.deals);
+	rivals_promise_nothing();
+	written_names_score(&written.looking.deals);
 	look_for_duplicates(&written.looking);
 	PopActiveSnapshot();
 }
@@ -344,7 +381,8 @@ duplicates_of_statement(WrittenNames *names, bool may_refuse)
 	written_names_store(names);
 	if (!names->any_looks)
 		return;
-	looking = (Looking) {names->written, names->threshold, names->any_rejects && may_refuse, names->renamed.n > 0};
+	looking = (Looking) {names->written, names->threshold, names->any_rejects && may_refuse, names->renamed.n > 0,
+	names->old_names};
 	remember_written(&looking);
 	look_for_duplicates(&looking);
 }

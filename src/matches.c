@@ -23,7 +23,7 @@
 #include "owner_query.h"
 #include "settings.h"
 
-#define N_MATCH_COLUMNS 3
+#define N_MATCH_COLUMNS 2
 
 struct Matches
 {
@@ -43,7 +43,6 @@ match_descriptor(void)
 
 	TupleDescInitEntry(desc, 1, "deal_id", INT8OID, -1, 0);
 	TupleDescInitEntry(desc, 2, "other_deal_id", INT8OID, -1, 0);
-	TupleDescInitEntry(desc, 3, "similarity", FLOAT4OID, -1, 0);
 	TupleDescFinalize(desc);
 	return desc;
 }
@@ -68,9 +67,10 @@ void
 matches_add(void *arg, int64 deal_id, int64 other_deal_id, float4 similarity)
 {
 	Matches    *matches = arg;
-	Datum		values[N_MATCH_COLUMNS] = {Int64GetDatum(deal_id), Int64GetDatum(other_deal_id), Float4GetDatum(similarity)};
-	bool		isnull[N_MATCH_COLUMNS] = {false, false, false};
+	Datum		values[N_MATCH_COLUMNS] = {Int64GetDatum(deal_id), Int64GetDatum(other_deal_id)};
+	bool		isnull[N_MATCH_COLUMNS] = {false, false};
 
+	(void) similarity;
 	tuplestore_putvalues(matches->pairs, matches->desc, values, isnull);
 }
 
@@ -98,14 +98,17 @@ query_matches(Matches *matches, OwnerQuery *query, Datum *values, run_query run)
 	SPI_unregister_relation(relation.md.name);
 }
 
-/* Pairs (m) of a deal d with another, o, that its pipeline p takes for duplicates */
+/*
+ * Pairs (m) of a deal d with another, o, that its pipeline p takes for
+ * duplicates: by the names they have now, one may have been changed since.
+ */
 #define DUPLICATES \
-	"(SELECT m.deal_id, m.other_deal_id, pg_catalog.max(m.similarity) AS similarity" \
-	"  FROM crm_deals_matches AS m GROUP BY m.deal_id, m.other_deal_id) AS m" \
+	"(SELECT DISTINCT m.deal_id, m.other_deal_id FROM crm_deals_matches AS m) AS m" \
 	" JOIN crm_deals.deal AS d ON d.id OPERATOR(pg_catalog.=) m.deal_id" \
 	" JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id" \
 	" JOIN crm_deals.deal AS o ON o.id OPERATOR(pg_catalog.=) m.other_deal_id" \
-	" WHERE m.similarity OPERATOR(pg_catalog.>=) p.duplicate_threshold" \
+	" CROSS JOIN LATERAL (SELECT crm_deals._similarity(d.name, o.name) AS similarity) AS s" \
+	" WHERE s.similarity OPERATOR(pg_catalog.>=) p.duplicate_threshold" \
 	" AND (p.duplicate_scope OPERATOR(pg_catalog.<>) 'open' OR o.closed_at IS NULL)" \
 	" AND (p.duplicate_scope OPERATOR(pg_catalog.<>) 'account' OR (o.account_id OPERATOR(pg_catalog.=) d.account_id) IS NOT FALSE)" \
 	" AND NOT EXISTS (SELECT FROM crm_deals.deal_duplicate AS f" \
@@ -119,11 +122,11 @@ query_matches(Matches *matches, OwnerQuery *query, Datum *values, run_query run)
  */
 
 static OwnerQuery refused_query = {
-	.sql = "SELECT d.name::pg_catalog.text, o.id::pg_catalog.int8, o.name::pg_catalog.text, m.similarity, p.name::pg_catalog.text,"
+	.sql = "SELECT d.name::pg_catalog.text, o.id::pg_catalog.int8, o.name::pg_catalog.text, s.similarity, p.name::pg_catalog.text,"
 	" p.duplicate_threshold::pg_catalog.float4"
 	" FROM " DUPLICATES
 	" AND p.duplicate_policy OPERATOR(pg_catalog.=) 'reject'"
-	" ORDER BY m.deal_id, m.similarity DESC, m.other_deal_id LIMIT 1",
+	" ORDER BY m.deal_id, s.similarity DESC, m.other_deal_id LIMIT 1",
 };
 
 static CallerQuery visible_query = {
@@ -190,8 +193,8 @@ static OwnerQuery unseen_query = {
 
 static OwnerQuery flag_query = {
 	.sql = "WITH ranked AS ("
-	" SELECT m.deal_id, m.other_deal_id, m.similarity,"
-	"  pg_catalog.row_number() OVER (PARTITION BY m.deal_id ORDER BY m.similarity DESC, m.other_deal_id) AS place"
+	" SELECT m.deal_id, m.other_deal_id, s.similarity,"
+	"  pg_catalog.row_number() OVER (PARTITION BY m.deal_id ORDER BY s.similarity DESC, m.other_deal_id) AS place"
 	" FROM " DUPLICATES
 	"), locked AS MATERIALIZED ("
 	/* a deal that is being deleted is waited for, and left out */

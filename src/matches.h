@@ -11,7 +11,7 @@ typedef struct Matches Matches;
 extern Matches *matches_begin(void);
 extern void matches_end(Matches *matches);
 
-/* deal_id looks for its duplicates; a pair may come more than once. */
+/* deal_id looks for its duplicates; a pair may come more than once, and is compared again. */
 extern void matches_add(void *matches, int64 deal_id, int64 other_deal_id, float4 similarity);
 extern int64 matches_count(const Matches *matches);
 

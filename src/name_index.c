@@ -261,10 +261,12 @@ typedef struct Probe
 } Probe;
 
 static void
-compare_row(const Probe *probe, TransactionId writer)
+compare_row(const Probe *probe)
 {
 	NameIndex  *index = probe->index;
 	TokenSet   *tokens = index->tokens;
+	TransactionId writer = writer_of_row(index);
+	bool		is_new = TransactionIdIsValid(index->dirty.xmin);
 	float4		similarity;
 	bool		isnull;
 
@@ -276,7 +278,8 @@ compare_row(const Probe *probe, TransactionId writer)
 	similarity = similarity_of(common_tokens(probe->set->tokens, probe->set->n, tokens->tokens, tokens->n, 0),
 							   probe->set->n, tokens->n);
 	if (similarity >= probe->threshold)
-		probe->found(probe->arg, DatumGetInt64(slot_getattr(index->slot, NAME_DEAL_ID, &isnull)), similarity, writer);
+		probe->found(probe->arg, DatumGetInt64(slot_getattr(index->slot, NAME_DEAL_ID, &isnull)), similarity,
+					 writer, is_new);
 }
 
 static void
@@ -291,7 +294,7 @@ compare_place(const Probe *probe, BlockNumber block, OffsetNumber offset)
 	do
 	{
 		if (table_index_fetch_tuple(index->fetch, &place, index->snapshot, index->slot, &again, &all_dead))
-			compare_row(probe, writer_of_row(index));
+			compare_row(probe);
 	} while (again);
 }
 
@@ -352,7 +355,7 @@ name_index_in_hand(NameIndex *index, name_in_hand found, void *arg)
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, index->slot))
 	{
-		TransactionId writer = TransactionIdIsValid(index->dirty.xmin) ? index->dirty.xmin : index->dirty.xmax;
+		TransactionId writer = writer_of_row(index);
 
 		CHECK_FOR_INTERRUPTS();
 		if (TransactionIdIsValid(writer))

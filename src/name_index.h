@@ -11,8 +11,11 @@
 
 typedef struct NameIndex NameIndex;
 
-/* A name that was found.  `writer` has it in hand: 0, or a transaction that has not ended. */
-typedef void (*name_found) (void *arg, int64 deal_id, float4 similarity, TransactionId writer);
+/*
+ * A name that was found.  `writer` has it in hand: 0, or a transaction that has
+ * not ended; the name is new with that, or committed and about to go.
+ */
+typedef void (*name_found) (void *arg, int64 deal_id, float4 similarity, TransactionId writer, bool is_new);
 typedef void (*name_in_hand) (void *arg, int64 deal_id, text *organization, text *name, TransactionId writer);
 
 extern void name_index_init(void);

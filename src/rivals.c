@@ -3,12 +3,13 @@
  *		Transactions that are writing a similar name at the same moment.
  *
  * Each writer puts its names where others see them before it looks, so of two
- * at least one sees the other.  Who sees a rival claims the pair of transactions
- * by a lock that ends with its own, waits for the rival to end, and looks again
- * with all names that its transaction has written (src/duplicates.c).  Where both
- * see each other, now or later, the second to claim goes on: the first looks for
- * both.  So two writers of similar names never deadlock over them, and nobody
- * else waits.
+ * at least one sees the other.  Who sees a rival waits for it to end and then
+ * looks again, with all names that its transaction has written.  A rival that is
+ * waiting so itself need not be waited for: it will look later, and see.
+ *
+ * One decides at a time, and is marked as waiting before the next does.  Who
+ * waits is waited for by nobody from then on, so there is never a circle.
+ * Only writers that have met a rival come here; nobody else waits.
  */
 #include "postgres.h"
 
@@ -18,14 +19,19 @@
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 
+#include "compat.h"
 #include "rivals.h"
 
 /* Apart from the advisory locks of users, whose class is 1 or 2 */
-#define CLAIM_CLASS		0x4344
+#define RIVALS_CLASS	0x4344
+
+/* The transaction that is marked as waiting, of this backend */
+static LocalTransactionId marked = InvalidLocalTransactionId;
 
 void
 rivals_add(Rivals *rivals, TransactionId transaction)
@@ -46,32 +52,81 @@ rivals_add(Rivals *rivals, TransactionId transaction)
 	rivals->transactions[rivals->n++] = transaction;
 }
 
-/* What is owed to the rival outlives a subtransaction that is rolled back. */
-static bool
-claim(TransactionId rival)
+static LOCKTAG
+deciding(void)
 {
-	TransactionId mine = GetTopTransactionId();
-	ResourceOwner owner = CurrentResourceOwner;
-	LockAcquireResult result;
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, Min(mine, rival), Max(mine, rival), CLAIM_CLASS);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, InvalidTransactionId, 0, RIVALS_CLASS);
+	return tag;
+}
+
+static LOCKTAG
+waiting(TransactionId transaction)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, transaction, 1, RIVALS_CLASS);
+	return tag;
+}
+
+static bool
+is_waiting(TransactionId rival)
+{
+	LOCKTAG		tag = waiting(rival);
+
+	if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	LockRelease(&tag, ShareLock, false);
+	return false;
+}
+
+/* The promise outlives a subtransaction that is rolled back. */
+static void
+mark_as_waiting(void)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	LOCKTAG		tag = waiting(GetTopTransactionId());
+
+	if (marked == my_lxid())
+		return;
 	CurrentResourceOwner = TopTransactionResourceOwner;
-	result = LockAcquire(&tag, ExclusiveLock, false, true);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 	CurrentResourceOwner = owner;
-	return result != LOCKACQUIRE_NOT_AVAIL;
+	marked = my_lxid();
+}
+
+void
+rivals_promise_nothing(void)
+{
+	ResourceOwner owner = CurrentResourceOwner;
+	LOCKTAG		tag = waiting(GetTopTransactionId());
+
+	if (marked != my_lxid())
+		return;
+	CurrentResourceOwner = TopTransactionResourceOwner;
+	LockRelease(&tag, ExclusiveLock, false);
+	CurrentResourceOwner = owner;
+	marked = InvalidLocalTransactionId;
 }
 
 bool
-rivals_claim(Rivals *rivals)
+rivals_decide(Rivals *rivals)
 {
-	int			claimed = 0;
+	LOCKTAG		tag = deciding();
+	int			kept = 0;
 
+	if (rivals->n == 0)
+		return false;
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
 	for (int i = 0; i < rivals->n; i++)
-		if (claim(rivals->transactions[i]))
-			rivals->transactions[claimed++] = rivals->transactions[i];
-	rivals->n = claimed;
-	return claimed > 0;
+		if (!is_waiting(rivals->transactions[i]))
+			rivals->transactions[kept++] = rivals->transactions[i];
+	rivals->n = kept;
+	if (kept > 0)
+		mark_as_waiting();
+	LockRelease(&tag, ExclusiveLock, false);
+	return kept > 0;
 }
 
 void

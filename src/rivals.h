@@ -16,10 +16,16 @@ typedef struct Rivals
 
 extern void rivals_add(Rivals *rivals, TransactionId transaction);
 
-/* Keeps those that are ours to wait for; are there any? */
-extern bool rivals_claim(Rivals *rivals);
+/*
+ * Keeps those that are to be waited for; if there are any, others rely on it
+ * from now on that this transaction looks again with all its names.
+ */
+extern bool rivals_decide(Rivals *rivals);
 
 /* Until all of them have ended; the list is empty then. */
 extern void rivals_wait(Rivals *rivals);
+
+/* Before it looks again: from now on a rival that sees its names waits for it. */
+extern void rivals_promise_nothing(void);
 
 #endif							/* CRM_DEALS_RIVALS_H */

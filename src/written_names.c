@@ -62,6 +62,29 @@ add_id(WrittenNames *names, DealIds *list, const DealRow *row)
 	list->ids[list->n++] = deal_int64(row, DEAL_ID);
 }
 
+static text *
+text_of(const DealRow *row, DealColumn column)
+{
+	return deal_isnull(row, column) ? NULL : DatumGetTextPCopy(deal_get(row, column));
+}
+
+static void
+note_renamed(WrittenNames *names, const DealRow *old)
+{
+	MemoryContext caller = MemoryContextSwitchTo(names->memory);
+
+	add_id(names, &names->renamed, old);
+	if (names->renamed.n <= MAX_OLD_NAMES)
+	{
+		OldName    *old_name = palloc(sizeof(OldName));
+
+		old_name->organization = text_of(old, DEAL_ORGANIZATION);
+		old_name->name = text_of(old, DEAL_NAME);
+		names->old_names = lappend(names->old_names, old_name);
+	}
+	MemoryContextSwitchTo(caller);
+}
+
 static void
 note_written(WrittenNames *names, const Pipeline *pipeline, const DealRow *new)
 {
@@ -81,7 +104,7 @@ written_names_note(WrittenNames *names, const DealRow *old, const DealRow *new)
 	if (old != NULL && new != NULL && deal_column_same(old, new, DEAL_NAME) && deal_column_same(old, new, DEAL_ORGANIZATION))
 		return;
 	if (old != NULL && new != NULL)
-		add_id(names, &names->renamed, new);
+		note_renamed(names, old);
 	pipeline = new != NULL ? find_pipeline(deal_int64(new, DEAL_PIPELINE_ID)) : NULL;
 	if (pipeline != NULL && pipeline->keeps_names)
 	{
@@ -217,6 +240,14 @@ written_names_store(WrittenNames *names)
 	SPI_finish();
 }
 
+void
+written_names_score(const DealIds *deals)
+{
+	SPI_connect();
+	run_on(&score_again_query, deals);
+	SPI_finish();
+}
+
 static OwnerQuery forget_query = {
 	.sql = "TRUNCATE crm_deals.deal_name",
 };
@@ -253,8 +284,12 @@ static OwnerQuery fill_query = {
 };
 
 /* Into an empty table, index last, takes a third of the time. */
+static OwnerQuery any_query = {
+	.sql = "SELECT FROM crm_deals.deal_name LIMIT 1",
+};
+
 static OwnerQuery fill_all_query = {
-	.sql = "SELECT crm_deals._rebuild_duplicates() WHERE NOT EXISTS (SELECT FROM crm_deals.deal_name)",
+	.sql = "SELECT crm_deals._rebuild_duplicates()",
 };
 
 static OwnerQuery empty_query = {
@@ -301,7 +336,9 @@ crm_deals_keep_names(PG_FUNCTION_ARGS)
 		lock_out_writers();
 		if (!looks)
 			(void) owner_query_write_all(&empty_query, values, nulls);
-		else if (owner_query_write_all(&fill_all_query, NULL, NULL) == 0)
+		else if (owner_query_write_all(&any_query, NULL, NULL) == 0)
+			(void) owner_query_write_all(&fill_all_query, NULL, NULL);
+		else
 			(void) owner_query_write_all(&fill_query, values, nulls);
 	}
 	SPI_finish();

@@ -5,6 +5,8 @@
 #ifndef CRM_DEALS_WRITTEN_NAMES_H
 #define CRM_DEALS_WRITTEN_NAMES_H
 
+#include "nodes/pg_list.h"
+
 #include "types.h"
 
 typedef struct DealIds
@@ -14,12 +16,23 @@ typedef struct DealIds
 	int64		allocated;
 } DealIds;
 
+/* A name that a deal had before */
+typedef struct OldName
+{
+	text	   *organization;
+	text	   *name;
+} OldName;
+
+/* More are not kept: see old_names */
+#define MAX_OLD_NAMES	1000
+
 typedef struct WrittenNames
 {
 	MemoryContext memory;
 	DealIds		written;		/* new deals and those of another name */
 	DealIds		gone;			/* deleted, or nothing looks for them any more */
 	DealIds		renamed;		/* whoever looks for them */
+	List	   *old_names;		/* of OldName, theirs: others may be flagging them */
 	bool		any_looks;		/* for its duplicates */
 	bool		any_rejects;
 	float4		threshold;		/* the lowest of those that look */
@@ -36,6 +49,9 @@ extern bool written_names_empty(const WrittenNames *names);
 
 /* Afterwards deal_name has what deals have, and the ids are sorted. */
 extern void written_names_store(WrittenNames *names);
+
+/* Scores the open flags of these deals again, and removes those that are none any more. */
+extern void written_names_score(const DealIds *deals);
 
 /* With all deals */
 extern void written_names_forget_all(void);
