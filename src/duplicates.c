@@ -40,7 +40,8 @@ typedef struct Looking
 	float4		threshold;		/* the lowest */
 	bool		any_rejects;
 	bool		any_renamed;
-	const List *old_names;		/* of a statement's */
+	List	   *old_names;		/* theirs */
+	bool		again;			/* others may have been renamed since */
 } Looking;
 
 typedef struct Search
@@ -256,6 +257,7 @@ search_once(Search *search)
 	search_in_memory(search);
 }
 
+/* Deals first and flags then, as who deletes deals takes their locks. */
 static void
 conclude(Search *search)
 {
@@ -267,6 +269,8 @@ conclude(Search *search)
 	}
 	tell_cut(search->cut);
 	matches_end(search->matches);
+	if (search->looking->any_renamed || search->looking->again)
+		written_names_score(&search->looking->deals);
 }
 
 /* ----------
@@ -284,6 +288,18 @@ static struct
 }			written;
 
 static void
+remember_old_names(const List *old_names)
+{
+	MemoryContext caller = MemoryContextSwitchTo(TopTransactionContext);
+	ListCell   *cell;
+
+	foreach(cell, old_names)
+		if (list_length(written.looking.old_names) < MAX_OLD_NAMES)
+			written.looking.old_names = lappend(written.looking.old_names, old_name_copy(lfirst(cell)));
+	MemoryContextSwitchTo(caller);
+}
+
+static void
 remember_written(const Looking *more)
 {
 	Looking    *all = &written.looking;
@@ -293,11 +309,13 @@ remember_written(const Looking *more)
 		memset(&written, 0, sizeof(written));
 		written.transaction = my_lxid();
 		all->threshold = 1;
+		all->again = true;
 	}
 	deal_ids_add_all(&all->deals, &more->deals, TopTransactionContext);
 	all->threshold = Min(all->threshold, more->threshold);
 	all->any_rejects |= more->any_rejects;
 	all->any_renamed |= more->any_renamed;
+	remember_old_names(more->old_names);
 }
 
 /*
@@ -317,7 +335,6 @@ search_until_alone(Search *search)
 		search->looking = &written.looking;
 		matches_end(search->matches);
 		search->cut = 0;
-		written_names_score(&written.looking.deals);
 		search_once(search);
 		written.owes = search->rivals.n > 0;
 	}
@@ -354,7 +371,6 @@ on_transaction(XactEvent event, void *arg)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rivals_promise_nothing();
-	written_names_score(&written.looking.deals);
 	look_for_duplicates(&written.looking);
 	PopActiveSnapshot();
 }
@@ -380,9 +396,14 @@ duplicates_of_statement(WrittenNames *names, bool may_refuse)
 		return;
 	written_names_store(names);
 	if (!names->any_looks)
+	{
+		written_names_score(&names->renamed);
 		return;
-	looking = (Looking) {names->written, names->threshold, names->any_rejects && may_refuse, names->renamed.n > 0,
-	names->old_names};
+	}
+	looking = (Looking) {
+		.deals = names->written, .threshold = names->threshold, .any_rejects = names->any_rejects && may_refuse,
+		.any_renamed = names->renamed.n > 0, .old_names = names->old_names
+	};
 	remember_written(&looking);
 	look_for_duplicates(&looking);
 }

@@ -65,7 +65,23 @@ add_id(WrittenNames *names, DealIds *list, const DealRow *row)
 static text *
 text_of(const DealRow *row, DealColumn column)
 {
-	return deal_isnull(row, column) ? NULL : DatumGetTextPCopy(deal_get(row, column));
+	return deal_isnull(row, column) ? NULL : DatumGetTextPP(deal_get(row, column));
+}
+
+static text *
+copy_text(text *value)
+{
+	return value != NULL ? DatumGetTextPCopy(PointerGetDatum(value)) : NULL;
+}
+
+OldName *
+old_name_copy(const OldName *old)
+{
+	OldName    *copy = palloc(sizeof(OldName));
+
+	copy->organization = copy_text(old->organization);
+	copy->name = copy_text(old->name);
+	return copy;
 }
 
 static void
@@ -76,11 +92,9 @@ note_renamed(WrittenNames *names, const DealRow *old)
 	add_id(names, &names->renamed, old);
 	if (names->renamed.n <= MAX_OLD_NAMES)
 	{
-		OldName    *old_name = palloc(sizeof(OldName));
+		OldName		old_name = {text_of(old, DEAL_ORGANIZATION), text_of(old, DEAL_NAME)};
 
-		old_name->organization = text_of(old, DEAL_ORGANIZATION);
-		old_name->name = text_of(old, DEAL_NAME);
-		names->old_names = lappend(names->old_names, old_name);
+		names->old_names = lappend(names->old_names, old_name_copy(&old_name));
 	}
 	MemoryContextSwitchTo(caller);
 }
@@ -165,6 +179,11 @@ static OwnerQuery score_again_query = {
 	" FROM pg_catalog.unnest($1) AS w (deal_id)"
 	" JOIN crm_deals.deal_duplicate AS f ON f.other_deal_id OPERATOR(pg_catalog.=) w.deal_id"
 	" WHERE f.resolution OPERATOR(pg_catalog.=) 'open'"
+	/* in one order, for others score flags, too */
+	"), locked AS MATERIALIZED ("
+	" SELECT FROM crm_deals.deal_duplicate AS f"
+	" WHERE (f.deal_id, f.other_deal_id) OPERATOR(pg_catalog.=) ANY (SELECT t.deal_id, t.other_deal_id FROM touched AS t)"
+	" ORDER BY f.deal_id, f.other_deal_id FOR UPDATE"
 	"), scored AS ("
 	" SELECT DISTINCT ON (t.deal_id, t.other_deal_id) t.deal_id, t.other_deal_id, p.duplicate_threshold AS threshold,"
 	"  CASE WHEN " SAME_ORGANIZATION("a", "b") " THEN crm_deals._similarity(a.name, b.name) ELSE 0 END AS similarity"
@@ -173,6 +192,7 @@ static OwnerQuery score_again_query = {
 	" JOIN crm_deals.deal AS b ON b.id OPERATOR(pg_catalog.=) t.other_deal_id"
 	" JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=)"
 	"  CASE WHEN t.written OPERATOR(pg_catalog.=) a.id THEN a.pipeline_id ELSE b.pipeline_id END"
+	" WHERE (SELECT pg_catalog.count(*) FROM locked) OPERATOR(pg_catalog.>) 0"
 	" ORDER BY t.deal_id, t.other_deal_id, t.written DESC"
 	"), removed AS ("
 	" DELETE FROM crm_deals.deal_duplicate AS f USING scored AS s"
@@ -236,7 +256,6 @@ written_names_store(WrittenNames *names)
 	SPI_connect();
 	run_on(&remove_query, &names->gone);
 	run_on(&store_query, &names->written);
-	run_on(&score_again_query, &names->renamed);
 	SPI_finish();
 }
 

@@ -23,6 +23,9 @@ typedef struct OldName
 	text	   *name;
 } OldName;
 
+/* In the current memory context */
+extern OldName *old_name_copy(const OldName *old);
+
 /* More are not kept: see old_names */
 #define MAX_OLD_NAMES	1000
 

@@ -33,11 +33,11 @@ LANGUAGE c STABLE COST 100 AS 'MODULE_PATHNAME', 'crm_deals_why_not';
 COMMENT ON FUNCTION crm_deals._why_not(anyelement, anyelement, boolean) IS
     'Internal: the rules that a row of deal would break as another one, NULL for a new one; NULL where it breaks none.';
 
-CREATE FUNCTION crm_deals._import_similar(query text, low bigint, high bigint, threshold real, renamed bigint[], moved bigint[])
+CREATE FUNCTION crm_deals._import_similar(low bigint, high bigint, threshold real, renamed bigint[], moved bigint[])
 RETURNS TABLE (row_number bigint, other_deal_id bigint, other_row bigint, similarity real)
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'crm_deals_import_similar';
-COMMENT ON FUNCTION crm_deals._import_similar(text, bigint, bigint, real, bigint[], bigint[]) IS
-    'Internal: the rows that their pipelines refuse as duplicates of a deal or of an earlier row that is not refused.';
+COMMENT ON FUNCTION crm_deals._import_similar(bigint, bigint, real, bigint[], bigint[]) IS
+    'Internal: the rows that their pipelines refuse as duplicates of a deal, NULL where the caller does not see it, or of an earlier row.';
 
 CREATE FUNCTION crm_deals._is_currency(code text) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_is_currency';
@@ -1115,17 +1115,6 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     few CONSTANT bigint := 16;
-    query CONSTANT text :=
-        'SELECT r._row, r.organization, s.name, CASE WHEN r._creates_account AND r.account_id IS NULL '
-        '       THEN format(''new %L %L'', lower(s.account), r._account_organization) ELSE r.account_id::text END, t.status = ''open'', '
-        '       CASE WHEN p.duplicate_policy = ''reject'' AND r.id <> ALL ($3) THEN ''reject'' ELSE ''off'' END, '
-        '       p.duplicate_threshold, p.duplicate_scope '
-        'FROM pg_temp._crm_deals_rows AS r '
-        'JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
-        'LEFT JOIN pg_temp._crm_deals_steps AS f ON f._row = r._row AND f.step = 1 '
-        'JOIN crm_deals.pipeline AS p ON p.id = r.pipeline_id '
-        'JOIN crm_deals.stage AS t ON t.id = coalesce(f.stage_id, r.stage_id) '
-        'WHERE r._row BETWEEN $1 AND $2 AND r._writes_name AND r._problem IS NULL AND NOT r._again ORDER BY r._row';
     lowest real := (SELECT min(p.duplicate_threshold)
                     FROM pg_temp._crm_deals_rows AS r JOIN crm_deals.pipeline AS p ON p.id = r.pipeline_id
                     WHERE r._row BETWEEN low AND high AND r._problem IS NULL AND p.duplicate_policy = 'reject');
@@ -1149,8 +1138,7 @@ BEGIN
                                ELSE format('Deal %s is named "%s": the similarity is %s, and pipeline "%s" refuses from %s on.',
                                            l.id, l.name, l.similarity, p.name, p.duplicate_threshold) END)
     FROM (SELECT f.row_number, f.similarity, coalesce(o.id, w.id) AS id, coalesce(o.name, v.name) AS name
-          FROM crm_deals._import_similar(query, low, high, lowest, renamed, moved) AS f
-          -- by the row security of who imports
+          FROM crm_deals._import_similar(low, high, lowest, renamed, moved) AS f
           LEFT JOIN crm_deals.deal AS o ON o.id = f.other_deal_id
           LEFT JOIN pg_temp._crm_deals_rows AS w ON w._row = f.other_row
           LEFT JOIN pg_temp._crm_deals_source AS v ON v._row = f.other_row) AS l,
