@@ -167,32 +167,37 @@ static OwnerQuery remove_query = {
 	.one_plan = true,
 };
 
-/* Open flags of renamed deals, by the pipeline of the one that was written (of both: the higher id). */
+#define OPEN_FLAGS \
+	"(SELECT f.deal_id, f.other_deal_id, w.deal_id AS written" \
+	" FROM pg_catalog.unnest($1) AS w (deal_id)" \
+	" JOIN crm_deals.deal_duplicate AS f ON f.deal_id OPERATOR(pg_catalog.=) w.deal_id" \
+	" WHERE f.resolution OPERATOR(pg_catalog.=) 'open'" \
+	" UNION ALL" \
+	" SELECT f.deal_id, f.other_deal_id, w.deal_id" \
+	" FROM pg_catalog.unnest($1) AS w (deal_id)" \
+	" JOIN crm_deals.deal_duplicate AS f ON f.other_deal_id OPERATOR(pg_catalog.=) w.deal_id" \
+	" WHERE f.resolution OPERATOR(pg_catalog.=) 'open')"
+
+/* In one order, for others score flags, too; and before names are read that these may have changed */
+static OwnerQuery lock_flags_query = {
+	.sql = "SELECT FROM crm_deals.deal_duplicate AS f"
+	" WHERE (f.deal_id, f.other_deal_id) OPERATOR(pg_catalog.=) ANY (SELECT t.deal_id, t.other_deal_id FROM " OPEN_FLAGS " AS t)"
+	" ORDER BY f.deal_id, f.other_deal_id FOR UPDATE OF f",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.one_plan = true,
+};
+
+/* By the pipeline of the deal that was written (of both: the higher id) */
 static OwnerQuery score_again_query = {
-	.sql = "WITH touched AS ("
-	" SELECT f.deal_id, f.other_deal_id, w.deal_id AS written"
-	" FROM pg_catalog.unnest($1) AS w (deal_id)"
-	" JOIN crm_deals.deal_duplicate AS f ON f.deal_id OPERATOR(pg_catalog.=) w.deal_id"
-	" WHERE f.resolution OPERATOR(pg_catalog.=) 'open'"
-	" UNION ALL"
-	" SELECT f.deal_id, f.other_deal_id, w.deal_id"
-	" FROM pg_catalog.unnest($1) AS w (deal_id)"
-	" JOIN crm_deals.deal_duplicate AS f ON f.other_deal_id OPERATOR(pg_catalog.=) w.deal_id"
-	" WHERE f.resolution OPERATOR(pg_catalog.=) 'open'"
-	/* in one order, for others score flags, too */
-	"), locked AS MATERIALIZED ("
-	" SELECT FROM crm_deals.deal_duplicate AS f"
-	" WHERE (f.deal_id, f.other_deal_id) OPERATOR(pg_catalog.=) ANY (SELECT t.deal_id, t.other_deal_id FROM touched AS t)"
-	" ORDER BY f.deal_id, f.other_deal_id FOR UPDATE"
-	"), scored AS ("
+	.sql = "WITH scored AS ("
 	" SELECT DISTINCT ON (t.deal_id, t.other_deal_id) t.deal_id, t.other_deal_id, p.duplicate_threshold AS threshold,"
 	"  CASE WHEN " SAME_ORGANIZATION("a", "b") " THEN crm_deals._similarity(a.name, b.name) ELSE 0 END AS similarity"
-	" FROM touched AS t"
+	" FROM " OPEN_FLAGS " AS t"
 	" JOIN crm_deals.deal AS a ON a.id OPERATOR(pg_catalog.=) t.deal_id"
 	" JOIN crm_deals.deal AS b ON b.id OPERATOR(pg_catalog.=) t.other_deal_id"
 	" JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=)"
 	"  CASE WHEN t.written OPERATOR(pg_catalog.=) a.id THEN a.pipeline_id ELSE b.pipeline_id END"
-	" WHERE (SELECT pg_catalog.count(*) FROM locked) OPERATOR(pg_catalog.>) 0"
 	" ORDER BY t.deal_id, t.other_deal_id, t.written DESC"
 	"), removed AS ("
 	" DELETE FROM crm_deals.deal_duplicate AS f USING scored AS s"
@@ -237,16 +242,17 @@ deal_ids_array(const DealIds *ids)
 	return PointerGetDatum(array);
 }
 
-static void
+static uint64
 run_on(OwnerQuery *query, const DealIds *ids)
 {
 	Datum		argument;
 
 	if (ids->n == 0)
-		return;
+		return 0;
 	argument = deal_ids_array(ids);
 	(void) owner_query_write(query, &argument, NULL);
 	pfree(DatumGetPointer(argument));
+	return SPI_processed;
 }
 
 void
@@ -254,8 +260,8 @@ written_names_store(WrittenNames *names)
 {
 	deal_ids_sort(&names->written);
 	SPI_connect();
-	run_on(&remove_query, &names->gone);
-	run_on(&store_query, &names->written);
+	(void) run_on(&remove_query, &names->gone);
+	(void) run_on(&store_query, &names->written);
 	SPI_finish();
 }
 
@@ -263,7 +269,8 @@ void
 written_names_score(const DealIds *deals)
 {
 	SPI_connect();
-	run_on(&score_again_query, deals);
+	if (run_on(&lock_flags_query, deals) > 0)
+		(void) run_on(&score_again_query, deals);
 	SPI_finish();
 }
 
