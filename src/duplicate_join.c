@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 
 #include "duplicate_join.h"
+#include "room.h"
 #include "similarity.h"
 #include "similarity_join.h"
 #include "text_numbers.h"
@@ -187,20 +188,6 @@ is_dismissed(const DuplicateJoin *join, int64 deal_id, int64 other_deal_id)
 	DismissedPair pair = {Min(deal_id, other_deal_id), Max(deal_id, other_deal_id)};
 
 	return hash_search(join->dismissed, &pair, HASH_FIND, NULL) != NULL;
-}
-
-/* One more element of an array that doubles */
-static void *
-room_for_one(void *array, int32 n, int32 *allocated, Size element)
-{
-	if (n < *allocated)
-		return array;
-	if (n > PG_INT32_MAX / 2)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many similar deals to be compared at once")));
-	*allocated = Max(2 * n, 64);
-	return array == NULL ? join_alloc(*allocated * element) : join_realloc(array, *allocated * element);
 }
 
 static int32

@@ -24,6 +24,7 @@
 #include "deal_reader.h"
 #include "int8_array.h"
 #include "owner_query.h"
+#include "room.h"
 #include "signature_ops.h"
 #include "similarity.h"
 #include "similarity_join.h"
@@ -132,19 +133,6 @@ read_rows(const Import *import, int64 high)
 	if (portal == NULL)
 		elog(ERROR, "could not open the rows of the import: %s", SPI_result_code_string(SPI_result));
 	return deal_reader_open(portal, 0);
-}
-
-static void *
-room_for_one(void *array, int32 n, int32 *allocated, Size element)
-{
-	if (n < *allocated)
-		return array;
-	if (n > PG_INT32_MAX / 2)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many rows to be compared at once")));
-	*allocated = Max(2 * n, 64);
-	return array == NULL ? join_alloc(*allocated * element) : join_realloc(array, *allocated * element);
 }
 
 /* What besides its name parts a row from others; the bits of a threshold are never 0, accounts are fewer than rows */
