@@ -332,6 +332,7 @@ search_until_alone(Search *search)
 		written.waited = true;
 		rivals_wait(&search->rivals);
 		rivals_promise_nothing();
+		deal_ids_sort(&written.looking.deals);
 		search->looking = &written.looking;
 		matches_end(search->matches);
 		search->cut = 0;
@@ -345,7 +346,6 @@ look_for_duplicates(const Looking *looking)
 {
 	Search		search = {.looking = looking, .rivals = {.memory = CurrentMemoryContext}};
 
-	deal_ids_sort(&written.looking.deals);
 	SPI_connect();
 	search_until_alone(&search);
 	conclude(&search);
@@ -371,6 +371,7 @@ on_transaction(XactEvent event, void *arg)
 		return;
 	PushActiveSnapshot(GetTransactionSnapshot());
 	rivals_promise_nothing();
+	deal_ids_sort(&written.looking.deals);
 	look_for_duplicates(&written.looking);
 	PopActiveSnapshot();
 }
