@@ -24,6 +24,20 @@ OBJS = \
 	src/gates.o \
 	src/write_context.o \
 	src/deal_capture.o \
+	src/int8_array.o \
+	src/text_numbers.o \
+	src/trigram.o \
+	src/similarity.o \
+	src/signature.o \
+	src/signature_ops.o \
+	src/similarity_join.o \
+	src/name_index.o \
+	src/written_names.o \
+	src/duplicate_join.o \
+	src/deal_reader.o \
+	src/rivals.o \
+	src/matches.o \
+	src/duplicates.o \
 	src/changes.o \
 	src/event_log.o \
 	src/generation.o \
@@ -34,18 +48,20 @@ OBJS = \
 	src/payload.o \
 	src/channels.o \
 	src/consumers.o \
+	src/import_duplicates.o \
 	src/import.o \
 	src/maintenance.o \
 	src/corrections.o \
 	src/moves.o \
-	src/board_sums.o
+	src/board_sums.o \
+	src/duplicate_search.o
 
 # What install() creates, in this order; each becomes a part of _schema().
-SCHEMA = types account contact host_views pipeline custom_field deal lead \
+SCHEMA = types account contact host_views pipeline custom_field deal deal_name name_index lead \
 	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
 
 # What CREATE EXTENSION creates, in this order.
-FUNCTIONS = labels rules install pipelines moves corrections consumers dispatcher maintenance leads custom_fields import \
+FUNCTIONS = labels rules install pipelines moves duplicates corrections consumers dispatcher maintenance leads custom_fields import \
 	filters board past forecast reports row_security verify access privileges
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
@@ -76,7 +92,7 @@ $(OBJS): $(wildcard src/*.h)
 .PHONY: demo test soak lint bench
 demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
 test: ; test/harness/run-tests
-soak: ; SOAK=1 TESTS="$(basename $(notdir $(wildcard test/t/1[1-8]_*.pl test/t/20_*.pl)))" test/harness/run-tests
+soak: ; test/fuzz/run 300 && SOAK=1 TESTS="$(basename $(notdir $(wildcard test/t/1[1-8]_*.pl test/t/20_*.pl)))" test/harness/run-tests
 lint: ; test/harness/lint
 bench: ; bench/speed/run
 

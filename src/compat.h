@@ -6,13 +6,22 @@
 #ifndef CRM_DEALS_COMPAT_H
 #define CRM_DEALS_COMPAT_H
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/tableam.h"
 #include "access/tupdesc.h"
 #include "catalog/dependency.h"
+#include "nodes/tidbitmap.h"
 #include "utils/acl.h"
 #include "utils/jsonb.h"
 
 #if PG_VERSION_NUM < 150000
 #error "crm_deals needs PostgreSQL 15 or later"
+#endif
+
+/* 16 moved the parts of varlena values to a header of their own (d952373a9) */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
 #endif
 
 /* 16 put the per-catalog privilege checks behind object_aclcheck (c727f511b) */
@@ -71,6 +80,69 @@ typedef JsonbInState JsonbBuilder;
 /* 19 wants a hand-made tuple descriptor declared complete */
 #if PG_VERSION_NUM < 190000
 #define TupleDescFinalize(desc) ((void) (desc))
+#endif
+
+/* 18 counts what an index scan does for EXPLAIN (0fbceae84) */
+#if PG_VERSION_NUM < 180000
+#define bitmap_index_scan_begin(index, snapshot) index_beginscan_bitmap(index, snapshot, 1)
+#else
+#define bitmap_index_scan_begin(index, snapshot) index_beginscan_bitmap(index, snapshot, NULL, 1)
+#endif
+
+/* 19 gives scans flags */
+#if PG_VERSION_NUM < 190000
+#define index_fetch_begin(table) table_index_fetch_begin(table)
+#define sequential_scan_begin(table, snapshot) table_beginscan(table, snapshot, 0, NULL)
+#else
+#define index_fetch_begin(table) table_index_fetch_begin(table, SO_NONE)
+#define sequential_scan_begin(table, snapshot) table_beginscan(table, snapshot, 0, NULL, SO_NONE)
+#endif
+
+/* 18 gives the offsets of a bitmap's page apart from the page (bfe56cdf9) */
+typedef struct BitmapPage
+{
+	BlockNumber block;
+	bool		lossy;			/* any of the page's tuples */
+	int			n;
+	OffsetNumber offsets[MaxHeapTuplesPerPage];
+} BitmapPage;
+
+#if PG_VERSION_NUM < 180000
+typedef TBMIterator BitmapPages;
+#define bitmap_pages_begin(bitmap) tbm_begin_iterate(bitmap)
+#define bitmap_pages_end(pages) tbm_end_iterate(pages)
+
+static inline bool
+bitmap_pages_next(BitmapPages *pages, BitmapPage *page)
+{
+	TBMIterateResult *found = tbm_iterate(pages);
+
+	if (found == NULL)
+		return false;
+	page->block = found->blockno;
+	page->lossy = found->ntuples < 0;
+	page->n = found->ntuples;
+	if (!page->lossy)
+		memcpy(page->offsets, found->offsets, sizeof(OffsetNumber) * found->ntuples);
+	return true;
+}
+#else
+typedef TBMPrivateIterator BitmapPages;
+#define bitmap_pages_begin(bitmap) tbm_begin_private_iterate(bitmap)
+#define bitmap_pages_end(pages) tbm_end_private_iterate(pages)
+
+static inline bool
+bitmap_pages_next(BitmapPages *pages, BitmapPage *page)
+{
+	TBMIterateResult found;
+
+	if (!tbm_private_iterate(pages, &found))
+		return false;
+	page->block = found.blockno;
+	page->lossy = found.lossy;
+	page->n = found.lossy ? 0 : tbm_extract_page_tuple(&found, page->offsets, MaxHeapTuplesPerPage);
+	return true;
+}
 #endif
 
 #endif							/* CRM_DEALS_COMPAT_H */

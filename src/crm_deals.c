@@ -7,7 +7,9 @@
 #include "fmgr.h"
 
 #include "catalog.h"
+#include "duplicates.h"
 #include "generation.h"
+#include "name_index.h"
 #include "notify.h"
 #include "pipeline_cache.h"
 #include "settings.h"
@@ -22,6 +24,8 @@ _PG_init(void)
 	settings_init();
 	catalog_init();
 	generation_init();
+	name_index_init();
 	pipeline_cache_init();
 	notify_init();
+	duplicates_init();
 }

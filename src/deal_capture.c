@@ -4,7 +4,7 @@
  *
  * The transition tables hold the rows really written, as the user's own
  * triggers left them.  Each is judged, becomes one event, and is notified; the
- * log is written once, at the end.
+ * log is written once, at the end, and then names are compared.
  */
 #include "postgres.h"
 
@@ -17,6 +17,7 @@
 #include "changes.h"
 #include "deal_row.h"
 #include "deal_rules.h"
+#include "duplicates.h"
 #include "event_log.h"
 #include "gates.h"
 #include "notify.h"
@@ -24,6 +25,7 @@
 #include "settings.h"
 #include "transition.h"
 #include "write_context.h"
+#include "written_names.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_deal_capture);
 
@@ -32,6 +34,7 @@ typedef struct Capture
 	const DealTable *table;
 	EventBatch *batch;
 	WriteContext *context;		/* or NULL */
+	WrittenNames names;
 	const char *actor;
 	bool		ids_only;
 	bool		bypass_gates;
@@ -111,6 +114,7 @@ capture_write(Capture *capture, const DealRow *old, const DealRow *new)
 	event.version = deal_int32(new, DEAL_VERSION);
 	event.occurred_at = deal_time(new, DEAL_UPDATED_AT);
 	log_event(capture, &event);
+	written_names_note(&capture->names, old, new);
 }
 
 static void
@@ -121,6 +125,7 @@ capture_delete(Capture *capture, const DealRow *old)
 	event.version = next_version(old);
 	event.occurred_at = moment_after(old);
 	log_event(capture, &event);
+	written_names_note(&capture->names, old, NULL);
 }
 
 /* ----------
@@ -201,6 +206,7 @@ capture_statement(TriggerData *data, const DealTable *table)
 	capture.bypass_gates = !setting_enforce_gates ||
 		(capture.context != NULL && (capture.context->override_gates || capture.context->no_gates));
 	capture.batch = event_batch_begin(capture.table, capture.actor);
+	capture.names = written_names_begin();
 
 	capture_rows(&capture, data);
 	if (capture.context != NULL)
@@ -208,6 +214,10 @@ capture_statement(TriggerData *data, const DealTable *table)
 	forget_expected(data);
 	if (event_batch_write(capture.batch) > 0)
 		notify_doorbell();
+	/* what is put back is not refused, what is erased not compared */
+	if (in_maintenance())
+		capture.names.any_looks = false;
+	duplicates_of_statement(&capture.names, capture.context == NULL || !capture.context->restores);
 }
 
 Datum

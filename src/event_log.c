@@ -31,6 +31,7 @@
 #include "owner_query.h"
 #include "settings.h"
 #include "write_context.h"
+#include "written_names.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_append_only);
 
@@ -553,6 +554,8 @@ crm_deals_append_only(PG_FUNCTION_ARGS)
 	{
 		if (is_log)
 			truncate_log();
+		else
+			written_names_forget_all();
 		return PointerGetDatum(NULL);
 	}
 	if (in_maintenance() && is_log && !TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))

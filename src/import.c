@@ -67,7 +67,7 @@ fetch_result(FunctionCallInfo fcinfo)
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 	}
 	portal = SPI_cursor_open(NULL, kept_plan(&plan, "SELECT * FROM crm_deals._import_deals($1, $2, $3, $4)",
-											 lengthof(types), types), values, nulls, false);
+											 lengthof(types), types, false), values, nulls, false);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();

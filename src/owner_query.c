@@ -16,17 +16,31 @@
 #include "owner_query.h"
 
 SPIPlanPtr
-kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes)
+kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_plan)
 {
 	if (*plan == NULL)
 	{
-		SPIPlanPtr	made = SPI_prepare(sql, nargs, argtypes);
+		SPIPlanPtr	made = SPI_prepare_cursor(sql, nargs, argtypes, one_plan ? CURSOR_OPT_GENERIC_PLAN : 0);
 
 		if (made == NULL || SPI_keepplan(made) != 0)
 			elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
 		*plan = made;
 	}
 	return *plan;
+}
+
+static SPIPlanPtr
+plan_of(OwnerQuery *query)
+{
+	return kept_plan(&query->plan, query->sql, query->nargs, query->argtypes, query->one_plan);
+}
+
+static void
+become_owner(Oid *role, int *context)
+{
+	GetUserIdAndSecContext(role, context);
+	SetUserIdAndSecContext(tables_owner(),
+						   *context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 }
 
 static void
@@ -37,10 +51,8 @@ execute(OwnerQuery *query, Datum *values, const char *nulls,
 	int			context;
 	int			result;
 
-	GetUserIdAndSecContext(&role, &context);
-	SetUserIdAndSecContext(tables_owner(),
-						   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	result = SPI_execute_snapshot(kept_plan(&query->plan, query->sql, query->nargs, query->argtypes), values, nulls,
+	become_owner(&role, &context);
+	result = SPI_execute_snapshot(plan_of(query), values, nulls,
 								  snapshot, crosscheck, read_only, true, 0);
 	SetUserIdAndSecContext(role, context);
 
@@ -55,6 +67,24 @@ owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls)
 
 	execute(query, values, nulls, snapshot, InvalidSnapshot, true);
 	UnregisterSnapshot(snapshot);
+}
+
+/* Rights are checked when it is opened. */
+Portal
+owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls)
+{
+	Oid			role;
+	int			context;
+	Portal		portal;
+
+	become_owner(&role, &context);
+	PushActiveSnapshot(GetLatestSnapshot());
+	portal = SPI_cursor_open(NULL, plan_of(query), values, nulls, true);
+	PopActiveSnapshot();
+	SetUserIdAndSecContext(role, context);
+	if (portal == NULL)
+		elog(ERROR, "could not open \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
+	return portal;
 }
 
 uint64

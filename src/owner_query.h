@@ -16,6 +16,7 @@ typedef struct OwnerQuery
 	const char *sql;
 	int			nargs;
 	Oid			argtypes[OWNER_QUERY_MAX_ARGS];
+	bool		one_plan;		/* for all arguments: planning costs more than it brings */
 	SPIPlanPtr	plan;
 } OwnerQuery;
 
@@ -24,6 +25,9 @@ typedef struct OwnerQuery
  * result stands in SPI_tuptable.  Call between SPI_connect and SPI_finish.
  */
 extern void owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls);
+
+/* The same row by row, for results of any size: the caller fetches from the portal and closes it. */
+extern Portal owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls);
 
 /* Writes with an ordinary snapshot; returns the number of rows. */
 extern uint64 owner_query_write(OwnerQuery *query, Datum *values, const char *nulls);
@@ -38,7 +42,7 @@ extern uint64 owner_query_write_all(OwnerQuery *query, Datum *values, const char
 extern void need_read_committed(const char *function);
 
 /* The plan of a query, made and kept on first use */
-extern SPIPlanPtr kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes);
+extern SPIPlanPtr kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_plan);
 
 /* Is this code running in the name of the owner, ours or a foreign key's? */
 extern bool runs_as_owner(void);

@@ -291,7 +291,11 @@ static OwnerQuery pipeline_query = {
 	" p.currency::pg_catalog.text, p.is_active::pg_catalog.bool, p.forbid_skipping::pg_catalog.bool,"
 	" p.forbid_backward::pg_catalog.bool, p.forbid_unlisted::pg_catalog.bool, p.lost_reason_required::pg_catalog.bool,"
 	" ARRAY(SELECT r.name::pg_catalog.text FROM crm_deals.lost_reason AS r"
-	"       WHERE r.pipeline_id OPERATOR(pg_catalog.=) p.id AND r.is_active) "
+	"       WHERE r.pipeline_id OPERATOR(pg_catalog.=) p.id AND r.is_active),"
+	" p.duplicate_policy::pg_catalog.text, p.duplicate_threshold::pg_catalog.float4,"
+	" EXISTS (SELECT FROM crm_deals.pipeline AS o WHERE o.duplicate_policy OPERATOR(pg_catalog.<>) 'off'"
+	"         AND (o.organization OPERATOR(pg_catalog.=) p.organization"
+	"              OR (o.organization IS NULL AND p.organization IS NULL))) "
 	"FROM crm_deals.pipeline AS p WHERE p.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
 	.argtypes = {INT8OID},
@@ -349,9 +353,19 @@ read_stage(Stage *stage, Pipeline *pipeline, uint64 row)
 			pipeline->has_listed_start = true;
 }
 
+static DuplicatePolicy
+duplicate_policy_by_name(const char *name)
+{
+	if (strcmp(name, "off") == 0)
+		return DUPLICATES_OFF;
+	return strcmp(name, "reject") == 0 ? DUPLICATES_REJECT : DUPLICATES_FLAG;
+}
+
 static void
 read_pipeline(Pipeline *pipeline)
 {
+	bool		isnull;
+
 	pipeline->organization = get_text(0, 1);
 	pipeline->name = get_text(0, 2);
 	pipeline->currency = get_text(0, 3);
@@ -361,6 +375,9 @@ read_pipeline(Pipeline *pipeline)
 	pipeline->forbid_unlisted = get_bool(0, 7);
 	pipeline->lost_reason_required = get_bool(0, 8);
 	pipeline->lost_reasons = get_text_array(0, 9, &pipeline->n_lost_reasons);
+	pipeline->duplicate_policy = duplicate_policy_by_name(get_text(0, 10));
+	pipeline->duplicate_threshold = DatumGetFloat4(get(0, 11, &isnull));
+	pipeline->keeps_names = get_bool(0, 12);
 }
 
 static void

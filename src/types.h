@@ -108,6 +108,14 @@ typedef struct Stage
 	int64	   *allowed_from;	/* listed moves into it; 0 is a start */
 } Stage;
 
+/* What happens to a deal whose name is like another's */
+typedef enum DuplicatePolicy
+{
+	DUPLICATES_OFF,
+	DUPLICATES_FLAG,
+	DUPLICATES_REJECT
+} DuplicatePolicy;
+
 typedef struct Pipeline
 {
 	int64		id;
@@ -119,6 +127,9 @@ typedef struct Pipeline
 	bool		forbid_backward;
 	bool		forbid_unlisted;
 	bool		lost_reason_required;
+	DuplicatePolicy duplicate_policy;
+	float4		duplicate_threshold;
+	bool		keeps_names;	/* any pipeline of its organization looks for duplicates */
 	bool		has_listed_start;
 	int			n_stages;
 	Stage	   *stages;			/* by position, archived ones included */

@@ -93,6 +93,10 @@ AS $$
            ('read', 'sales_velocity'),
            ('read', 'pipeline_summary'),
            ('read', 'stage_conversion'),
+           ('read', '_similar_deals'),
+           ('read', '_similarity'),
+           ('read', 'find_duplicates'),
+           ('read', 'scan_duplicates'),
            ('read', 'resolve_deal'),
            ('read', 'verify'),
            ('consume', 'subscribe'),
@@ -112,6 +116,7 @@ AS $$
            ('write', '_complete'),
            ('write', '_merge_deals'),
            ('write', 'merge_deals'),
+           ('write', 'dismiss_duplicate'),
            ('write', '_mappable'),
            ('write', '_primary_key'),
            ('write', '_host'),
@@ -150,6 +155,9 @@ AS $$
            ('write', 'convert_lead'),
            ('write', 'start_dispatcher'),
            ('write', '_import_as'),
+           ('write', '_import_similar'),
+           ('write', '_import_judge_names'),
+           ('write', '_import_write_range'),
            ('write', '_next_deal_id'),
            ('write', '_wrong_custom_fields'),
            ('write', '_why_not'),
@@ -229,7 +237,10 @@ AS $$
            ('admin', 'remove_stage'),
            ('admin', 'prune_events'),
            ('admin', 'redact'),
-           ('admin', 'index_custom_field')
+           ('admin', 'index_custom_field'),
+           ('admin', '_flag_duplicates'),
+           ('admin', 'flag_duplicates'),
+           ('admin', 'rebuild_duplicates')
 $$;
 COMMENT ON FUNCTION crm_deals._function_privileges() IS
     'Internal: which functions each level may execute.';

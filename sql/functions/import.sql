@@ -33,6 +33,12 @@ LANGUAGE c STABLE COST 100 AS 'MODULE_PATHNAME', 'crm_deals_why_not';
 COMMENT ON FUNCTION crm_deals._why_not(anyelement, anyelement, boolean) IS
     'Internal: the rules that a row of deal would break as another one, NULL for a new one; NULL where it breaks none.';
 
+CREATE FUNCTION crm_deals._import_similar(low bigint, high bigint, threshold real, renamed bigint[], moved bigint[])
+RETURNS TABLE (row_number bigint, other_deal_id bigint, other_row bigint, similarity real)
+LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'crm_deals_import_similar';
+COMMENT ON FUNCTION crm_deals._import_similar(bigint, bigint, real, bigint[], bigint[]) IS
+    'Internal: the rows that their pipelines refuse as duplicates of a deal, NULL where the caller does not see it, or of an earlier row.';
+
 CREATE FUNCTION crm_deals._is_currency(code text) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_is_currency';
 COMMENT ON FUNCTION crm_deals._is_currency(text) IS
@@ -511,7 +517,7 @@ AS $$
 #variable_conflict use_variable
 BEGIN
     CREATE TEMPORARY TABLE pg_temp._crm_deals_rows ON COMMIT DROP AS
-    SELECT NULL::bigint AS _row, NULL::text AS _problem, NULL::boolean AS _is_new, NULL::boolean AS _again,
+    SELECT NULL::bigint AS _row, NULL::text AS _problem, NULL::boolean AS _is_new, NULL::boolean AS _writes_name, NULL::boolean AS _again,
            NULL::boolean AS _creates_account, NULL::integer AS _version, NULL::text AS _lost_reason, NULL::text AS _account_organization,
            d.id, d.external_id, d.organization, d.pipeline_id, d.stage_id, d.account_id, d.owner, d.custom_fields
     FROM crm_deals.deal AS d
@@ -533,17 +539,18 @@ DECLARE
     gives_name boolean := 'name' = ANY (given);
     gives_reason boolean := 'lost_reason' = ANY (given);
     gives_account boolean := 'account_id' = ANY (given);
+    names_account boolean := 'account' = ANY (given);
     gives_contact boolean := 'primary_contact_id' = ANY (given);
     gives_fields boolean := EXISTS (SELECT FROM unnest(given) AS g (name) WHERE g.name ~ '^custom_fields');
     gives_all_fields boolean := 'custom_fields' = ANY (given);
 BEGIN
-    INSERT INTO pg_temp._crm_deals_rows (_row, _problem, _is_new, _again, _creates_account, _version, _lost_reason, _account_organization,
+    INSERT INTO pg_temp._crm_deals_rows (_row, _problem, _is_new, _writes_name, _again, _creates_account, _version, _lost_reason, _account_organization,
                                          id, external_id, organization, pipeline_id, stage_id, account_id, owner, custom_fields)
-    SELECT j._row, j.problem, j.is_new, false, j.creates_account, j.version, j.lost_reason, j.account_organization,
+    SELECT j._row, j.problem, j.is_new, j.writes_name, false, j.creates_account, j.version, j.lost_reason, j.account_organization,
            CASE WHEN j.is_new THEN crm_deals._next_deal_id() ELSE j.deal_id END,
            j.external_id, j.organization, j.pipeline_id, j.stage_id, j.account_id, j.owner, j.custom_fields
     FROM (
-        SELECT r._row, r.is_new, r.version, r.deal_id, r.external_id, r.organization, r.target_pipeline_id AS pipeline_id,
+        SELECT r._row, r.is_new, r.is_new OR gives_name AND r.name <> r.stored_name AS writes_name, r.version, r.deal_id, r.external_id, r.organization, r.target_pipeline_id AS pipeline_id,
                r.target_stage_id AS stage_id, r.account_id, r.owner, r.custom_fields, r.lost_reason, r.account_organization,
                r.account_problem IS NOT NULL AND r.account_key_missing AND create_accounts AS creates_account,
                nullif(concat_ws(E'\n',
@@ -593,7 +600,7 @@ BEGIN
                    s.organization AS written_organization, s.stage, s.stage_id AS written_stage_id, s.status AS written_status,
                    s.amount, s.currency, s.probability, s.expected_close_date, s.closed_at, s.created_at, s.stage_entered_at,
                    s.lost_reason AS written_reason, s.account_id AS written_account_id, s.primary_contact_id AS written_contact_id,
-                   d.id IS NULL AS is_new, d.id AS deal_id, d.version, d.created_at AS stored_created_at, d.custom_fields AS stored_fields,
+                   d.id IS NULL AS is_new, d.id AS deal_id, d.version, d.name AS stored_name, d.created_at AS stored_created_at, d.custom_fields AS stored_fields,
                    coalesce(p.owner, p.searched) AS account_organization,
                    p.given_id AS given_pipeline_id, coalesce(p.given_id, d.pipeline_id, p.default_id) AS pipeline_id,
                    CASE WHEN d.id IS NULL THEN p.owner ELSE d.organization END AS organization,
@@ -604,7 +611,7 @@ BEGIN
                    CASE WHEN h.lost_reason IS NOT NULL AND s.lost_reason IS NULL THEN h.lost_reason
                         WHEN gives_reason OR d.id IS NULL THEN s.lost_reason ELSE d.lost_reason END AS lost_reason,
                    d.stage_id IS DISTINCT FROM t.id OR gives_reason AND s.lost_reason IS DISTINCT FROM d.lost_reason AS reason_is_judged,
-                   CASE WHEN gives_account THEN w.id ELSE a.key END AS account_id, a.problem AS account_problem,
+                   CASE WHEN gives_account THEN w.id WHEN names_account THEN a.key ELSE d.account_id END AS account_id, a.problem AS account_problem,
                    a.key IS NULL AND a.problem ~ 'does not exist' AS account_key_missing,
                    o.key AS owner, o.problem AS owner_problem, c.id IS NOT NULL AS contact_exists,
                    CASE WHEN gives_fields THEN
@@ -916,7 +923,7 @@ BEGIN
     IF name_column IS NULL THEN
         RAISE EXCEPTION 'accounts cannot be created in table %', host.host
             USING ERRCODE = '55000', DETAIL = 'It has no column for their name.',
-                  HINT = 'Name it with install(columns => ''{"account": {"name": "…"}}'').';
+                  HINT = 'Name it with install(columns => ''{"account": {"name": "company"}}'').';
     END IF;
     same := format('lower(btrim(t.%I::text)) = lower(w.name)', name_column)
             || CASE WHEN organization_column IS NULL THEN ''
@@ -1099,7 +1106,71 @@ $$;
 COMMENT ON FUNCTION crm_deals._import_judge(jsonb, bigint, bigint) IS
     'Internal: finds rows that break a rule; whether there were any.';
 
--- All at once; what fails is halved until the rows that cannot be written stand alone.
+-- Which rows are refused as duplicates, as if they came one after the other. Of few rows halving finds them sooner:
+-- this reads every deal. Renames make place for earlier rows only where they are written: that, too, is left to it.
+CREATE FUNCTION crm_deals._import_judge_names(low bigint, high bigint) RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    few CONSTANT bigint := 16;
+    lowest real := (SELECT min(p.duplicate_threshold)
+                    FROM pg_temp._crm_deals_rows AS r JOIN crm_deals.pipeline AS p ON p.id = r.pipeline_id
+                    WHERE r._row BETWEEN low AND high AND r._problem IS NULL AND p.duplicate_policy = 'reject');
+    renamed bigint[];
+    moved bigint[];
+BEGIN
+    IF lowest IS NULL OR high - low < few THEN
+        RETURN false;
+    END IF;
+    SELECT coalesce(array_agg(d.id ORDER BY d.id) FILTER (WHERE r._writes_name), '{}'),
+           coalesce(array_agg(d.id ORDER BY d.id) FILTER (WHERE r.stage_id <> d.stage_id OR r._creates_account
+                                                          OR r.account_id IS DISTINCT FROM d.account_id), '{}')
+    INTO renamed, moved
+    FROM pg_temp._crm_deals_rows AS r JOIN crm_deals.deal AS d ON d.id = r.id
+    WHERE r._row BETWEEN low AND high AND r._problem IS NULL AND NOT r._is_new AND NOT r._again;
+
+    UPDATE pg_temp._crm_deals_rows AS r
+    SET _problem = format(E'deal "%s" looks like a duplicate\n%s', s.name,
+                          CASE WHEN l.id IS NULL THEN format('Pipeline "%s" refuses names whose similarity with another deal''s is %s or more.',
+                                                             p.name, p.duplicate_threshold)
+                               ELSE format('Deal %s is named "%s": the similarity is %s, and pipeline "%s" refuses from %s on.',
+                                           l.id, l.name, l.similarity, p.name, p.duplicate_threshold) END)
+    FROM (SELECT f.row_number, f.similarity, coalesce(o.id, w.id) AS id, coalesce(o.name, v.name) AS name
+          FROM crm_deals._import_similar(low, high, lowest, renamed, moved) AS f
+          LEFT JOIN crm_deals.deal AS o ON o.id = f.other_deal_id
+          LEFT JOIN pg_temp._crm_deals_rows AS w ON w._row = f.other_row
+          LEFT JOIN pg_temp._crm_deals_source AS v ON v._row = f.other_row) AS l,
+         pg_temp._crm_deals_source AS s, crm_deals.pipeline AS p
+    WHERE r._row = l.row_number AND s._row = r._row AND p.id = r.pipeline_id;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._import_judge_names(bigint, bigint) IS
+    'Internal: finds rows that are refused as duplicates; whether there were any.';
+
+CREATE FUNCTION crm_deals._import_write_range(job jsonb, low bigint, high bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    IF job ? 'create_accounts' THEN
+        EXECUTE job ->> 'create_accounts' USING low, high;
+        EXECUTE job ->> 'assign_accounts' USING low, high;
+    END IF;
+    PERFORM crm_deals._import_write_new(job, low, high);
+    PERFORM crm_deals._import_write_history(low, high);
+    IF job ? 'update' THEN
+        PERFORM crm_deals._import_write_changes(job, low, high);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals._import_write_range(jsonb, bigint, bigint) IS
+    'Internal: writes a range of rows, all or none.';
+
+-- All at once; what fails is judged, and where that is not enough halved until the rows that cannot be written stand alone.
 CREATE FUNCTION crm_deals._import_write(job jsonb, low bigint, high bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -1110,21 +1181,14 @@ DECLARE
     message text;
     detail text;
     constraint_name text;
+    judged boolean := false;
     middle bigint;
 BEGIN
     IF low > high THEN
         RETURN;
     END IF;
     BEGIN
-        IF job ? 'create_accounts' THEN
-            EXECUTE job ->> 'create_accounts' USING low, high;
-            EXECUTE job ->> 'assign_accounts' USING low, high;
-        END IF;
-        PERFORM crm_deals._import_write_new(job, low, high);
-        PERFORM crm_deals._import_write_history(low, high);
-        IF job ? 'update' THEN
-            PERFORM crm_deals._import_write_changes(job, low, high);
-        END IF;
+        PERFORM crm_deals._import_write_range(job, low, high);
         RETURN;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
@@ -1135,10 +1199,20 @@ BEGIN
     END;
     IF (job ->> 'may_judge')::boolean THEN
         job := job || '{"may_judge": false}';
-        IF crm_deals._import_judge(job, low, high) THEN
-            PERFORM crm_deals._import_write(job, low, high);
-            RETURN;
-        END IF;
+        judged := crm_deals._import_judge(job, low, high);
+    END IF;
+    IF judged OR low < high AND state = '23505' AND constraint_name = 'deal_duplicate' THEN
+        -- Names are judged for this attempt: where it fails, too, an earlier row may go that others were like.
+        BEGIN
+            IF crm_deals._import_judge_names(low, high) OR judged THEN
+                PERFORM crm_deals._import_write_range(job, low, high);
+                RETURN;
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            IF crm_deals._import_is_fatal(SQLSTATE) THEN
+                RAISE;
+            END IF;
+        END;
     END IF;
     IF low = high THEN
         PERFORM crm_deals._import_refuse(low, concat_ws(E'\n', message, nullif(detail, '')),
@@ -1279,11 +1353,15 @@ BEGIN
            left(coalesce(r._problem, u.similar), 4000)
     FROM pg_temp._crm_deals_rows AS r
     LEFT JOIN crm_deals.deal AS d ON NOT r._is_new AND d.id = r.id
+    -- a renamed deal may be the other one of a flag that was there
     LEFT JOIN LATERAL (SELECT string_agg(format('Similar to deal %s, "%s".', o.id, o.name), E'\n' ORDER BY f.similarity DESC, o.id) AS similar
-                       FROM crm_deals.deal_duplicate AS f
-                       JOIN crm_deals.deal AS o ON o.id = f.other_deal_id
-                       WHERE f.deal_id = r.id AND f.resolution = 'open' AND f.found_at >= now()
-                         AND r._problem IS NULL AND (r._is_new OR d.version > r._version)) AS u ON true
+                       FROM (SELECT f.other_deal_id AS id, f.similarity FROM crm_deals.deal_duplicate AS f
+                             WHERE f.deal_id = r.id AND f.resolution = 'open'
+                             UNION ALL
+                             SELECT f.deal_id, f.similarity FROM crm_deals.deal_duplicate AS f
+                             WHERE f.other_deal_id = r.id AND f.resolution = 'open' AND NOT r._is_new) AS f
+                       JOIN crm_deals.deal AS o ON o.id = f.id
+                       WHERE r._problem IS NULL AND r._writes_name AND (r._is_new OR d.version > r._version)) AS u ON true
     ORDER BY r._row;
 
     RETURN QUERY

@@ -210,7 +210,7 @@ BEGIN
     END IF;
     words := words || crm_deals._words_of('contact', contact_table, columns);
 
-    FOREACH part IN ARRAY ARRAY['host_views', 'pipeline', 'custom_field', 'deal', 'lead', 'activity', 'event_log', 'consumers'] LOOP
+    FOREACH part IN ARRAY ARRAY['host_views', 'pipeline', 'custom_field', 'deal', 'deal_name', 'lead', 'activity', 'event_log', 'consumers'] LOOP
         EXECUTE crm_deals._fill(crm_deals._schema(part), words);
     END LOOP;
 
@@ -251,11 +251,16 @@ BEGIN
             EXECUTE crm_deals._schema(part);
         END IF;
     END LOOP;
+
+    -- Without the triggers names were not kept.
+    IF to_regclass('crm_deals.deal_name_signatures') IS NULL THEN
+        PERFORM crm_deals._rebuild_duplicates();
+    END IF;
 END
 $$;
 
 COMMENT ON FUNCTION crm_deals._attach_code() IS
-    'Internal: views and triggers of the product that are missing.';
+    'Internal: views, triggers and the index of names of the product that are missing.';
 
 CREATE FUNCTION crm_deals._check_installed_with(account_table regclass, contact_table regclass, owner_table regclass)
 RETURNS void

@@ -262,7 +262,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals.sales_velocity(text, text, date, date, text, jsonb) IS
-    'Per currency: open deals × win rate × mean won amount / mean days from creation to won, an amount per day.';
+    'Per currency: open deals * win rate * mean won amount / mean days from creation to won, an amount per day.';
 
 CREATE FUNCTION crm_deals.pipeline_summary(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
                                            to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)

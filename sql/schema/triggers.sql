@@ -50,6 +50,14 @@ CREATE OR REPLACE TRIGGER zz_crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deal
 CREATE OR REPLACE TRIGGER crm_deals_rules_again AFTER INSERT OR UPDATE ON crm_deals.pipeline
     FOR EACH ROW EXECUTE FUNCTION crm_deals._pipeline_rules();
 
+-- Names are kept beside deals where any pipeline of the organization looks for duplicates.
+CREATE OR REPLACE TRIGGER crm_deals_names_kept AFTER INSERT ON crm_deals.pipeline
+    FOR EACH ROW WHEN (new.duplicate_policy <> 'off') EXECUTE FUNCTION crm_deals._keep_names();
+CREATE OR REPLACE TRIGGER crm_deals_names_kept_or_not AFTER UPDATE ON crm_deals.pipeline
+    FOR EACH ROW WHEN ((old.duplicate_policy = 'off') <> (new.duplicate_policy = 'off')) EXECUTE FUNCTION crm_deals._keep_names();
+CREATE OR REPLACE TRIGGER crm_deals_names_not_kept AFTER DELETE ON crm_deals.pipeline
+    FOR EACH ROW WHEN (old.duplicate_policy <> 'off') EXECUTE FUNCTION crm_deals._keep_names();
+
 -- The listed moves are gates, too.
 CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage_transition
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals._lock_before_change();

@@ -58,7 +58,7 @@ SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', kind, origin, actor, bypass
 SELECT is((SELECT bool_and(d.updated_at = e.occurred_at AND e.occurred_at > now() - interval '1 hour') FROM crm_deals.deal AS d JOIN crm_deals.deal_event AS e ON e.deal_id = d.id), true, 'import: without a history the event is of the moment of the import');
 
 -- Upsert: a missing column leaves a value, a NULL clears it
-SELECT is(t.import(), 'a unchanged; b unchanged; c unchanged; d unchanged; 5 created', 'import: the same again changes nothing; without an external_id there is no upsert');
+SELECT is(regexp_replace(t.import(), 'deal \d+', 'deal N', 'g'), 'a unchanged; b unchanged; c unchanged; d unchanged; 5 flagged: Similar to deal N, "E".', 'import: the same again changes nothing; without an external_id there is no upsert');
 SELECT t.source('external_id, amount', 'b | 2000', 'c | -', 'd | 0.00') \gset none_
 SELECT is(t.import($$'source', actor => 'the erp'$$), 'b updated; c updated; d unchanged', 'import: changes');
 SELECT is(t.row('b') || '; ' || t.row('c'), 'B won won 2000 USD 100 tom Acme {} v2; C qualified open EUR 60 2027-01-31 Globex {} v2', 'import: a missing column leaves a value, a NULL clears it');
@@ -165,7 +165,7 @@ SELECT is(t.try($$SELECT t.import()$$), '42701', 'import: two columns for one th
 SELECT is(t.try($$SELECT t.import('NULL')$$), '22004', 'import: no source');
 SELECT is(t.try($$SELECT t.import('''crm_deals.deal_board''')$$) <> 'done', true, 'import: an index is no source');
 ALTER TABLE source DROP COLUMN stage, DROP COLUMN stage_id;
-SELECT is(t.import(), '1 created', 'import: a dropped column is none');
+SELECT is(regexp_replace(t.import(), ':.*', ''), '1 flagged', 'import: a dropped column is none');
 CREATE VIEW t.named AS SELECT 'v' || n AS external_id, 'V' || n AS name, n * 1.5::real AS amount, current_date AS created_at, '{"k": 1}'::json AS custom_fields FROM generate_series(1, 3) AS n;
 SELECT is(t.import($$'t.named'$$), 'v1 created; v2 created; v3 created', 'import: from a view, of other types');
 SELECT is((SELECT amount || ' ' || custom_fields FROM crm_deals.deal WHERE external_id = 'v3'), '4.5 {"k": 1}', 'import: what they become');
@@ -274,16 +274,10 @@ FROM generate_series(1, 4) AS n, (VALUES (1, 'a'), (2, 'b'), (3, 'c')) AS s (pla
 SELECT is(regexp_replace(t.import($$'source', 'steps', gates => true$$), 'Deal \d+', 'D', 'g'), 'g1 created; g2 created; g3 rejected: the stage asks for fields that are not filled in D: Stage "C" needs amount.; g4 rejected: a gate forbids this move D: After "A" comes "B", not "C".', 'import: gates of a history');
 SELECT is((SELECT count(*) FROM crm_deals.deal_event AS e WHERE e.to_stage_id = ANY (ARRAY[t.stage('a', 'Strict'), t.stage('b', 'Strict'), t.stage('c', 'Strict')]) AND e.occurred_at < '2023-01-01'), 5::bigint, 'import: nothing of a refused one is left');
 
--- Flags of duplicates, as whoever finds them writes them
-CREATE FUNCTION t.flag() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
-    INSERT INTO crm_deals.deal_duplicate (deal_id, other_deal_id, similarity) SELECT new.id, d.id, 1 FROM crm_deals.deal AS d WHERE d.name = new.name AND d.id < new.id ON CONFLICT DO NOTHING;
-    RETURN new;
-END$$;
-CREATE TRIGGER flag AFTER INSERT OR UPDATE ON crm_deals.deal FOR EACH ROW EXECUTE FUNCTION t.flag();
+-- Flags of duplicates; more of them in s08_import_duplicates
 SELECT t.source('external_id, name', 'fl1 | A name of its own', 'fl2 | A name of its own', 'fl3 | Another', 'c | Another') \gset none_
-SELECT is(regexp_replace(t.import(), 'deal \d+', 'deal N', 'g'), 'fl1 created; fl2 flagged: Similar to deal N, "A name of its own".; fl3 created; c updated', 'import: flagged');
+SELECT is(regexp_replace(t.import(), 'deal \d+', 'deal N', 'g'), 'fl1 created; fl2 flagged: Similar to deal N, "A name of its own".; fl3 created; c flagged: Similar to deal N, "Another".', 'import: flagged');
 SELECT is(t.import(), 'fl1 unchanged; fl2 unchanged; fl3 unchanged; c unchanged', 'import: a flag of before is not told again');
-DROP TRIGGER flag ON crm_deals.deal;
 
 -- Where triggers are off
 BEGIN;

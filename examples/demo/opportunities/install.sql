@@ -14,5 +14,5 @@ SELECT crm_deals.create_pipeline('Opportunities', '[
     {"name": "Lost",        "status": "lost"}]',
     currency => 'USD') AS created \gset
 
--- The file says of no lost deal why it was lost.
-UPDATE crm_deals.pipeline SET lost_reason_required = false WHERE id = :created;
+-- The file says of no lost deal why it was lost, and its deals have no names of their own to be told apart by.
+UPDATE crm_deals.pipeline SET lost_reason_required = false, duplicate_policy = 'off' WHERE id = :created;

@@ -1,0 +1,45 @@
+/*
+ * deal_reader.h
+ *		Deals to be compared, read from a query of any size.
+ */
+#ifndef CRM_DEALS_DEAL_READER_H
+#define CRM_DEALS_DEAL_READER_H
+
+#include "executor/spi.h"
+
+#include "duplicate_join.h"
+
+/* What such a query selects of a deal d and its pipeline p; a deal of policy 'off' is only found by others. */
+#define COLUMNS_TO_COMPARE(policy) \
+	"d.id::pg_catalog.int8, d.organization::pg_catalog.text, d.name::pg_catalog.text, d.account_id::pg_catalog.text," \
+	" d.closed_at IS NULL, (" policy ")::pg_catalog.text, p.duplicate_threshold::pg_catalog.float4," \
+	" p.duplicate_scope::pg_catalog.text"
+
+typedef struct DealReader
+{
+	Portal		portal;
+	SPITupleTable *rows;
+	uint64		n;
+	uint64		next;
+	int64		read;
+	ComparedDeal deal;			/* its texts last until the next is read */
+	MemoryContext memory;
+	float4		threshold;		/* of every deal; 0: its pipeline's */
+	TimestampTz next_notice;
+} DealReader;
+
+/* Between SPI_connect and SPI_finish; the portal is closed with the reader. */
+extern DealReader deal_reader_open(Portal portal, float4 threshold);
+extern bool deal_reader_next(DealReader *reader);
+extern void deal_reader_close(DealReader *reader);
+
+/*
+ * Adds as many deals as maintenance_work_mem has room for, and builds; false
+ * after the last.  *first is the lowest id, they must come in this order.
+ */
+extern bool read_into_join(DealReader *reader, DuplicateJoin *join, int64 *first);
+
+/* Every pair that was dismissed */
+extern void add_dismissed_pairs(DuplicateJoin *join);
+
+#endif							/* CRM_DEALS_DEAL_READER_H */
