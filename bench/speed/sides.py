@@ -7,6 +7,7 @@ from server import path, run, sql, sql_file
 
 # What makes a copy of ours another side.
 FILES = {
+    "ours_flag": ["ours_flag"],
     "bare": ["bare"],
     "by_hand": ["bare", "by_hand", "by_hand_indexes"],
     "by_hand_our_indexes": ["bare", "by_hand"],

@@ -8,7 +8,7 @@ CREATE INDEX deal_forecast ON crm_deals.deal (expected_close_date, stage_id) WHE
 CREATE INDEX deal_closed ON crm_deals.deal (closed_at) WHERE closed_at IS NOT NULL;
 -- Account, contact, owner and external id have theirs. Names like this one:
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
-CREATE INDEX deal_name ON crm_deals.deal USING gin (name gin_trgm_ops);
+CREATE INDEX deal_name_like ON crm_deals.deal USING gin (name gin_trgm_ops);
 -- Nobody asks the log for transactions.
 DROP INDEX crm_deals.deal_event_transaction;
 ANALYZE crm_deals.deal;
