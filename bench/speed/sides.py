@@ -10,6 +10,7 @@ FILES = {
     "ours_flag": ["ours_flag"],
     "bare": ["bare"],
     "by_hand": ["bare", "by_hand", "by_hand_indexes"],
+    "by_hand_flag": ["bare", "by_hand", "by_hand_indexes", "by_hand_flag"],
     "by_hand_our_indexes": ["bare", "by_hand"],
 }
 MADE = {}

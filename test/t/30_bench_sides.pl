@@ -140,5 +140,15 @@ my $heard = heard('copy_ours');
 is(scalar(split /\n/, $heard), 2, 'the move to won is heard on two channels');
 is(heard('copy_by_hand'), $heard, 'by hand: the same notifications');
 
+# Duplicates, flagged: the same pairs.
+run_file('copy_ours', 'sides/ours_flag.sql');
+run_file('copy_by_hand', 'sides/by_hand_flag.sql');
+my %flags = map { ($_ => $node->safe_psql("copy_$_", <<'END')) } 'ours', 'by_hand';
+INSERT INTO crm_deals.deal (id, name, stage_id) SELECT 6000 + n, 'Elbe Yards: retrofit of the northern quay, lot ' || n, 101 FROM generate_series(1, 12) AS n;
+SELECT least(deal_id, other_deal_id), greatest(deal_id, other_deal_id), similarity FROM crm_deals.deal_duplicate WHERE deal_id > 6000 ORDER BY 1, 2;
+END
+isnt($flags{ours}, '', 'similar names are flagged');
+is($flags{by_hand}, $flags{ours}, 'by hand: the same duplicates');
+
 $node->stop;
 done_testing();

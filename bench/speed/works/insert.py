@@ -9,12 +9,13 @@ BARS = [
     Bar("rate", "bare", at_least=0.95, note="duplicates off"),
     Bar("rate", "bare", ours="ours flag", at_least=0.45, note="duplicates flag; bare: no search"),
     Bar("rate", "by hand", note="duplicates off"),
+    Bar("rate", "by hand flag", ours="ours flag", note="duplicates flag"),
     Bar("rate", "tryton"),
 ]
 
 
 def measure(plan, results):
-    columns = ["ours", "ours_flag", "bare", "by_hand"]
+    columns = ["ours", "ours_flag", "bare", "by_hand", "by_hand_flag"]
     if plan.tryton and sides.why_no_tryton() is None:
         columns.append("tryton")
     for side in rounds(plan.rounds, columns):
