@@ -242,6 +242,7 @@ deal_ids_array(const DealIds *ids)
 	return PointerGetDatum(array);
 }
 
+/* Sees what is committed now: a transaction that does not see it fails to serialize. */
 static uint64
 run_on(OwnerQuery *query, const DealIds *ids)
 {
@@ -250,7 +251,7 @@ run_on(OwnerQuery *query, const DealIds *ids)
 	if (ids->n == 0)
 		return 0;
 	argument = deal_ids_array(ids);
-	(void) owner_query_write(query, &argument, NULL);
+	(void) owner_query_write_all(query, &argument, NULL);
 	pfree(DatumGetPointer(argument));
 	return SPI_processed;
 }
