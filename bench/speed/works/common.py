@@ -1,7 +1,8 @@
 """What the works share."""
 
 import sides
-from server import make_ready, path, pgbench, run
+from server import environment, make_ready, path, pgbench, run
+from works import tryton
 
 
 def rounds(count, columns):
@@ -25,15 +26,8 @@ def rate_from_node(plan, side, clients, commit, notify):
     database = sides.database("bare" if kind == "app" else "ours", plan.deals)
     make_ready(database)
     return float(run(["node", path("app", "app.mjs"), database, kind, str(clients), str(plan.seconds), str(plan.deals_a_client),
-                      "off" if kind == "app" and notify == "off" else "on"],
-                     env=with_settings(commit, notify)))
-
-
-def with_settings(commit, notify):
-    from server import environment
-    return environment(notify, commit)
+                      notify], env=environment(notify, commit)))
 
 
 def rate_of_tryton(plan, what, clients, commit):
-    from works import tryton
     return tryton.rate(what, clients, plan.seconds, commit)
