@@ -89,10 +89,11 @@ $(EXTENSION)--$(EXTVERSION).sql: sql/extension.awk $(SCHEMA:%=sql/schema/%.sql) 
 # Objects follow every header: there are few.
 $(OBJS): $(wildcard src/*.h)
 
-.PHONY: demo test soak lint
+.PHONY: demo test soak lint bench
 demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
 test: ; test/harness/run-tests
 soak: ; test/fuzz/run 300 && SOAK=1 TESTS="$(basename $(notdir $(wildcard test/t/1[1-8]_*.pl test/t/20_*.pl)))" test/harness/run-tests
 lint: ; test/harness/lint
+bench: ; bench/speed/run
 
 print-%: ; @echo $($*)

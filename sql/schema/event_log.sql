@@ -1,17 +1,17 @@
--- The append-only log. It has no foreign key to deal and outlives it.
+-- The append-only log. It has no foreign key to deal and outlives it. What a CHECK compares with is one constant, an
+-- array: its tree is read for every statement that logs.
 CREATE TABLE crm_deals.deal_event (
     id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     batch_id            bigint NOT NULL,
     deal_id             bigint NOT NULL,
     version             integer NOT NULL,
     kind                text NOT NULL
-        CONSTRAINT deal_event_kind CHECK (kind IN ('deleted', 'merged', 'redacted', 'reverted', 'created', 'won', 'lost',
-                                                   'abandoned', 'reopened', 'stage_changed', 'updated')),
+        CONSTRAINT deal_event_kind CHECK (kind = ANY ('{deleted,merged,redacted,reverted,created,won,lost,abandoned,reopened,stage_changed,updated}')),
     occurred_at         timestamptz NOT NULL,
     actor               text NOT NULL,
     session_user_name   text NOT NULL,
     origin              text NOT NULL DEFAULT 'live'
-        CONSTRAINT deal_event_origin CHECK (origin IN ('live', 'import')),
+        CONSTRAINT deal_event_origin CHECK (origin = ANY ('{live,import}')),
     pipeline_id         bigint NOT NULL,
     from_stage_id       bigint,
     to_stage_id         bigint,
@@ -31,7 +31,7 @@ CREATE TABLE crm_deals.deal_event (
     transaction         xid8 NOT NULL DEFAULT pg_current_xact_id(),
     -- What the dispatcher has to send, crm_deals.notify = dispatch.
     dispatch            text
-        CONSTRAINT deal_event_dispatch CHECK (dispatch IN ('full', 'ids', 'summary', 'counted', 'doorbell')),
+        CONSTRAINT deal_event_dispatch CHECK (dispatch = ANY ('{full,ids,summary,counted,doorbell}')),
     CONSTRAINT deal_event_version UNIQUE (deal_id, version)
 )
 -- Nothing is ever updated: no page needs free space, and vacuum has only to

@@ -1,0 +1,22 @@
+"""One UPDATE that moves very many deals."""
+
+import sides
+from results import Bar
+from server import make_ready, timed
+from works.common import rounds
+
+NAME = "UPDATE of many deals"
+BARS = [
+    Bar("seconds", "bare", at_most=1.1),
+    Bar("seconds", "by hand", at_most=0.6),
+    Bar("memory", "bare", at_most=64, difference=True),
+    Bar("memory", "by hand", difference=True),
+]
+
+
+def measure(plan, results):
+    for side in rounds(plan.bulk_rounds, ["ours", "bare", "by_hand"]):
+        database = sides.database(side, plan.deals)
+        make_ready(database)
+        results.add(NAME, f"{plan.bulk:,} deals", side.replace("_", " "),
+                    timed(database, sides.statements("bulk_move", side), {"first": 1, "last": plan.bulk}))
