@@ -32,6 +32,7 @@ OBJS = \
 	src/signature_ops.o \
 	src/similarity_join.o \
 	src/name_index.o \
+	src/deal_ids.o \
 	src/written_names.o \
 	src/duplicate_join.o \
 	src/deal_reader.o \

@@ -6,7 +6,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+
 #include "caller_query.h"
+#include "catalog.h"
 #include "owner_query.h"
 
 void
@@ -43,4 +48,24 @@ caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, Wr
 		write_context_pop(context);
 	}
 	PG_END_TRY();
+}
+
+static CallerQuery visible_query = {
+	.sql = "SELECT FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+};
+
+bool
+caller_sees_deal(int64 deal_id)
+{
+	Datum		argument = Int64GetDatum(deal_id);
+	bool		sees;
+
+	if (pg_class_aclcheck(installed_table("deal"), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		return false;
+	caller_query(&visible_query, &argument, NULL);
+	sees = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return sees;
 }

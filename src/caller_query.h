@@ -28,4 +28,7 @@ extern Portal caller_query_cursor(CallerQuery *query, Datum *values, const char 
 /* The same as caller_query(); what it writes of deals means what the context says. */
 extern void caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, WriteContext *context);
 
+/* May the caller read the deal of this id?  Between SPI_connect and SPI_finish. */
+extern bool caller_sees_deal(int64 deal_id);
+
 #endif							/* CRM_DEALS_CALLER_QUERY_H */

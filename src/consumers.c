@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "event_facts.h"
 #include "owner_query.h"
+#include "spi_result.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_subscribe);
 PG_FUNCTION_INFO_V1(crm_deals_read_events);
@@ -53,7 +54,7 @@ call_as_owner(OwnerQuery *query, FunctionCallInfo fcinfo)
 	SPI_connect();
 	(void) installed_table("event_consumer");
 	(void) owner_query_write(query, values, nulls);
-	result = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	result = result_column(1, &isnull);
 	SPI_finish();
 	return isnull ? (Datum) 0 : result;
 }

@@ -19,17 +19,12 @@
 #include "catalog.h"
 #include "compat.h"
 #include "owner_query.h"
+#include "spi_result.h"
 #include "write_context.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_undo_batch);
 PG_FUNCTION_INFO_V1(crm_deals_restore_deal);
 PG_FUNCTION_INFO_V1(crm_deals_merge_deals);
-
-static Datum
-only_value(bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
-}
 
 static const char *
 actor_argument(FunctionCallInfo fcinfo, int number)
@@ -126,7 +121,7 @@ lock_to_merge(FunctionCallInfo fcinfo, Datum *deals)
 	ArrayType  *locked;
 
 	caller_query(&lock_query, values, nulls);
-	locked = DatumGetArrayTypeP(only_value(&isnull));
+	locked = DatumGetArrayTypeP(result_column(1, &isnull));
 	for (int i = 0; i < 2; i++)
 		deals[i] = Int64GetDatum(((int64 *) ARR_DATA_PTR(locked))[i]);
 }
@@ -145,7 +140,7 @@ crm_deals_merge_deals(PG_FUNCTION_ARGS)
 	context.merged_into = DatumGetInt64(values[0]);
 	(void) owner_query_write(&repoint_aliases_query, values, NULL);
 	caller_query_in_context(&merge_query, values, NULL, &context);
-	values[2] = only_value(&isnull);
+	values[2] = result_column(1, &isnull);
 	(void) owner_query_write(&add_alias_query, values, isnull ? "  n" : NULL);
 	SPI_finish();
 	return values[0];

@@ -57,6 +57,9 @@ static bool
 fetch(DealReader *reader)
 {
 	CHECK_FOR_INTERRUPTS();
+	/* a batch that is not full was the last */
+	if (reader->rows != NULL && reader->n < BATCH_SIZE)
+		return false;
 	if (reader->rows != NULL)
 		SPI_freetuptable(reader->rows);
 	SPI_cursor_fetch(reader->portal, true, BATCH_SIZE);

@@ -309,16 +309,6 @@ best_forget(Best *best)
 	memset(best, 0, sizeof(Best));
 }
 
-static bool
-in_scope(const Group *group, uint32 account, bool is_open)
-{
-	if (group->scope == SCOPE_OPEN)
-		return is_open;
-	if (group->scope == SCOPE_ACCOUNT)
-		return group->account == 0 || account == 0 || account == group->account;
-	return true;
-}
-
 /* ----------
  * Deals that were not added
  * ----------
@@ -350,7 +340,7 @@ found_other(void *arg, int number, int none, float similarity)
 
 	(void) none;
 	if (!group->looks || similarity < group->threshold ||
-		!in_scope(group, comparison->account, comparison->other->is_open))
+		!is_in_scope(group->scope, group->account, comparison->account, comparison->other->is_open))
 		return;
 	if (join->limit == EVERY_PAIR)
 		tell_every_member(comparison, group, similarity);
@@ -507,7 +497,7 @@ look_at_group(DuplicateJoin *join, const Group *asking, int64 deal_id, const Gro
 		const Member *member = &join->members[m];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!in_scope(asking, member->account, member->is_open) ||
+		if (!is_in_scope(asking->scope, asking->account, member->account, member->is_open) ||
 			(asking->has_dismissed && is_dismissed(join, deal_id, member->id)))
 			continue;
 		if (!any_will_do)

@@ -25,6 +25,17 @@ typedef struct ComparedDeal
 	DuplicateScope scope;
 } ComparedDeal;
 
+/* Is a deal in the scope of one that looks?  Accounts by their numbers, 0 is none. */
+static inline bool
+is_in_scope(DuplicateScope scope, uint32 account, uint32 other_account, bool other_is_open)
+{
+	if (scope == SCOPE_OPEN)
+		return other_is_open;
+	if (scope == SCOPE_ACCOUNT)
+		return account == 0 || other_account == 0 || account == other_account;
+	return true;
+}
+
 typedef struct DuplicateJoin DuplicateJoin;
 typedef void (*pair_found) (void *arg, int64 deal_id, int64 other_deal_id, float4 similarity);
 

@@ -27,7 +27,7 @@
 #include "pipeline_cache.h"
 #include "settings.h"
 #include "signature_ops.h"
-#include "similarity.h"
+#include "spi_result.h"
 #include "write_context.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_similar_deals);
@@ -81,9 +81,7 @@ compare_every_name(text *organization, const TokenSet *set, float4 threshold, Si
 		float4		similarity;
 
 		token_set_read(tokens, reader.deal.name);
-		if (tokens->n == 0)
-			continue;
-		similarity = similarity_of(common_tokens(set->tokens, set->n, tokens->tokens, tokens->n, 0), set->n, tokens->n);
+		similarity = token_set_similarity(set, tokens);
 		if (similarity >= threshold)
 			add_similar(similar, reader.deal.id, similarity, InvalidTransactionId, false);
 	}
@@ -243,7 +241,7 @@ lowest_threshold(void)
 	bool		isnull;
 
 	owner_query_latest(&lowest_query, NULL, NULL);
-	return DatumGetFloat4(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	return DatumGetFloat4(result_column(1, &isnull));
 }
 
 static void

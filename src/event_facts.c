@@ -10,6 +10,7 @@
 #include "catalog.h"
 #include "event_facts.h"
 #include "owner_query.h"
+#include "spi_result.h"
 
 static OwnerQuery facts_query = {
 	.sql = "SELECT f.* FROM crm_deals._event_facts($1) AS f",
@@ -22,7 +23,7 @@ void
 load_taken_events(void)
 {
 	bool		isnull;
-	Datum		ids = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	Datum		ids = result_column(1, &isnull);
 	ArrayType  *array = DatumGetArrayTypeP(ids);
 	uint64		n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 

@@ -12,6 +12,7 @@
 
 #include "catalog.h"
 #include "owner_query.h"
+#include "spi_result.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_index_custom_field);
 
@@ -38,7 +39,7 @@ crm_deals_index_custom_field(PG_FUNCTION_ARGS)
 	values[1] = PG_GETARG_DATUM(1);
 	SPI_connect();
 	(void) owner_query_write(&index_query, values, NULL);
-	index = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	index = result_column(1, &isnull);
 	SPI_finish();
 	PG_RETURN_DATUM(index);
 }

@@ -34,6 +34,7 @@
 #include "compat.h"
 #include "generation.h"
 #include "owner_query.h"
+#include "spi_result.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_log_snapshot);
 
@@ -97,7 +98,7 @@ highest_ended_for_consumers(void)
 	Datum		value;
 
 	owner_query_latest(&ended_query, NULL, NULL);
-	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	value = result_column(1, &isnull);
 	return isnull ? 0 : (uint64) DatumGetInt64(value);
 }
 

@@ -21,6 +21,7 @@
 #include "utils/tuplestore.h"
 
 #include "caller_query.h"
+#include "deal_ids.h"
 #include "deal_reader.h"
 #include "int8_array.h"
 #include "owner_query.h"
@@ -28,9 +29,9 @@
 #include "signature_ops.h"
 #include "similarity.h"
 #include "similarity_join.h"
+#include "spi_result.h"
 #include "text_numbers.h"
 #include "trigram.h"
-#include "written_names.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_import_similar);
 
@@ -224,16 +225,6 @@ fill_batch(Batch *batch, DealReader *rows)
  * ----------
  */
 
-static bool
-in_scope(const NameGroup *group, uint32 account, bool is_open)
-{
-	if (group->scope == SCOPE_OPEN)
-		return is_open;
-	if (group->scope == SCOPE_ACCOUNT)
-		return group->account == 0 || account == 0 || account == group->account;
-	return true;
-}
-
 /* A deal that is there, or an accepted row of an earlier batch */
 typedef struct There
 {
@@ -261,7 +252,8 @@ found_group(void *arg, int number, int none, float similarity)
 
 	(void) none;
 	there->likeness.similarity = similarity;
-	if (group->refuses && similarity >= group->threshold && in_scope(group, there->account, there->is_open) &&
+	if (group->refuses && similarity >= group->threshold &&
+		is_in_scope(group->scope, group->account, there->account, there->is_open) &&
 		is_better(&there->likeness, &group->there))
 		group->there = there->likeness;
 }
@@ -315,30 +307,12 @@ was_refused(const Import *import, int64 row)
 	return bms_is_member((int) (row - import->low), import->refused);
 }
 
-static CallerQuery visible_query = {
-	.sql = "SELECT FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1",
-	.nargs = 1,
-	.argtypes = {INT8OID},
-};
-
-static bool
-caller_sees(int64 deal_id)
-{
-	Datum		argument = Int64GetDatum(deal_id);
-	bool		sees;
-
-	caller_query(&visible_query, &argument, NULL);
-	sees = SPI_processed > 0;
-	SPI_freetuptable(SPI_tuptable);
-	return sees;
-}
-
 /* Nothing is told of a deal that the caller cannot see. */
 static void
 refuse(Import *import, int64 row, const Likeness *likeness)
 {
 	bool		is_row = likeness->row != 0;
-	bool		is_told = is_row || caller_sees(likeness->deal_id);
+	bool		is_told = is_row || caller_sees_deal(likeness->deal_id);
 	Datum		values[N_RESULT_COLUMNS] = {Int64GetDatum(row), Int64GetDatum(likeness->deal_id),
 	Int64GetDatum(likeness->row), Float4GetDatum(likeness->similarity)};
 	bool		isnull[N_RESULT_COLUMNS] = {false, is_row || !is_told, !is_row, !is_told};
@@ -380,7 +354,8 @@ found_accepted(void *arg, int number, int none, float similarity)
 	if (similarity < asking->group->threshold)
 		return;
 	while (accepted != NO_CANDIDATE &&
-		   !in_scope(asking->group, batch->candidates[accepted].account, batch->candidates[accepted].is_open))
+		   !is_in_scope(asking->group->scope, asking->group->account,
+						batch->candidates[accepted].account, batch->candidates[accepted].is_open))
 	{
 		CHECK_FOR_INTERRUPTS();
 		accepted = batch->candidates[accepted].next;
@@ -483,7 +458,7 @@ deals_with_dismissed_pairs(Datum among)
 	bool		isnull;
 
 	owner_query_latest(&dismissing_query, &among, NULL);
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return result_column(1, &isnull);
 }
 
 static DealIds

@@ -15,6 +15,7 @@
 
 #include "installation.h"
 #include "owner_query.h"
+#include "spi_result.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_code_version);
 PG_FUNCTION_INFO_V1(crm_deals_stage_is_logged);
@@ -83,7 +84,7 @@ ask_of_stage(OwnerQuery *query, Datum stage)
 	CommandCounterIncrement();
 	SPI_connect();
 	owner_query_latest(query, &stage, NULL);
-	answer = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	answer = DatumGetBool(result_column(1, &isnull));
 	SPI_finish();
 	return answer;
 }

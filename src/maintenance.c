@@ -15,6 +15,7 @@
 #include "catalog.h"
 #include "compat.h"
 #include "owner_query.h"
+#include "spi_result.h"
 #include "write_context.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_prune_events);
@@ -54,7 +55,7 @@ crm_deals_prune_events(PG_FUNCTION_ARGS)
 	need_read_committed("prune_events()");
 	SPI_connect();
 	maintain(&prune_query, values, PG_ARGISNULL(0) ? "n " : NULL, &context);
-	pruned = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	pruned = result_column(1, &isnull);
 	SPI_finish();
 	PG_RETURN_DATUM(pruned);
 }

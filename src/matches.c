@@ -8,7 +8,6 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
@@ -22,6 +21,7 @@
 #include "matches.h"
 #include "owner_query.h"
 #include "settings.h"
+#include "spi_result.h"
 
 #define N_MATCH_COLUMNS 2
 
@@ -129,21 +129,6 @@ static OwnerQuery refused_query = {
 	" ORDER BY m.deal_id, s.similarity DESC, m.other_deal_id LIMIT 1",
 };
 
-static CallerQuery visible_query = {
-	.sql = "SELECT FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1",
-	.nargs = 1,
-	.argtypes = {INT8OID},
-};
-
-static bool
-caller_sees(Datum deal_id)
-{
-	if (pg_class_aclcheck(installed_table("deal"), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		return false;
-	caller_query(&visible_query, &deal_id, NULL);
-	return SPI_processed > 0;
-}
-
 static char *
 float4_text(Datum value)
 {
@@ -161,7 +146,7 @@ raise_duplicate(void)
 	char	   *similarity = float4_text(SPI_getbinval(found->vals[0], found->tupdesc, 4, &isnull));
 	char	   *pipeline = SPI_getvalue(found->vals[0], found->tupdesc, 5);
 	char	   *threshold = float4_text(SPI_getbinval(found->vals[0], found->tupdesc, 6, &isnull));
-	bool		visible = caller_sees(other);
+	bool		visible = caller_sees_deal(DatumGetInt64(other));
 
 	ereport(ERROR,
 			(errcode(ERRCODE_UNIQUE_VIOLATION),
@@ -222,14 +207,6 @@ static OwnerQuery flag_query = {
 	.one_plan = true,
 };
 
-static int64
-result_count(int column)
-{
-	bool		isnull;
-
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull));
-}
-
 /* A flag's foreign key finds the other deal by the transaction's own snapshot. */
 static void
 check_can_be_seen(Matches *matches)
@@ -252,8 +229,8 @@ matches_flag(Matches *matches, int64 *cut)
 
 	check_can_be_seen(matches);
 	query_matches(matches, &flag_query, &limit, owner_query_write_all);
-	*cut += result_count(2);
-	return result_count(1);
+	*cut += result_int64(2);
+	return result_int64(1);
 }
 
 void

@@ -29,6 +29,7 @@
 #include "owner_query.h"
 #include "pipeline_cache.h"
 #include "settings.h"
+#include "spi_result.h"
 #include "stage_lock.h"
 #include "write_context.h"
 
@@ -39,21 +40,6 @@ PG_FUNCTION_INFO_V1(crm_deals_moved_subject);
 PG_FUNCTION_INFO_V1(crm_deals_find_stage);
 PG_FUNCTION_INFO_V1(crm_deals_broken_rules);
 PG_FUNCTION_INFO_V1(crm_deals_why_not);
-
-static Datum
-result_column(int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, isnull);
-}
-
-static int64
-result_int64(int column)
-{
-	bool		isnull;
-	Datum		value = result_column(column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
 
 /* ----------
  * Which deal, which stage

@@ -21,6 +21,7 @@
 #include "nodes/primnodes.h"
 #include "nodes/tidbitmap.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -31,7 +32,6 @@
 #include "name_index.h"
 #include "owner_query.h"
 #include "signature_ops.h"
-#include "similarity.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_trigram_canary);
 
@@ -242,12 +242,11 @@ text_of_slot(NameIndex *index, int column)
 }
 
 static bool
-same_text(const text *a, const text *b)
+same_organization(text *a, text *b)
 {
 	if (a == NULL || b == NULL)
 		return a == b;
-	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+	return datum_image_eq(PointerGetDatum(a), PointerGetDatum(b), false, -1);
 }
 
 typedef struct Probe
@@ -264,19 +263,15 @@ static void
 compare_row(const Probe *probe)
 {
 	NameIndex  *index = probe->index;
-	TokenSet   *tokens = index->tokens;
 	TransactionId writer = writer_of_row(index);
 	bool		is_new = TransactionIdIsValid(index->dirty.xmin);
 	float4		similarity;
 	bool		isnull;
 
-	if (!same_text(text_of_slot(index, NAME_ORGANIZATION), probe->organization))
+	if (!same_organization(text_of_slot(index, NAME_ORGANIZATION), probe->organization))
 		return;
-	token_set_read(tokens, text_of_slot(index, NAME_NAME));
-	if (tokens->n == 0)
-		return;
-	similarity = similarity_of(common_tokens(probe->set->tokens, probe->set->n, tokens->tokens, tokens->n, 0),
-							   probe->set->n, tokens->n);
+	token_set_read(index->tokens, text_of_slot(index, NAME_NAME));
+	similarity = token_set_similarity(probe->set, index->tokens);
 	if (similarity >= probe->threshold)
 		probe->found(probe->arg, DatumGetInt64(slot_getattr(index->slot, NAME_DEAL_ID, &isnull)), similarity,
 					 writer, is_new);

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "utils/datum.h"
 
 #include "compat.h"
 #include "text_numbers.h"
@@ -22,19 +23,12 @@ hash_text(const text *value)
 	return hash_bytes((const unsigned char *) VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
-static inline bool
-equal_texts(const text *a, const text *b)
-{
-	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
-		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
-}
-
 #define SH_PREFIX numbered
 #define SH_ELEMENT_TYPE NumberedText
 #define SH_KEY_TYPE const text *
 #define SH_KEY value
 #define SH_HASH_KEY(table, key) hash_text(key)
-#define SH_EQUAL(table, a, b) equal_texts(a, b)
+#define SH_EQUAL(table, a, b) datum_image_eq(PointerGetDatum(a), PointerGetDatum(b), false, -1)
 #define SH_SCOPE static inline
 #define SH_DECLARE
 #define SH_DEFINE

@@ -317,24 +317,23 @@ token_set_read(TokenSet *set, text *name)
 }
 
 float4
-similarity_of_names(text *a, text *b)
+token_set_similarity(const TokenSet *a, const TokenSet *b)
 {
-	TokenSet   *of_a = token_set_create();
-	TokenSet   *of_b = token_set_create();
-
-	token_set_read(of_a, a);
-	token_set_read(of_b, b);
-	/* a name without letters and digits is like none */
-	if (of_a->n == 0 || of_b->n == 0)
+	if (a->n == 0 || b->n == 0)
 		return 0;
-	return similarity_of(common_tokens(of_a->tokens, of_a->n, of_b->tokens, of_b->n, 0), of_a->n, of_b->n);
+	return similarity_of(common_tokens(a->tokens, a->n, b->tokens, b->n, 0), a->n, b->n);
 }
 
 /* _similarity(a, b) */
 Datum
 crm_deals_similarity(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_FLOAT4(similarity_of_names(PG_GETARG_TEXT_PP(0), PG_GETARG_TEXT_PP(1)));
+	TokenSet   *a = token_set_create();
+	TokenSet   *b = token_set_create();
+
+	token_set_read(a, PG_GETARG_TEXT_PP(0));
+	token_set_read(b, PG_GETARG_TEXT_PP(1));
+	PG_RETURN_FLOAT4(token_set_similarity(a, b));
 }
 
 /*

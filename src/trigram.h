@@ -20,8 +20,8 @@ extern TokenSet *token_set_create(void);
 /* Exactly the trigrams that pg_trgm compares by similarity() */
 extern void token_set_read(TokenSet *set, text *name);
 
-/* similarity(a, b) of pg_trgm */
-extern float4 similarity_of_names(text *a, text *b);
+/* similarity() of pg_trgm; names without letters and digits are like none */
+extern float4 token_set_similarity(const TokenSet *a, const TokenSet *b);
 
 /* A number that changes with what pg_trgm makes of letters: locale, encoding, versions */
 extern uint64 trigram_canary(void);

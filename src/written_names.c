@@ -18,9 +18,9 @@
 
 #include "compat.h"
 #include "deal_row.h"
-#include "int8_array.h"
 #include "owner_query.h"
 #include "pipeline_cache.h"
+#include "spi_result.h"
 #include "stage_lock.h"
 #include "written_names.h"
 
@@ -35,31 +35,6 @@ WrittenNames
 written_names_begin(void)
 {
 	return (WrittenNames) {.memory = CurrentMemoryContext, .threshold = 1};
-}
-
-static void
-make_room(DealIds *ids, int64 n, MemoryContext memory)
-{
-	if (n <= ids->allocated)
-		return;
-	ids->allocated = Max(2 * n, 16);
-	ids->ids = ids->ids == NULL ? MemoryContextAllocHuge(memory, sizeof(int64) * ids->allocated)
-		: repalloc_huge(ids->ids, sizeof(int64) * ids->allocated);
-}
-
-void
-deal_ids_add_all(DealIds *ids, const DealIds *more, MemoryContext memory)
-{
-	make_room(ids, ids->n + more->n, memory);
-	memcpy(ids->ids + ids->n, more->ids, sizeof(int64) * more->n);
-	ids->n += more->n;
-}
-
-static void
-add_id(WrittenNames *names, DealIds *list, const DealRow *row)
-{
-	make_room(list, list->n + 1, names->memory);
-	list->ids[list->n++] = deal_int64(row, DEAL_ID);
 }
 
 static text *
@@ -89,7 +64,7 @@ note_renamed(WrittenNames *names, const DealRow *old)
 {
 	MemoryContext caller = MemoryContextSwitchTo(names->memory);
 
-	add_id(names, &names->renamed, old);
+	deal_ids_add(&names->renamed, deal_int64(old, DEAL_ID), names->memory);
 	if (names->renamed.n <= MAX_OLD_NAMES)
 	{
 		OldName		old_name = {text_of(old, DEAL_ORGANIZATION), text_of(old, DEAL_NAME)};
@@ -102,7 +77,7 @@ note_renamed(WrittenNames *names, const DealRow *old)
 static void
 note_written(WrittenNames *names, const Pipeline *pipeline, const DealRow *new)
 {
-	add_id(names, &names->written, new);
+	deal_ids_add(&names->written, deal_int64(new, DEAL_ID), names->memory);
 	if (pipeline->duplicate_policy == DUPLICATES_OFF)
 		return;
 	names->any_looks = true;
@@ -129,7 +104,7 @@ written_names_note(WrittenNames *names, const DealRow *old, const DealRow *new)
 		return;
 	pipeline = find_pipeline(deal_int64(old, DEAL_PIPELINE_ID));
 	if (pipeline == NULL || pipeline->keeps_names)
-		add_id(names, &names->gone, old);
+		deal_ids_add(&names->gone, deal_int64(old, DEAL_ID), names->memory);
 }
 
 bool
@@ -211,36 +186,6 @@ static OwnerQuery score_again_query = {
 	.argtypes = {INT8ARRAYOID},
 	.one_plan = true,
 };
-
-static int
-compare_ids(const void *a, const void *b)
-{
-	int64		x = *(const int64 *) a;
-	int64		y = *(const int64 *) b;
-
-	return x < y ? -1 : x > y;
-}
-
-void
-deal_ids_sort(DealIds *ids)
-{
-	qsort(ids->ids, ids->n, sizeof(int64), compare_ids);
-}
-
-bool
-is_among(const DealIds *sorted, int64 id)
-{
-	return sorted->n > 0 && bsearch(&id, sorted->ids, sorted->n, sizeof(int64), compare_ids) != NULL;
-}
-
-Datum
-deal_ids_array(const DealIds *ids)
-{
-	ArrayType  *array = int8_array_create(ids->n);
-
-	memcpy(int8_array_elements(array), ids->ids, sizeof(int64) * ids->n);
-	return PointerGetDatum(array);
-}
 
 /* Sees what is committed now: a transaction that does not see it fails to serialize. */
 static uint64
@@ -325,14 +270,6 @@ static OwnerQuery empty_query = {
 	.argtypes = {INT8OID, TEXTOID},
 };
 
-static int64
-result_count(int column)
-{
-	bool		isnull;
-
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull));
-}
-
 static Datum
 pipeline_column(const TriggerData *data, HeapTuple tuple, const char *column, bool *isnull)
 {
@@ -358,7 +295,7 @@ crm_deals_keep_names(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	owner_query_latest(&others_query, values, nulls);
-	if (result_count(2) == 0 && (result_count(1) > 0 || TRIGGER_FIRED_BY_UPDATE(data->tg_event)))
+	if (result_int64(2) == 0 && (result_int64(1) > 0 || TRIGGER_FIRED_BY_UPDATE(data->tg_event)))
 	{
 		lock_out_writers();
 		if (!looks)

@@ -7,14 +7,8 @@
 
 #include "nodes/pg_list.h"
 
+#include "deal_ids.h"
 #include "types.h"
-
-typedef struct DealIds
-{
-	int64	   *ids;
-	int64		n;
-	int64		allocated;
-} DealIds;
 
 /* A name that a deal had before */
 typedef struct OldName
@@ -58,11 +52,5 @@ extern void written_names_score(const DealIds *deals);
 
 /* With all deals */
 extern void written_names_forget_all(void);
-
-/* Ids, sorted or not */
-extern void deal_ids_add_all(DealIds *ids, const DealIds *more, MemoryContext memory);
-extern void deal_ids_sort(DealIds *ids);
-extern bool is_among(const DealIds *sorted, int64 id);
-extern Datum deal_ids_array(const DealIds *ids);
 
 #endif							/* CRM_DEALS_WRITTEN_NAMES_H */
