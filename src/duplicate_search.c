@@ -323,6 +323,14 @@ static CallerQuery both_query = {
 	.argtypes = {INT8OID, INT8OID},
 };
 
+/* A deal that is being deleted is waited for. */
+static OwnerQuery lock_both_query = {
+	.sql = "SELECT FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1 OR d.id OPERATOR(pg_catalog.=) $2"
+	" ORDER BY d.id FOR KEY SHARE",
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID},
+};
+
 static OwnerQuery dismiss_query = {
 	.sql = "INSERT INTO crm_deals.deal_duplicate AS f (deal_id, other_deal_id, similarity, resolution, resolved_by, resolved_at)"
 	" SELECT greatest(a.id, b.id), least(a.id, b.id), crm_deals._similarity(a.name, b.name), 'dismissed', $3, pg_catalog.now()"
@@ -372,6 +380,8 @@ crm_deals_dismiss_duplicate(PG_FUNCTION_ARGS)
 	values[2] = PG_ARGISNULL(2) ? CStringGetTextDatum(current_actor()) : PG_GETARG_DATUM(2);
 	SPI_connect();
 	check_both_exist(values);
+	if (owner_query_write(&lock_both_query, values, NULL) < 2)
+		check_both_exist(values);
 	(void) owner_query_write(&dismiss_query, values, NULL);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -173,7 +173,7 @@ for my $policy (qw(flag reject))
 	cmp_ok($states->{'40P01'} // 0, '<', $each / 2, "$policy, statements: deadlocks are rare");
 
 	begin($policy);
-	run_sessions("$policy, transactions", allowed => { %$allowed, map { $_ => 1 } qw(40001 55P03 25P02 3B001 23505) }, blocks => 1);
+	run_sessions("$policy, transactions", allowed => { %$allowed, map { $_ => 1 } qw(40001 55P03 25P02 3B001 23505 P0002) }, blocks => 1);
 	check("$policy, transactions", $policy);
 
 	begin($policy);
