@@ -71,3 +71,5 @@ CREATE TABLE crm_deals.stage_name (
     name     text NOT NULL,
     PRIMARY KEY (stage_id, until)
 );
+
+CREATE INDEX stage_name_until ON crm_deals.stage_name (until);
