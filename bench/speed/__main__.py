@@ -29,6 +29,13 @@ def say_what_is_missing(plan, results):
             results.skip(side, why)
 
 
+def write(results, plan, about):
+    """After each work: what there is outlives a failure of a later one."""
+    with open(os.environ["RESULTS"], "w", encoding="utf-8") as file:
+        json.dump(all_results.as_json(results, plan, about), file, indent=1, ensure_ascii=False)
+        file.write("\n")
+
+
 def main():
     plan = plans.chosen()
     results = all_results.Results()
@@ -40,13 +47,11 @@ def main():
         begun = time.monotonic()
         work.measure(plan, results)
         results.compare(work.NAME, work.BARS)
+        write(results, plan, about)
         print(f"{work.NAME}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     print(about)
     print(f"{plan.name}: {plan.rounds} rounds of {plan.seconds} s, {plan.bulk_rounds} of statements with many deals.\n")
     print(all_results.table(results))
-    with open(os.environ["RESULTS"], "w", encoding="utf-8") as file:
-        json.dump(all_results.as_json(results, plan, about), file, indent=1, ensure_ascii=False)
-        file.write("\n")
 
 
 main()
