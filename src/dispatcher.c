@@ -50,7 +50,7 @@ PGDLLEXPORT void crm_deals_dispatcher_main(Datum database);
 
 #define BATCH 1000				/* events a transaction */
 #define LEAVES_AFTER 3000		/* all in milliseconds */
-#define SHORTEST_SLEEP 5
+#define SHORTEST_SLEEP 10
 #define LONGEST_SLEEP 100
 #define LONGEST_START 1000
 
@@ -434,8 +434,9 @@ dispatch_until_idle(void)
 }
 
 /*
- * Whatever the database's or the server's are.  A crash that takes back the
- * worker's place has taken the listeners, too.
+ * Whatever the database's or the server's are.  Its commits wait for this
+ * server's disk with those of writers, one write for all; without waiting they
+ * would have the walwriter write in between.
  */
 static void
 keep_to_own_settings(void)
@@ -446,7 +447,7 @@ keep_to_own_settings(void)
 		{"default_transaction_deferrable", "off"},
 		{"lock_timeout", "10s"},		/* it holds back vacuum while it waits */
 		{"deadlock_timeout", "50ms"},	/* not DROP EXTENSION is the one to give in */
-		{"synchronous_commit", "off"},
+		{"synchronous_commit", "local"},
 		{"jit", "off"},
 	};
 

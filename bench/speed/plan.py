@@ -32,8 +32,6 @@ PLANS = {
     "normal": Plan("normal", deals=1_032_000, bulk=1_000_000, seconds=8, rounds=5, bulk_rounds=3, sizes=[10_000, 1_032_000]),
     # Needs 60 GB of disk: the database of ten million deals, twice.
     "full": Plan("full", deals=1_032_000, bulk=1_000_000, seconds=20, rounds=5, bulk_rounds=5, sizes=[10_000, 1_032_000, 10_000_000]),
-    # A smoke test: every work once, with hardly any deals.
-    "smoke": Plan("smoke", deals=640, bulk=500, seconds=1, rounds=1, bulk_rounds=1, clients=[2], sizes=[320, 640], commits=["off"], counted=20, tryton=False),
 }
 
 

@@ -15,7 +15,7 @@ BARS = [
 
 
 def measure(plan, results):
-    for side in rounds(plan.bulk_rounds, ["ours", "bare", "by_hand"]):
+    for side in rounds(plan.bulk_rounds, ["ours", "bare", "by_hand"], slow=["by_hand"]):
         database = sides.database(side, plan.deals)
         make_ready(database)
         results.add(NAME, f"{plan.bulk:,} deals", side.replace("_", " "),

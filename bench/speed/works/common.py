@@ -5,11 +5,12 @@ from server import environment, make_ready, path, pgbench, run
 from works import tryton
 
 
-def rounds(count, columns):
-    """Round by round, every column once; each round begins with another, so that disturbances meet all alike."""
+def rounds(count, columns, slow=()):
+    """Round by round, every column once; each round begins with another, so that disturbances meet all alike. Slow
+    ones, which take minutes, are in the first round only."""
     for number in range(count):
         start = number % len(columns)
-        yield from columns[start:] + columns[:start]
+        yield from (column for column in columns[start:] + columns[:start] if number == 0 or column not in slow)
 
 
 def rate(plan, work, side, deals, clients, commit="off", notify="off"):

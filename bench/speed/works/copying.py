@@ -24,7 +24,7 @@ def measure(plan, results):
     files = make_files(1, plan.bulk, "copied")
     sample = min(SAMPLE, plan.bulk // 10)
     sample_files = make_files(plan.deals + 1, plan.deals + sample, "sample")
-    for side in rounds(plan.bulk_rounds, ["ours", "ours_flag", "bare", "by_hand", "by_hand_flag"]):
+    for side in rounds(plan.bulk_rounds, ["ours", "ours_flag", "bare", "by_hand", "by_hand_flag"], slow=["by_hand", "by_hand_flag"]):
         measured = extrapolated(plan, sample, sample_files) if side == "by_hand_flag" else copied(side, files)
         results.add(NAME, f"{plan.bulk:,} deals", side.replace("_", " "), measured)
 

@@ -11,11 +11,11 @@ from server import WORKSPACE, make_ready, path, pgbench, timed
 from works.common import rounds
 
 NAME = "a move during a bulk move"
-BARS = [Bar("p99", "bare", at_most=1.5), Bar("p99", "by hand"), Bar("median", "bare")]
+BARS = [Bar("p99", "bare", at_most=1.5), Bar("median", "bare")]
 
 
 def measure(plan, results):
-    for side in rounds(plan.bulk_rounds, ["ours", "bare", "by_hand"]):
+    for side in rounds(plan.bulk_rounds, ["ours", "bare"]):
         results.add(NAME, f"{plan.deals - plan.deals // 32:,} other deals", side.replace("_", " "), latencies(plan, side))
 
 
