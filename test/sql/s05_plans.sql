@@ -71,6 +71,14 @@ FROM (VALUES ('a hundred from the start of the log', '1:1:', -1, -1, 100, 'Index
 SELECT is(t.between('{won}', '1:1:', -1, 0, 10), 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 1000', 'section 5: ten won ones among a thousand: those in between are read, none beyond');
 SELECT is(t.scans('_events_between', $$'c', NULL, false, '50:203:50,120,121', 199999, '203:203:', 199999, 0, 1000$$), 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 3000', 'section 5: of transactions that were running, the batch of each');
 SELECT is(t.scans('_events_between', $$'c', NULL, false, '50:203:50,120,121', 199999, '50:203:50', 199999, 0, 1000$$), 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 2000', 'section 5: one that is running still is not read');
+-- A log that came in one large transaction, as an import's, and a small one that was running
+BEGIN;
+ALTER TABLE crm_deals.deal_event DISABLE TRIGGER USER;
+UPDATE crm_deals.deal_event SET transaction = '3' WHERE id < 199000;
+ANALYZE crm_deals.deal_event;
+SELECT is(t.between(NULL, '202:203:202', 199999, 0, 5000), 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 1000', 'section 5: of a small transaction that was running, none of the large one before it');
+SELECT is(t.between(NULL, '202:203:202', 199999, 199499, 5000), 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 500', 'section 5: and from the place on');
+ROLLBACK;
 -- The whole call, by the counters of the log
 SELECT crm_deals.subscribe('c', from_start => true), crm_deals.subscribe('now') \gset none_
 -- Rows of the log that a call reads, 'all' where it scans the whole of it.
