@@ -98,7 +98,7 @@ is($left{by_hand}, $left{ours}, 'by hand: moves leave the same deals and the sam
 # COPY, into empty tables.
 make_sides(0, ours => 'copy_ours', bare => 'copy_bare', by_hand => 'copy_by_hand');
 my %files = map { ($_ => PostgreSQL::Test::Utils::tempdir() . "/$_.csv") } 'plain', 'derived';
-run_file('copy_ours', 'statements/copy_source.sql', deals => $deals, %files);
+run_file('copy_ours', 'statements/copy_source.sql', first => 1, last => $deals, %files);
 for my $side ('ours', 'bare', 'by_hand')
 {
 	run_file("copy_$side", statements('copy', $side), %files);
