@@ -340,27 +340,21 @@ SET enable_mergejoin = off
 SET jit = off
 AS $$
 #variable_conflict use_column
-DECLARE
-    began          timestamptz;
-    deals_changed  boolean;
-    stages_changed boolean;
-    changed        jsonb;
 BEGIN
-    SELECT min(first.occurred_at),
-           bool_or(EXISTS (SELECT FROM crm_deals.deal_event AS l
-                           WHERE l.deal_id = first.deal_id AND l.version > first.version
-                             AND l.changes ?| '{name,external_id,account_id,closed_at}'))
-    INTO began, deals_changed
-    FROM (SELECT e.deal_id, min(e.version) AS version, min(e.occurred_at) AS occurred_at
-          FROM unnest(_event_facts.ids) AS a (id)
-          JOIN crm_deals.deal_event AS e ON e.id = a.id
-          GROUP BY e.deal_id) AS first;
-    stages_changed := EXISTS (SELECT FROM crm_deals.stage_name AS n WHERE n.until > began);
-    IF deals_changed THEN
-        changed := crm_deals._changed_since(_event_facts.ids);
-    END IF;
-
     RETURN QUERY
+    WITH event AS MATERIALIZED (
+        SELECT a.place, e.*
+        FROM unnest(_event_facts.ids) WITH ORDINALITY AS a (id, place)
+        JOIN crm_deals.deal_event AS e ON e.id = a.id
+    ), since AS MATERIALIZED (
+        SELECT CASE WHEN bool_or(EXISTS (SELECT FROM crm_deals.deal_event AS l
+                                         WHERE l.deal_id = first.deal_id AND l.version > first.version
+                                           AND l.changes ?| '{name,external_id,account_id,closed_at}'))
+                    THEN crm_deals._changed_since(_event_facts.ids) END AS changed,
+               EXISTS (SELECT FROM crm_deals.stage_name AS n WHERE n.until > min(first.occurred_at)) AS stages_changed
+        FROM (SELECT e.deal_id, min(e.version) AS version, min(e.occurred_at) AS occurred_at
+              FROM event AS e GROUP BY e.deal_id) AS first
+    )
     SELECT e.id, e.deal_id, e.kind, e.occurred_at, e.batch_id, e.pipeline_id,
            e.from_stage_id, coalesce(from_then.key, from_stage.key), coalesce(from_then.name, from_stage.name),
            e.to_stage_id, coalesce(to_then.key, to_stage.key), coalesce(to_then.name, to_stage.name),
@@ -372,22 +366,22 @@ BEGIN
            e.owner, e.lost_reason,
            CASE WHEN o.old ? 'closed_at' THEN (o.old ->> 'closed_at')::timestamptz ELSE d.closed_at END,
            e.transaction, e.dispatch
-    FROM unnest(_event_facts.ids) WITH ORDINALITY AS a (id, place)
-    JOIN crm_deals.deal_event AS e ON e.id = a.id
+    FROM event AS e
+    CROSS JOIN since
     LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
     -- a deal that the event deleted: all that it had
-    CROSS JOIN LATERAL (SELECT CASE WHEN e.to_stage_id IS NOT NULL THEN changed -> e.id::text
+    CROSS JOIN LATERAL (SELECT CASE WHEN e.to_stage_id IS NOT NULL THEN since.changed -> e.id::text
                                     ELSE (SELECT jsonb_object_agg(c.key, c.value -> 0) FROM jsonb_each(e.changes) AS c)
                                END) AS o (old)
     LEFT JOIN crm_deals.stage AS from_stage ON from_stage.id = e.from_stage_id
     LEFT JOIN crm_deals.stage AS to_stage ON to_stage.id = e.to_stage_id
     LEFT JOIN LATERAL (SELECT n.key, n.name FROM crm_deals.stage_name AS n
-                       WHERE stages_changed AND n.stage_id = e.from_stage_id AND n.until > e.occurred_at
+                       WHERE since.stages_changed AND n.stage_id = e.from_stage_id AND n.until > e.occurred_at
                        ORDER BY n.until LIMIT 1) AS from_then ON true
     LEFT JOIN LATERAL (SELECT n.key, n.name FROM crm_deals.stage_name AS n
-                       WHERE stages_changed AND n.stage_id = e.to_stage_id AND n.until > e.occurred_at
+                       WHERE since.stages_changed AND n.stage_id = e.to_stage_id AND n.until > e.occurred_at
                        ORDER BY n.until LIMIT 1) AS to_then ON true
-    ORDER BY a.place;
+    ORDER BY e.place;
 END
 $$;
 COMMENT ON FUNCTION crm_deals._event_facts(bigint[]) IS

@@ -3,11 +3,7 @@
 WITH after AS (
     INSERT INTO crm_deals.deal (name, account_id, primary_contact_id, amount, expected_close_date, owner, source, pipeline_id,
                                 stage_id, status, currency, probability, stage_entered_at, created_at, updated_at)
-    SELECT (ARRAY['Alpen', 'Nord', 'Hanse', 'Donau', 'Elbe', 'Rhein', 'Havel', 'Isar', 'Weser', 'Saale', 'Lausitz', 'Harz'])[1 + :n % 12]
-            || (ARRAY['werk', 'rad', 'bau', 'glas', 'stahl', 'holz', 'kraft', 'bank', 'mode', 'papier', 'technik'])[1 + :n % 11]
-            || (ARRAY[' GmbH: ', ' AG: ', ' KG: ', ' SE: ', ' & Partner: ', ' Holding: ', ' eG: '])[1 + :n % 7]
-            || (ARRAY['renewal', 'roll-out', 'migration', 'retrofit', 'licences', 'support contract', 'pilot', 'training'])[1 + :n / 7 % 8]
-            || (ARRAY[' phase ', ' site ', ' region ', ' year ', ' lot '])[1 + :n % 5] || to_hex(:n::bigint), 1 + :n % 10000, 1 + :n % 9999, :n::numeric, '2027-03-01', 'owner ' || :n % 200, 'web',
+    SELECT public.deal_name(:n), 1 + :n % 10000, 1 + :n % 9999, :n::numeric, '2027-03-01', 'owner ' || :n % 200, 'web',
            s.pipeline_id, s.id, s.status, 'EUR', s.probability, t.moment, t.moment, t.moment
     FROM crm_deals.stage AS s, clock_timestamp() AS t (moment)
     WHERE s.id = 1
