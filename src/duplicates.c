@@ -234,8 +234,9 @@ search_in_memory(Search *search)
 		if (search->looking->any_renamed)
 			add_dismissed_pairs(join);
 		more = read_into_join(&deals, join, &first);
-		stream_others(search, join, first);
+		/* rivals first: who commits after that is one, who has before streams by */
 		look_for_rivals(search, join);
+		stream_others(search, join, first);
 		search->cut += duplicate_join_finish(join);
 	}
 	deal_reader_close(&deals);

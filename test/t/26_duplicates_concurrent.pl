@@ -9,10 +9,12 @@ use FindBin;
 use lib $FindBin::RealBin;
 
 use CrmDeals;
+use Delivery;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(sleep time);
 
 my $seed = $ENV{SEED} || time ^ ($$ << 8);
 my $each = 100 * ($ENV{SOAK} ? 10 : 1);
@@ -25,7 +27,6 @@ my $node = start_server('concurrent', 'max_connections = 40', 'deadlock_timeout 
 my @companies = map { "$_ Corporation annual maintenance" } qw(Acme Umbrella Initech Hooli Globex Soylent Vandelay Wonka);
 my @endings = ('', ' 1', ' 12', ' 123', ' 1234', ' 12345', '!', ' xyz', ' xyz 1');
 
-sub one { return $_[ rand @_ ] }
 sub name { return "'" . one(@companies) . one(@endings) . "'" }
 sub deal { return 1 + int rand 60 }
 
@@ -179,6 +180,38 @@ for my $policy (qw(flag reject))
 	begin($policy);
 	run_sessions("$policy, rebuilt", allowed => $allowed, rebuild => 1);
 	check("$policy, rebuilt", $policy);
+}
+
+# A statement of more deals than the index is asked for reads all names; a deal of a similar name commits meanwhile, which
+# was there first and does not know of it.
+for my $policy (qw(flag reject))
+{
+	my ($one, $many) = map { Delivery::Session->new($node->connstr('postgres'), $_, "$PostgreSQL::Test::Utils::tmp_check/errors") } qw(one many);
+	my $long = 0;
+
+	begin($policy);
+	value($node, 'INSERT INTO crm_deals.deal (name) SELECT md5(n::text) FROM generate_series(1001, 21000) AS n');
+	for my $round (1 .. 20)
+	{
+		my $began = time;
+
+		$one->must('BEGIN');
+		$one->must("INSERT INTO crm_deals.deal (name) VALUES (md5('both $round'))");
+		$many->start("INSERT INTO crm_deals.deal (name) SELECT md5('both $round') UNION ALL SELECT md5('$round, ' || n) FROM generate_series(1, 400) AS n");
+		# first of all as long as it takes
+		sleep($round == 1 ? 0 : rand $long);
+		$one->must('COMMIT');
+		$many->finish;
+		$long = time - $began if $round == 1;
+		is($many->{state}, $policy eq 'flag' ? '00000' : '23505', "$policy, many: round $round");
+	}
+	is(value($node, <<'SQL'), $policy eq 'flag' ? '20, 20 of them flagged' : '0, 0 of them flagged', "$policy, many: every pair of the same name is flagged, or there is none");
+SELECT count(*) || ', ' || count(f) || ' of them flagged'
+FROM crm_deals.deal AS d
+JOIN crm_deals.deal AS o ON o.name = d.name AND o.id < d.id
+LEFT JOIN crm_deals.deal_duplicate AS f ON least(f.deal_id, f.other_deal_id) = o.id AND greatest(f.deal_id, f.other_deal_id) = d.id
+SQL
+	$_->close_session for $one, $many;
 }
 
 $node->stop;
