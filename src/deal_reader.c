@@ -11,7 +11,6 @@
 
 #include "compat.h"
 #include "deal_reader.h"
-#include "owner_query.h"
 
 /* Rows fetched at once */
 #define BATCH_SIZE		1000
@@ -41,6 +40,31 @@ deal_reader_open(Portal portal, float4 threshold)
 	return reader;
 }
 
+static bool
+open_next(DealReader *reader)
+{
+	Datum		ids;
+
+	if (reader->query == NULL || !deal_ids_next(reader->ids, &reader->place, &ids))
+		return false;
+	if (reader->portal != NULL)
+		SPI_cursor_close(reader->portal);
+	reader->portal = owner_query_cursor(reader->query, &ids, NULL);
+	pfree(DatumGetPointer(ids));
+	return true;
+}
+
+DealReader
+deal_reader_open_ids(OwnerQuery *query, const DealIds *ids)
+{
+	DealReader	reader = deal_reader_open(NULL, 0);
+
+	reader.query = query;
+	reader.ids = ids;
+	(void) open_next(&reader);
+	return reader;
+}
+
 static void
 tell_progress(DealReader *reader)
 {
@@ -56,18 +80,21 @@ tell_progress(DealReader *reader)
 static bool
 fetch(DealReader *reader)
 {
-	CHECK_FOR_INTERRUPTS();
-	/* a batch that is not full was the last */
-	if (reader->rows != NULL && reader->n < BATCH_SIZE)
-		return false;
-	if (reader->rows != NULL)
-		SPI_freetuptable(reader->rows);
-	SPI_cursor_fetch(reader->portal, true, BATCH_SIZE);
-	reader->rows = SPI_tuptable;
-	reader->n = SPI_processed;
-	reader->next = 0;
-	tell_progress(reader);
-	return reader->n > 0;
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		/* a batch that is not full was the last */
+		if (reader->rows != NULL && reader->n < BATCH_SIZE && !open_next(reader))
+			return false;
+		if (reader->rows != NULL)
+			SPI_freetuptable(reader->rows);
+		SPI_cursor_fetch(reader->portal, true, BATCH_SIZE);
+		reader->rows = SPI_tuptable;
+		reader->n = SPI_processed;
+		reader->next = 0;
+		tell_progress(reader);
+	} while (reader->n == 0);
+	return true;
 }
 
 static Datum
@@ -136,7 +163,7 @@ deal_reader_close(DealReader *reader)
 bool
 read_into_join(DealReader *reader, DuplicateJoin *join, int64 *first)
 {
-	Size		budget = maintenance_work_mem * (Size) 1024;
+	Size		budget = maintenance_work_mem * (Size) 1024 / 2;
 	bool		more;
 
 	*first = PG_INT64_MAX;

@@ -7,7 +7,9 @@
 
 #include "executor/spi.h"
 
+#include "deal_ids.h"
 #include "duplicate_join.h"
+#include "owner_query.h"
 
 /* What such a query selects of a deal d and its pipeline p; a deal of policy 'off' is only found by others. */
 #define COLUMNS_TO_COMPARE(policy) \
@@ -18,6 +20,9 @@
 typedef struct DealReader
 {
 	Portal		portal;
+	OwnerQuery *query;			/* is opened again for the next of the ids; NULL: there is one portal */
+	const DealIds *ids;
+	DealIdsPlace place;
 	SPITupleTable *rows;
 	uint64		n;
 	uint64		next;
@@ -30,12 +35,16 @@ typedef struct DealReader
 
 /* Between SPI_connect and SPI_finish; the portal is closed with the reader. */
 extern DealReader deal_reader_open(Portal portal, float4 threshold);
+
+/* Of the owner's query for the deals $1 (sorted, at least one), by and by */
+extern DealReader deal_reader_open_ids(OwnerQuery *query, const DealIds *ids);
+
 extern bool deal_reader_next(DealReader *reader);
 extern void deal_reader_close(DealReader *reader);
 
 /*
- * Adds as many deals as maintenance_work_mem has room for, and builds; false
- * after the last.  *first is the lowest id, they must come in this order.
+ * Adds as many deals as maintenance_work_mem has room for, half of it: what is
+ * found takes room, too.  Then builds; false after the last.  *first is the lowest id, they must come in this order.
  */
 extern bool read_into_join(DealReader *reader, DuplicateJoin *join, int64 *first);
 

@@ -67,9 +67,7 @@ static OwnerQuery written_query = {
 static DealReader
 read_written(const Search *search)
 {
-	Datum		ids = deal_ids_array(&search->looking->deals);
-
-	return deal_reader_open(owner_query_cursor(&written_query, &ids, NULL), 0);
+	return deal_reader_open_ids(&written_query, &search->looking->deals);
 }
 
 /* ----------

@@ -464,9 +464,12 @@ deals_with_dismissed_pairs(Datum among)
 static DealIds
 sorted_ids(Datum array)
 {
-	ArrayType  *ids = DatumGetArrayTypeP(array);
+	ArrayType  *elements = DatumGetArrayTypeP(array);
+	DealIds		ids = {0};
 
-	return (DealIds) {.ids = int8_array_elements(ids), .n = int8_array_length(ids)};
+	for (int i = 0; i < int8_array_length(elements); i++)
+		deal_ids_add(&ids, int8_array_elements(elements)[i], CurrentMemoryContext);
+	return ids;
 }
 
 /* _import_similar(low, high, threshold, renamed, moved): ids ascend */

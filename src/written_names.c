@@ -189,16 +189,26 @@ static OwnerQuery score_again_query = {
 
 /* Sees what is committed now: a transaction that does not see it fails to serialize. */
 static uint64
+run_on_all(OwnerQuery *query, const DealIds *ids)
+{
+	Datum		argument = deal_ids_array(ids);
+	uint64		n = owner_query_write_all(query, &argument, NULL);
+
+	pfree(DatumGetPointer(argument));
+	return n;
+}
+
+static void
 run_on(OwnerQuery *query, const DealIds *ids)
 {
+	DealIdsPlace place = {0};
 	Datum		argument;
 
-	if (ids->n == 0)
-		return 0;
-	argument = deal_ids_array(ids);
-	(void) owner_query_write_all(query, &argument, NULL);
-	pfree(DatumGetPointer(argument));
-	return SPI_processed;
+	while (deal_ids_next(ids, &place, &argument))
+	{
+		(void) owner_query_write_all(query, &argument, NULL);
+		pfree(DatumGetPointer(argument));
+	}
 }
 
 void
@@ -206,17 +216,19 @@ written_names_store(WrittenNames *names)
 {
 	deal_ids_sort(&names->written);
 	SPI_connect();
-	(void) run_on(&remove_query, &names->gone);
-	(void) run_on(&store_query, &names->written);
+	run_on(&remove_query, &names->gone);
+	run_on(&store_query, &names->written);
 	SPI_finish();
 }
 
 void
 written_names_score(const DealIds *deals)
 {
+	if (deals->n == 0)
+		return;
 	SPI_connect();
-	if (run_on(&lock_flags_query, deals) > 0)
-		(void) run_on(&score_again_query, deals);
+	if (run_on_all(&lock_flags_query, deals) > 0)
+		(void) run_on_all(&score_again_query, deals);
 	SPI_finish();
 }
 

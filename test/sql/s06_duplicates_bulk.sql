@@ -105,6 +105,31 @@ SET client_min_messages = warning;
 UPDATE crm_deals.deal SET name = 'Another name ' || id WHERE organization = 'identical';
 SELECT is((SELECT count(*) FROM t.open_flags('identical') AS f JOIN crm_deals.deal AS d ON d.id = f.deal_id JOIN crm_deals.deal AS o ON o.id = f.other_deal_id WHERE f.similarity <> similarity(d.name, o.name) OR f.similarity < 0.85), 0::bigint, 'section 6: all of them get names of their own');
 
+-- More than are read at once, and than there is memory for at a time: the first 100 names come again at the end.
+CREATE VIEW t.same_names AS
+    SELECT d.organization, d.id AS deal_id, o.id AS other_deal_id, 1::real AS similarity
+    FROM crm_deals.deal AS d JOIN crm_deals.deal AS o ON o.organization = d.organization AND o.name = d.name AND o.id < d.id;
+SET maintenance_work_mem = '1MB';
+SELECT t.organization('long') AS pipeline \gset
+INSERT INTO crm_deals.deal (name, pipeline_id) SELECT md5((n % 11900)::text), :pipeline FROM generate_series(1, 12000) AS n;
+SELECT is(t.same('SELECT * FROM t.open_flags(''long'')', 'SELECT deal_id, other_deal_id, similarity FROM t.same_names WHERE organization = ''long'''), 'same', 'section 6: one INSERT of 12,000 names');
+SELECT is((SELECT count(*) FROM t.open_flags('long')), 100::bigint, 'section 6: (of which 100 are there twice)');
+-- A user's trigger has deleted some by then: the first that are read at once.
+SELECT t.organization('gaps') AS pipeline \gset
+CREATE FUNCTION t.delete_some() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    DELETE FROM crm_deals.deal WHERE organization = 'gaps' AND id <= 10020400;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER a_first AFTER INSERT ON crm_deals.deal FOR EACH STATEMENT EXECUTE FUNCTION t.delete_some();
+INSERT INTO crm_deals.deal (id, name, pipeline_id) SELECT 10000000 + 2 * n, md5((n % 1700)::text), :pipeline FROM generate_series(1, 12000) AS n;
+DROP TRIGGER a_first ON crm_deals.deal;
+SELECT is((SELECT count(*) FROM crm_deals.deal WHERE organization = 'gaps'), 1800::bigint, 'section 6: (of 12,000 with gaps between their ids 1,800 are left)');
+SELECT is(t.same('SELECT * FROM t.open_flags(''gaps'')', 'SELECT deal_id, other_deal_id, similarity FROM t.same_names WHERE organization = ''gaps'''), 'same', 'section 6: of those every pair is flagged');
+SELECT is((SELECT count(*) FROM t.open_flags('gaps')), 100::bigint, 'section 6: (there are as many)');
+RESET maintenance_work_mem;
+DELETE FROM crm_deals.deal WHERE organization IN ('long', 'gaps');
+
 -- COPY, with whatever a name may hold
 SELECT t.organization('copied') AS pipeline \gset
 ALTER TABLE crm_deals.deal ALTER COLUMN pipeline_id SET DEFAULT :pipeline;
