@@ -108,7 +108,7 @@ read_by_pg_trgm(TokenSet *set, text *name)
 typedef struct Character
 {
 	uint8		bytes[4];
-	int			length;
+	uint8		length;
 } Character;
 
 static const Character blank = {{' '}, 1};
