@@ -161,9 +161,8 @@ deal_reader_close(DealReader *reader)
 }
 
 bool
-read_into_join(DealReader *reader, DuplicateJoin *join, int64 *first)
+read_into_join(DealReader *reader, DuplicateJoin *join, Size room, int64 *first)
 {
-	Size		budget = maintenance_work_mem * (Size) 1024 / 2;
 	bool		more;
 
 	*first = PG_INT64_MAX;
@@ -174,7 +173,7 @@ read_into_join(DealReader *reader, DuplicateJoin *join, int64 *first)
 			duplicate_join_add(join, &reader->deal);
 		if (more && *first == PG_INT64_MAX)
 			*first = reader->deal.id;
-	} while (more && duplicate_join_bytes(join) < budget);
+	} while (more && duplicate_join_bytes(join) < room);
 	duplicate_join_build(join);
 	return more;
 }

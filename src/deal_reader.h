@@ -43,10 +43,10 @@ extern bool deal_reader_next(DealReader *reader);
 extern void deal_reader_close(DealReader *reader);
 
 /*
- * Adds as many deals as maintenance_work_mem has room for, half of it: what is
- * found takes room, too.  Then builds; false after the last.  *first is the lowest id, they must come in this order.
+ * Adds as many deals as there is room for, and builds; false after the last.
+ * *first is the lowest id, they must come in this order.
  */
-extern bool read_into_join(DealReader *reader, DuplicateJoin *join, int64 *first);
+extern bool read_into_join(DealReader *reader, DuplicateJoin *join, Size room, int64 *first);
 
 /* Every pair that was dismissed */
 extern void add_dismissed_pairs(DuplicateJoin *join);

@@ -221,7 +221,7 @@ compare_all(const Comparing *comparing)
 
 		if (comparing->limit != EVERY_PAIR)
 			add_dismissed_pairs(join);
-		more = read_into_join(&deals, join, &first);
+		more = read_into_join(&deals, join, maintenance_work_mem * (Size) 1024, &first);
 		if (any_before)
 			compare_with_lower(comparing, join, first);
 		any_before = true;

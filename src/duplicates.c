@@ -3,8 +3,8 @@
  *		Deals whose name a statement wrote, and the deals that they look like.
  *
  * Few deals are looked for in the index of names, one by one.  Many are held in
- * memory, as many at a time as maintenance_work_mem has room for, while all
- * other deals stream by.  Either way each pair is compared exactly.
+ * memory, as many at a time as half of maintenance_work_mem has room for, while
+ * all other deals stream by.  Either way each pair is compared exactly.
  */
 #include "postgres.h"
 
@@ -221,6 +221,8 @@ search_in_memory(Search *search)
 	DealReader	deals = read_written(search);
 	/* to refuse it takes one */
 	int64		limit = search->looking->any_rejects ? Max(setting_duplicate_limit, 1) : setting_duplicate_limit;
+	/* the statement holds what it wrote besides */
+	Size		room = maintenance_work_mem * (Size) 1024 / 2;
 	bool		more = true;
 
 	while (more)
@@ -231,7 +233,7 @@ search_in_memory(Search *search)
 		/* new deals have none */
 		if (search->looking->any_renamed)
 			add_dismissed_pairs(join);
-		more = read_into_join(&deals, join, &first);
+		more = read_into_join(&deals, join, room, &first);
 		/* rivals first: who commits after that is one, who has before streams by */
 		look_for_rivals(search, join);
 		stream_others(search, join, first);
