@@ -27,9 +27,11 @@ caller_query(CallerQuery *query, Datum *values, const char *nulls)
 Portal
 caller_query_cursor(CallerQuery *query, Datum *values, const char *nulls)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	SPIPlanPtr	plan = kept_plan(&query->plan, query->sql, query->nargs, query->argtypes, query->one_plan);
 	Portal		portal = SPI_cursor_open(NULL, plan, values, nulls, true);
 
+	MemoryContextSwitchTo(caller);
 	if (portal == NULL)
 		elog(ERROR, "could not open \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
 	return portal;

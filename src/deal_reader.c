@@ -77,9 +77,12 @@ tell_progress(DealReader *reader)
 			(errmsg("looking for duplicates: %lld deals read", (long long) reader->read)));
 }
 
+/* SPI leaves its own memory context behind as the current one: here, and where a cursor is opened. */
 static bool
 fetch(DealReader *reader)
 {
+	MemoryContext caller = CurrentMemoryContext;
+
 	do
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -89,6 +92,7 @@ fetch(DealReader *reader)
 		if (reader->rows != NULL)
 			SPI_freetuptable(reader->rows);
 		SPI_cursor_fetch(reader->portal, true, BATCH_SIZE);
+		MemoryContextSwitchTo(caller);
 		reader->rows = SPI_tuptable;
 		reader->n = SPI_processed;
 		reader->next = 0;

@@ -392,12 +392,15 @@ duplicate_join_probe(DuplicateJoin *join, text *organization, text *name, pair_f
 {
 	NameProbe	probe = {join, found, arg};
 	uint32		number = text_number_if_known(join->organizations, organization);
+	MemoryContext caller;
 
 	if (number == NO_NUMBER)
 		return;
+	caller = MemoryContextSwitchTo(join->memory);
 	token_set_read(join->tokens, name);
 	if (join->tokens->n > 0)
 		join_probe(join->names, number, join->tokens->tokens, join->tokens->n, found_name, &probe);
+	MemoryContextSwitchTo(caller);
 }
 
 /* ----------

@@ -129,8 +129,10 @@ read_rows(const Import *import, int64 high)
 {
 	Oid			types[] = {INT8OID, INT8OID, INT8ARRAYOID};
 	Datum		values[] = {Int64GetDatum(import->low), Int64GetDatum(high), import->dismissing};
+	MemoryContext caller = CurrentMemoryContext;
 	Portal		portal = SPI_cursor_open_with_args(NULL, rows_query, lengthof(types), types, values, NULL, true, 0);
 
+	MemoryContextSwitchTo(caller);
 	if (portal == NULL)
 		elog(ERROR, "could not open the rows of the import: %s", SPI_result_code_string(SPI_result));
 	return deal_reader_open(portal, 0);

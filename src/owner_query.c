@@ -73,6 +73,7 @@ owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls)
 Portal
 owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	Oid			role;
 	int			context;
 	Portal		portal;
@@ -82,6 +83,7 @@ owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls)
 	portal = SPI_cursor_open(NULL, plan_of(query), values, nulls, true);
 	PopActiveSnapshot();
 	SetUserIdAndSecContext(role, context);
+	MemoryContextSwitchTo(caller);
 	if (portal == NULL)
 		elog(ERROR, "could not open \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
 	return portal;

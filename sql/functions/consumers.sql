@@ -368,8 +368,8 @@ BEGIN
            e.transaction, e.dispatch
     FROM event AS e
     CROSS JOIN since
-    LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
-    -- a deal that the event deleted: all that it had
+    -- a deal that the event deleted: all that it had, and nothing of one that was restored since
+    LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id AND e.to_stage_id IS NOT NULL
     CROSS JOIN LATERAL (SELECT CASE WHEN e.to_stage_id IS NOT NULL THEN since.changed -> e.id::text
                                     ELSE (SELECT jsonb_object_agg(c.key, c.value -> 0) FROM jsonb_each(e.changes) AS c)
                                END) AS o (old)

@@ -46,6 +46,18 @@ SELECT is((SELECT (payload ->> 'closed_at')::timestamptz FROM t.payload() WHERE 
 SELECT is((SELECT count(DISTINCT payload ->> 'deal_name') FROM t.payload()), 1::bigint, 'section 5: its earlier events have its name still');
 SELECT t.ack_all() AS none \gset
 
+-- Deleted, restored, and changed before anybody read of it
+INSERT INTO crm_deals.deal (name, pipeline_id) VALUES ('Back again', :p);
+SELECT t.deal('Back again') AS d \gset
+DELETE FROM crm_deals.deal WHERE id = :d;
+SELECT crm_deals.restore_deal(:d) AS none \gset
+UPDATE crm_deals.deal SET name = 'Another', external_id = 'X-2', account_id = 2, stage_id = t.stage('w', 'P') WHERE id = :d;
+SELECT is((SELECT array_agg(concat_ws(' ', kind, payload ->> 'deal_name', payload ->> 'external_id', payload ->> 'account_id', (payload ->> 'closed_at')::timestamptz = occurred_at) ORDER BY version) FROM t.payload()),
+          '{created Back again,deleted Back again,reverted Back again,won Another X-2 2 t}'::text[], 'section 5: a deleted deal that was restored and won since: each event as it was then');
+SELECT t.ack_all() AS none \gset
+DELETE FROM crm_deals.deal WHERE id = :d;
+SELECT t.ack_all() AS none \gset
+
 -- Uncut
 INSERT INTO crm_deals.deal (name, pipeline_id, owner, notes, custom_fields) VALUES (repeat('ä', 20000), :p, repeat('o', 20000), repeat('n', 100000), jsonb_build_object('k', repeat('v', 50000)));
 SELECT is((SELECT concat_ws(' ', length(payload ->> 'deal_name'), length(payload ->> 'owner'), length(payload -> 'changes' -> 'notes' ->> 1), length(payload -> 'changes' -> 'custom_fields.k' ->> 1)) FROM t.payload()), '20000 20000 100000 50000', 'section 5: uncut');
