@@ -18,6 +18,7 @@ class Plan:
     sizes: list = field(default_factory=lambda: [10_000, 1_000_000])
     commits: list = field(default_factory=lambda: ["on", "off"])
     counted: int = 200          # moves whose instructions are counted
+    settling: int = 3           # runs that are not counted, between one right after a checkpoint and one later
     tryton: bool = True
     works: list = field(default_factory=list)    # all where none are named
 
@@ -28,7 +29,7 @@ class Plan:
 
 PLANS = {
     # Three minutes: to see that all is there. Without Tryton, whose database alone takes a minute or more to make.
-    "quick": Plan("quick", deals=10_000, bulk=10_000, seconds=1, rounds=2, bulk_rounds=2, clients=[8], sizes=[1_000, 10_000], counted=100, tryton=False),
+    "quick": Plan("quick", deals=10_000, bulk=10_000, seconds=1, rounds=2, bulk_rounds=2, clients=[8], sizes=[1_000, 10_000], counted=100, settling=0, tryton=False),
     "normal": Plan("normal", deals=1_032_000, bulk=1_000_000, seconds=8, rounds=5, bulk_rounds=3, sizes=[10_000, 1_032_000]),
     # Needs 60 GB of disk: the database of ten million deals, twice.
     "full": Plan("full", deals=1_032_000, bulk=1_000_000, seconds=20, rounds=5, bulk_rounds=5, sizes=[10_000, 1_032_000, 10_000_000]),
