@@ -35,6 +35,7 @@ OBJS = \
 	src/deal_ids.o \
 	src/written_names.o \
 	src/duplicate_join.o \
+	src/progress.o \
 	src/deal_reader.o \
 	src/rivals.o \
 	src/matches.o \

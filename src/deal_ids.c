@@ -120,7 +120,13 @@ copy_ids(const DealIds *ids, DealIdsPlace *place, int64 *to, int64 most)
 }
 
 bool
-deal_ids_next(const DealIds *ids, DealIdsPlace *place, Datum *array)
+deal_ids_next(const DealIds *ids, DealIdsPlace *place, int64 *id)
+{
+	return copy_ids(ids, place, id, 1) == 1;
+}
+
+bool
+deal_ids_next_slice(const DealIds *ids, DealIdsPlace *place, Datum *array)
 {
 	ArrayType  *slice;
 

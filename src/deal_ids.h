@@ -34,8 +34,11 @@ extern void deal_ids_add_all(DealIds *ids, const DealIds *more, MemoryContext me
 extern void deal_ids_sort(DealIds *ids);
 extern bool is_among(const DealIds *sorted, int64 id);
 
-/* The next of them as bigint[], palloc'd: so few that they take no room to speak of.  False: there are no more. */
-extern bool deal_ids_next(const DealIds *ids, DealIdsPlace *place, Datum *array);
+/* False: there are no more. */
+extern bool deal_ids_next(const DealIds *ids, DealIdsPlace *place, int64 *id);
+
+/* The next of them as bigint[], palloc'd: so few that they take no room to speak of */
+extern bool deal_ids_next_slice(const DealIds *ids, DealIdsPlace *place, Datum *array);
 
 /* All */
 extern Datum deal_ids_array(const DealIds *ids);

@@ -7,16 +7,12 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "deal_reader.h"
 
 /* Rows fetched at once */
 #define BATCH_SIZE		1000
-
-/* Who waits longer is told how far it is. */
-#define NOTICE_AFTER_MS	10000
 
 enum
 {
@@ -33,10 +29,9 @@ enum
 DealReader
 deal_reader_open(Portal portal, float4 threshold)
 {
-	DealReader	reader = {.portal = portal, .threshold = threshold};
+	DealReader	reader = {.portal = portal, .threshold = threshold, .progress = progress_begin()};
 
 	reader.memory = AllocSetContextCreate(CurrentMemoryContext, "crm_deals reader", ALLOCSET_DEFAULT_SIZES);
-	reader.next_notice = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NOTICE_AFTER_MS);
 	return reader;
 }
 
@@ -45,7 +40,7 @@ open_next(DealReader *reader)
 {
 	Datum		ids;
 
-	if (reader->query == NULL || !deal_ids_next(reader->ids, &reader->place, &ids))
+	if (reader->query == NULL || !deal_ids_next_slice(reader->ids, &reader->place, &ids))
 		return false;
 	if (reader->portal != NULL)
 		SPI_cursor_close(reader->portal);
@@ -63,18 +58,6 @@ deal_reader_open_ids(OwnerQuery *query, const DealIds *ids)
 	reader.ids = ids;
 	(void) open_next(&reader);
 	return reader;
-}
-
-static void
-tell_progress(DealReader *reader)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	if (now < reader->next_notice)
-		return;
-	reader->next_notice = TimestampTzPlusMilliseconds(now, NOTICE_AFTER_MS);
-	ereport(NOTICE,
-			(errmsg("looking for duplicates: %lld deals read", (long long) reader->read)));
 }
 
 /* SPI leaves its own memory context behind as the current one: here, and where a cursor is opened. */
@@ -96,7 +79,7 @@ fetch(DealReader *reader)
 		reader->rows = SPI_tuptable;
 		reader->n = SPI_processed;
 		reader->next = 0;
-		tell_progress(reader);
+		progress_tell(&reader->progress, reader->n);
 	} while (reader->n == 0);
 	return true;
 }
@@ -153,7 +136,6 @@ deal_reader_next(DealReader *reader)
 	reader->deal.scope = scope_column(reader);
 	MemoryContextSwitchTo(caller);
 	reader->next++;
-	reader->read++;
 	return true;
 }
 

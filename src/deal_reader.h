@@ -10,6 +10,7 @@
 #include "deal_ids.h"
 #include "duplicate_join.h"
 #include "owner_query.h"
+#include "progress.h"
 
 /* What such a query selects of a deal d and its pipeline p; a deal of policy 'off' is only found by others. */
 #define COLUMNS_TO_COMPARE(policy) \
@@ -26,11 +27,10 @@ typedef struct DealReader
 	SPITupleTable *rows;
 	uint64		n;
 	uint64		next;
-	int64		read;
 	ComparedDeal deal;			/* its texts last until the next is read */
 	MemoryContext memory;
 	float4		threshold;		/* of every deal; 0: its pipeline's */
-	TimestampTz next_notice;
+	Progress	progress;
 } DealReader;
 
 /* Between SPI_connect and SPI_finish; the portal is closed with the reader. */

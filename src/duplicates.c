@@ -23,6 +23,7 @@
 #include "matches.h"
 #include "name_index.h"
 #include "owner_query.h"
+#include "progress.h"
 #include "rivals.h"
 #include "settings.h"
 
@@ -52,23 +53,6 @@ typedef struct Search
 	int64		cut;
 	int64		deal_id;		/* whose duplicates the index is asked for */
 } Search;
-
-static OwnerQuery written_query = {
-	.sql = "SELECT " COLUMNS_TO_COMPARE("p.duplicate_policy")
-	" FROM pg_catalog.unnest($1) AS w (deal_id)"
-	" JOIN crm_deals.deal AS d ON d.id OPERATOR(pg_catalog.=) w.deal_id"
-	" JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id"
-	" ORDER BY d.id",
-	.nargs = 1,
-	.argtypes = {INT8ARRAYOID},
-	.one_plan = true,
-};
-
-static DealReader
-read_written(const Search *search)
-{
-	return deal_reader_open_ids(&written_query, &search->looking->deals);
-}
 
 /* ----------
  * Few: by the index
@@ -123,21 +107,18 @@ probe_old_names(Search *search, NameIndex *index)
 static bool
 probe_deals(Search *search, NameIndex *index)
 {
-	DealReader	reader = read_written(search);
-	TokenSet   *tokens = token_set_create();
-	bool		done = true;
+	const Looking *looking = search->looking;
+	DealIdsPlace place = {0};
+	Progress	progress = progress_begin();
 
-	while (done && deal_reader_next(&reader))
+	while (deal_ids_next(&looking->deals, &place, &search->deal_id))
 	{
-		if (!reader.deal.looks)
-			continue;
-		search->deal_id = reader.deal.id;
-		token_set_read(tokens, reader.deal.name);
-		name_index_probe(index, reader.deal.organization, tokens, reader.deal.threshold, found_by_index, search);
-		done = matches_count(search->matches) <= MANY_PAIRS;
+		name_index_probe_deal(index, search->deal_id, looking->threshold, found_by_index, search);
+		if (matches_count(search->matches) > MANY_PAIRS)
+			return false;
+		progress_tell(&progress, 1);
 	}
-	deal_reader_close(&reader);
-	return done;
+	return true;
 }
 
 static bool
@@ -159,6 +140,17 @@ search_by_index(Search *search)
  * Many: in memory
  * ----------
  */
+
+static OwnerQuery written_query = {
+	.sql = "SELECT " COLUMNS_TO_COMPARE("p.duplicate_policy")
+	" FROM pg_catalog.unnest($1) AS w (deal_id)"
+	" JOIN crm_deals.deal AS d ON d.id OPERATOR(pg_catalog.=) w.deal_id"
+	" JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id"
+	" ORDER BY d.id",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.one_plan = true,
+};
 
 static OwnerQuery all_query = {
 	.sql = "SELECT " COLUMNS_TO_COMPARE("p.duplicate_policy")
@@ -218,7 +210,7 @@ look_for_rivals(Search *search, DuplicateJoin *join)
 static void
 search_in_memory(Search *search)
 {
-	DealReader	deals = read_written(search);
+	DealReader	deals = deal_reader_open_ids(&written_query, &search->looking->deals);
 	/* to refuse it takes one */
 	int64		limit = search->looking->any_rejects ? Max(setting_duplicate_limit, 1) : setting_duplicate_limit;
 	/* the statement holds what it wrote besides */

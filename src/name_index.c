@@ -22,6 +22,7 @@
 #include "nodes/tidbitmap.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgroids.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -59,6 +60,7 @@ struct NameIndex
 	Snapshot	snapshot;
 	TupleTableSlot *slot;
 	IndexFetchTableData *fetch;
+	TokenSet   *sought;			/* the name of a deal */
 	TokenSet   *tokens;			/* of a name that was found */
 	MemoryContext per_probe;
 };
@@ -179,6 +181,7 @@ name_index_open(Snapshot snapshot)
 	index->snapshot = snapshot != NULL ? snapshot : &index->dirty;
 	index->fetch = index_fetch_begin(index->table);
 	index->slot = table_slot_create(index->table, NULL);
+	index->sought = token_set_create();
 	index->tokens = token_set_create();
 	index->per_probe = AllocSetContextCreate(CurrentMemoryContext, "crm_deals probe", ALLOCSET_DEFAULT_SIZES);
 	return index;
@@ -338,6 +341,53 @@ name_index_probe(NameIndex *index, text *organization, const TokenSet *set, floa
 		return;
 	caller = MemoryContextSwitchTo(index->per_probe);
 	scan_bitmap(&probe, signature_query_of(organization, set, index->built, threshold));
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(index->per_probe);
+}
+
+static text *
+text_of_row(const NameIndex *index, HeapTuple row, int column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row, column, RelationGetDescr(index->table), &isnull);
+
+	return isnull ? NULL : DatumGetTextPCopy(value);
+}
+
+/* NULL where deal_name does not have it */
+static text *
+name_of_deal(const NameIndex *index, int64 deal_id, text **organization)
+{
+	Oid			oid = installed_index("deal_name_pkey");
+	text	   *name = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	ScanKeyInit(&key, NAME_DEAL_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(deal_id));
+	scan = systable_beginscan(index->table, oid, OidIsValid(oid), index->snapshot, 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+	{
+		name = text_of_row(index, row, NAME_NAME);
+		*organization = text_of_row(index, row, NAME_ORGANIZATION);
+	}
+	systable_endscan(scan);
+	return name;
+}
+
+void
+name_index_probe_deal(NameIndex *index, int64 deal_id, float4 threshold, name_found found, void *arg)
+{
+	MemoryContext caller = MemoryContextSwitchTo(index->per_probe);
+	text	   *organization;
+	text	   *name = name_of_deal(index, deal_id, &organization);
+
+	if (name != NULL)
+	{
+		token_set_read(index->sought, name);
+		name_index_probe(index, organization, index->sought, threshold, found, arg);
+	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(index->per_probe);
 }

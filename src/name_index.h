@@ -31,6 +31,9 @@ extern bool name_index_answers(NameIndex *index, float4 threshold);
 extern void name_index_probe(NameIndex *index, text *organization, const TokenSet *set, float4 threshold,
 							 name_found found, void *arg);
 
+/* The same for the name that a deal has there, if any */
+extern void name_index_probe_deal(NameIndex *index, int64 deal_id, float4 threshold, name_found found, void *arg);
+
 /* Every name that another transaction has in hand */
 extern void name_index_in_hand(NameIndex *index, name_in_hand found, void *arg);
 

@@ -67,6 +67,12 @@ sizes_a_number(const SizeClass *class)
 	return (class->hi - class->lo) / SIGNATURE_SIZES + 1;
 }
 
+static int
+number_of_size(const SizeClass *class, int size)
+{
+	return (size - class->lo) / sizes_a_number(class);
+}
+
 static uint64
 token_hash(uint32 token)
 {
@@ -114,7 +120,7 @@ signatures(uint64 seed, const uint32 *tokens, int n, float built, int64 *keys)
 	if (n == 0)
 		return 0;
 	class = class_of(n, built);
-	low = (uint64) ((n - class.lo) / sizes_a_number(&class)) << PARITY_BITS | parity_of(tokens, n);
+	low = (uint64) number_of_size(&class, n) << PARITY_BITS | parity_of(tokens, n);
 	memset(sums, 0, class.parts * sizeof(uint64));
 	for (int i = 0; i < n; i++)
 	{
@@ -277,6 +283,17 @@ probe_query(uint64 seed, const uint32 *tokens, int n, float built, float thresho
 	return length;
 }
 
+/* By the upper half of its keys */
+static void
+set_range(SignatureProbe *probe, const ClassScan *scan, uint64 hash)
+{
+	int			smallest = Max(scan->smallest, scan->class.lo);
+	int			largest = Min(scan->largest, scan->class.hi);
+
+	probe->low = (int64) (hash | (uint64) number_of_size(&scan->class, smallest) << PARITY_BITS);
+	probe->high = (int64) (hash | (uint64) number_of_size(&scan->class, largest) << PARITY_BITS | PARITY_MASK);
+}
+
 static void
 set_reach(SignatureProbe *probe, const ClassScan *scan)
 {
@@ -325,13 +342,13 @@ probe_decode(const int64 *query, int length, SignatureProbe *probes)
 	{
 		uint64		key = (uint64) query[PROBE_HEADER + i];
 
-		probes[i].low = (int64) (key & UINT64CONST(0xffffffff00000000));
 		probes[i].parity = parity;
 		while (scan.class.lo < (int64) (uint32) key)
 			if (!next_class(&scan))
 				return false;
 		if (scan.class.lo != (int64) (uint32) key)
 			return false;
+		set_range(&probes[i], &scan, key & UINT64CONST(0xffffffff00000000));
 		if (scan.class.lo == lo)
 			memcpy(probes[i].reach, probes[i - 1].reach, SIGNATURE_SIZES);
 		else
@@ -356,10 +373,4 @@ signature_may_match(const SignatureProbe *probe, int64 key)
 
 	return !((key ^ probe->low) >> 32) &&
 		bits_set((low & PARITY_MASK) ^ probe->parity) < probe->reach[low >> PARITY_BITS];
-}
-
-bool
-signature_beyond(const SignatureProbe *probe, int64 key)
-{
-	return key >> 32 != probe->low >> 32;
 }

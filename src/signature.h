@@ -25,12 +25,13 @@ extern int	probe_query_length(int n, float built, float threshold);
 extern int	probe_query(uint64 seed, const uint32 *tokens, int n, float built, float threshold,
 						int64 *query);
 
-/* A look-up: every key from `low` on until one is beyond */
+/* A look-up: every key from `low` to `high` */
 #define SIGNATURE_SIZES	64
 
 typedef struct SignatureProbe
 {
-	int64		low;
+	int64		low;			/* of the smallest partner, and the largest */
+	int64		high;
 	uint32		parity;
 	uint8		reach[SIGNATURE_SIZES]; /* parity distances below it may match, by size in the key */
 } SignatureProbe;
@@ -40,6 +41,5 @@ extern bool probe_decode(const int64 *query, int length, SignatureProbe *probes)
 
 /* May the row that has this key match, as far as the key tells? */
 extern bool signature_may_match(const SignatureProbe *probe, int64 key);
-extern bool signature_beyond(const SignatureProbe *probe, int64 key);
 
 #endif							/* CRM_DEALS_SIGNATURE_H */

@@ -117,7 +117,7 @@ crm_deals_signature_compare_partial(PG_FUNCTION_ARGS)
 	int64		key = PG_GETARG_INT64(1);
 	SignatureProbe *probe = (SignatureProbe *) PG_GETARG_POINTER(3);
 
-	if (signature_beyond(probe, key))
+	if (key > probe->high)
 		PG_RETURN_INT32(1);
 	PG_RETURN_INT32(signature_may_match(probe, key) ? 0 : -1);
 }

@@ -204,7 +204,7 @@ run_on(OwnerQuery *query, const DealIds *ids)
 	DealIdsPlace place = {0};
 	Datum		argument;
 
-	while (deal_ids_next(ids, &place, &argument))
+	while (deal_ids_next_slice(ids, &place, &argument))
 	{
 		(void) owner_query_write_all(query, &argument, NULL);
 		pfree(DatumGetPointer(argument));

@@ -18,7 +18,7 @@ class Plan:
     sizes: list = field(default_factory=lambda: [10_000, 1_000_000])
     commits: list = field(default_factory=lambda: ["on", "off"])
     counted: int = 200          # moves whose instructions are counted
-    settling: int = 3           # runs that are not counted, between one right after a checkpoint and one later
+    settling: int = 3           # rounds that are not counted, between those right after a checkpoint and those later
     tryton: bool = True
     works: list = field(default_factory=list)    # all where none are named
 

@@ -287,7 +287,7 @@ meet(const SignatureProbe *probes, int n_probes, const int64 *keys, int n_keys)
 		for (int k = 0; k < n_keys; k++)
 			if (signature_may_match(&probes[i], keys[k]))
 			{
-				check(keys[k] >= probes[i].low && !signature_beyond(&probes[i], keys[k]));
+				check(keys[k] >= probes[i].low && keys[k] <= probes[i].high);
 				return true;
 			}
 	return false;

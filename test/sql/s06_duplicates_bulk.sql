@@ -65,6 +65,15 @@ UPDATE crm_deals.pipeline SET duplicate_threshold = 0.95, duplicate_scope = 'ope
 INSERT INTO crm_deals.deal (name, pipeline_id, stage_id) SELECT name, pipeline, CASE WHEN n % 2 = 0 THEN (SELECT id FROM crm_deals.stage AS s WHERE s.pipeline_id = pipeline AND key = 'won') END FROM (SELECT *, (ARRAY[:p0, :p1, :p2, :p3, :p4])[1 + n % 5] AS pipeline FROM t.names) AS v ORDER BY n;
 SELECT is(t.same('SELECT * FROM t.open_flags(''mixed'')', 'SELECT * FROM t.wanted_flags(''mixed'')'), 'same', 'section 6: one INSERT into pipelines of every threshold, policy and scope');
 SELECT is(t.same('SELECT * FROM t.open_flags(''other'')', 'SELECT * FROM t.wanted_flags(''other'')'), 'same', 'section 6: and of another organization');
+-- and by the index, which is made again for the lowest threshold
+SELECT crm_deals.rebuild_duplicates() \gset none_
+SELECT set_config('t.pipelines', ARRAY[:p0, :p1, :p2, :p3, :p4]::text, false) AS none \gset
+DO $$BEGIN
+    FOR five IN 0..23 LOOP
+        INSERT INTO crm_deals.deal (name, pipeline_id) SELECT name, (current_setting('t.pipelines')::bigint[])[1 + n % 5] FROM t.names WHERE (n - 1) / 5 = five ORDER BY n;
+    END LOOP;
+END$$;
+SELECT is(t.same('SELECT * FROM t.open_flags(''mixed'')', 'SELECT * FROM t.wanted_flags(''mixed'')'), 'same', 'section 6: five deals a statement, of every pipeline');
 SELECT is((SELECT count(*) FROM crm_deals.deal_duplicate AS f JOIN crm_deals.deal AS d ON d.id = f.deal_id JOIN crm_deals.deal AS o ON o.id = f.other_deal_id WHERE d.organization IS DISTINCT FROM o.organization), 0::bigint, 'section 6: no pair is of two organizations');
 
 -- Many renames in one statement, by UPDATE, ON CONFLICT and MERGE: no pair is missing, none is too many.

@@ -13,11 +13,10 @@ def rounds(count, columns, slow=()):
         yield from (column for column in columns[start:] + columns[:start] if number == 0 or column not in slow)
 
 
-def rate(plan, work, side, deals, clients, commit="off", notify="off", ready=False):
-    """Transactions of a side a second, by pgbench; ready: nothing is made ready before."""
+def rate(plan, work, side, deals, clients, commit="off", notify="off", prepare=make_ready):
+    """Transactions of a side a second, by pgbench."""
     database = sides.database(side, deals)
-    if not ready:
-        make_ready(database)
+    prepare(database)
     variables = {"base": 0, "deals_a_client": max(deals // 32, 1)}
     return pgbench(database, path(sides.statements(work, side)), clients, plan.seconds, variables, notify, commit)
 
