@@ -103,7 +103,10 @@ probe_old_names(Search *search, NameIndex *index)
 	}
 }
 
-/* False where the index cannot answer or that would take too long */
+/*
+ * False where that would take too long.  Each deal's own pipeline judges what the
+ * lowest threshold finds.
+ */
 static bool
 probe_deals(Search *search, NameIndex *index)
 {

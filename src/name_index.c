@@ -354,7 +354,7 @@ text_of_row(const NameIndex *index, HeapTuple row, int column)
 	return isnull ? NULL : DatumGetTextPCopy(value);
 }
 
-/* NULL where deal_name does not have it */
+/* NULL where deal_name does not have it.  Read as a catalog is: for one row a query costs more than all the rest. */
 static text *
 name_of_deal(const NameIndex *index, int64 deal_id, text **organization)
 {

@@ -51,14 +51,18 @@ WHERE c.oid IN ('crm_deals.deal'::regclass, 'crm_deals.deal_name'::regclass)
 """
 
 
-def make_ready(database):
+def make_ready(*databases):
     """What earlier runs left behind is cleared away, and everything that a move reads is in memory."""
-    sql(database, "VACUUM crm_deals.deal, crm_deals.deal_event, crm_deals.deal_name;\nCHECKPOINT;\n" + WARM)
+    for database in databases:
+        sql(database, "VACUUM crm_deals.deal, crm_deals.deal_event, crm_deals.deal_name;")
+    sql("postgres", "CHECKPOINT;")
+    warm(*databases)
 
 
-def warm(database):
+def warm(*databases):
     """The same without a checkpoint: what a move reads is in memory, whatever other databases were used since."""
-    sql(database, WARM)
+    for database in databases:
+        sql(database, WARM)
 
 
 # ---------- pgbench ----------

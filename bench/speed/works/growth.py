@@ -4,7 +4,7 @@ from statistics import median
 
 import sides
 from results import Bar
-from works.common import rate, rounds
+from works.common import turns
 
 NAME = "one move as the table grows"
 RATIOS = "one move, largest to smallest table"
@@ -13,8 +13,8 @@ BARS = [Bar("rate", "bare")]
 
 def measure(plan, results):
     for deals in plan.sizes:
-        for side in rounds(plan.rounds, ["ours", "bare"]):
-            results.add(NAME, f"among {deals:,}", side, {"rate": rate(plan, "move", side, deals, 1)})
+        for side, rate in turns(plan, plan.rounds, "move", ["ours", "bare"], deals, 1):
+            results.add(NAME, f"among {deals:,}", side, {"rate": rate})
         if deals > plan.deals:
             sides.drop_all(deals)
     smallest, largest = (ours_to_bare(results, f"among {deals:,}") for deals in (plan.sizes[0], plan.sizes[-1]))

@@ -2,8 +2,8 @@
 
 import sides
 from results import Bar
-from server import warm
-from works.common import rate, rate_of_tryton, rounds
+from server import make_ready, warm
+from works.common import rate, rate_of_tryton, turns
 
 NAME = "insert of one deal"
 BARS = [
@@ -15,19 +15,26 @@ BARS = [
 ]
 
 
+SIDES = ["ours", "ours_flag", "bare", "by_hand"]
+
+
 def measure(plan, results):
     """After a checkpoint PostgreSQL logs a page whole when it is first written: of the index of names, whose pages are
     written in no order, nearly every page for some seconds. So it is measured then and later."""
-    columns = ["ours", "ours_flag", "bare", "by_hand", "by_hand_flag"]
-    for side in rounds(plan.rounds, columns, slow=["by_hand_flag"]):
-        add(plan, results, side, "right after a checkpoint", rate(plan, "insert", side, plan.deals, 1))
+    measure_at(plan, results, "right after a checkpoint", make_ready)
     if plan.tryton and sides.why_no_tryton() is None:
-        add(plan, results, "tryton", "right after a checkpoint", rate_of_tryton(plan, "create", 1, "off"))
-    for side in rounds(plan.settling, columns[:-1]):
-        rate(plan, "insert", side, plan.deals, 1, prepare=warm)
-    for side in rounds(plan.rounds, columns, slow=["by_hand_flag"]):
-        add(plan, results, side, "later", rate(plan, "insert", side, plan.deals, 1, prepare=warm))
+        add(plan, results, "right after a checkpoint", "tryton", rate_of_tryton(plan, "create", 1, "off"))
+    for _ in turns(plan, plan.settling, "insert", SIDES, plan.deals, 1, prepare=warm):
+        pass
+    measure_at(plan, results, "later", warm)
 
 
-def add(plan, results, side, moment, measured):
+def measure_at(plan, results, moment, prepare):
+    for side, measured in turns(plan, plan.rounds, "insert", SIDES, plan.deals, 1, prepare=prepare):
+        add(plan, results, moment, side, measured)
+    # slow: once
+    add(plan, results, moment, "by_hand_flag", rate(plan, "insert", "by_hand_flag", plan.deals, 1, prepare=prepare))
+
+
+def add(plan, results, moment, side, measured):
     results.add(NAME, f"among {plan.deals:,}, 1 client, synchronous_commit off, {moment}", side.replace("_", " "), {"rate": measured})

@@ -2,7 +2,7 @@
 
 import sides
 from results import Bar
-from works.common import rate, rate_from_node, rate_of_tryton, rounds
+from works.common import rate_from_node, rate_of_tryton, rounds, turns
 
 NAME = "one move"
 BARS = [
@@ -15,21 +15,23 @@ BARS = [
 
 
 def measure(plan, results):
-    columns = ["ours", "bare", "by_hand"]
-    if sides.why_no_app() is None:
-        columns += ["app", "ours from Node.js"]
-    if plan.tryton and sides.why_no_tryton() is None:
-        columns.append("tryton")
     for commit in plan.commits:
         for clients in plan.clients:
             variant = f"{clients} client{'s' if clients > 1 else ''}, synchronous_commit {commit}"
-            for side in rounds(plan.rounds, columns):
-                results.add(NAME, variant, side.replace("_", " "), {"rate": moves(plan, side, clients, commit)})
+            for side, rate in turns(plan, plan.rounds, "move", ["ours", "bare", "by_hand"], plan.deals, clients, commit):
+                results.add(NAME, variant, side.replace("_", " "), {"rate": rate})
+            for side in rounds(plan.rounds, outside_the_server(plan)):
+                results.add(NAME, variant, side, {"rate": moves(plan, side, clients, commit)})
+
+
+def outside_the_server(plan):
+    columns = ["app", "ours from Node.js"] if sides.why_no_app() is None else []
+    if plan.tryton and sides.why_no_tryton() is None:
+        columns.append("tryton")
+    return columns
 
 
 def moves(plan, side, clients, commit):
-    if side in ("app", "ours from Node.js"):
-        return rate_from_node(plan, side, clients, commit, "off")
     if side == "tryton":
         return rate_of_tryton(plan, "move", clients, commit)
-    return rate(plan, "move", side, plan.deals, clients, commit)
+    return rate_from_node(plan, side, clients, commit, "off")
