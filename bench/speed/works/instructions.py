@@ -18,7 +18,6 @@ BARS = [
     Bar("all", "bare"),
     Bar("all", "bare", ours="ours flag", note="duplicates flag; bare: no search"),
     Bar("all", "by hand"),
-    Bar("all", "by hand flag", ours="ours flag", note="duplicates flag"),
     Bar("all", "by hand, our indexes"),
     Bar("rules alone", "by hand, our indexes", at_most=0.1),
 ]
@@ -38,8 +37,7 @@ def measure(plan, results):
     if shutil.which("valgrind") is None:
         results.skip(NAME, "valgrind is missing")
         return
-    databases = {side: sides.database(side, plan.sizes[0])
-                 for side in ("ours", "ours_flag", "bare", "by_hand", "by_hand_flag", "by_hand_our_indexes")}
+    databases = {side: sides.database(side, plan.sizes[0]) for side in ("ours", "ours_flag", "bare", "by_hand", "by_hand_our_indexes")}
     databases["by_hand_rules"] = f"by_hand_rules_{plan.sizes[0]}"
     sides.copy(databases["by_hand_our_indexes"], databases["by_hand_rules"])
     sql(databases["by_hand_rules"], "ALTER TABLE crm_deals.deal DISABLE TRIGGER log;")
@@ -60,7 +58,7 @@ def count_moves(plan, results, databases):
 
 
 def count_inserts(plan, results, databases):
-    for side in ("ours", "ours_flag", "bare", "by_hand", "by_hand_flag"):
+    for side in ("ours", "ours_flag", "bare", "by_hand"):
         results.add(NAME, f"an insert among {plan.sizes[0]:,}", side.replace("_", " "),
                     {"all": instructions(plan, "insert", databases[side], side)["all"]})
 
