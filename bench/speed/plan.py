@@ -28,7 +28,7 @@ class Plan:
 
 
 PLANS = {
-    # Three minutes: to see that all is there. Without Tryton, whose database alone takes a minute or more to make.
+    # Under four minutes: to see that all is there. Without Tryton, whose database alone takes a minute or more to make.
     "quick": Plan("quick", deals=10_000, bulk=10_000, seconds=1, rounds=2, bulk_rounds=2, clients=[8], sizes=[1_000, 10_000], counted=50, settling=0, tryton=False),
     "normal": Plan("normal", deals=1_032_000, bulk=1_000_000, seconds=8, rounds=5, bulk_rounds=3, sizes=[10_000, 1_032_000]),
     # Needs 60 GB of disk: the database of ten million deals, twice.
