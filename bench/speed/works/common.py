@@ -29,14 +29,15 @@ def rate(plan, work, side, deals, clients, commit="off", notify="off", prepare=m
 
 def turns(plan, count, work, columns, deals, clients, commit="off", prepare=make_ready):
     """Round by round, every side and its transactions a second. Within a round the sides take turns of two seconds: a
-    machine that is slow for some seconds is so for all."""
+    machine that is slow for some seconds is so for all. Many clients take longer turns, for each starts a session."""
+    seconds = min(plan.seconds, max(SECONDS_A_TURN, clients // 4))
     databases = [sides.database(side, deals) for side in columns]
     for number in range(count):
         prepare(*databases)
         measured = {side: [] for side in columns}
-        for turn in range(max(plan.seconds // SECONDS_A_TURN, 1)):
+        for turn in range(plan.seconds // seconds):
             for side in rotated(columns, number + turn):
-                measured[side].append(run_of(min(plan.seconds, SECONDS_A_TURN), work, side, deals, clients, commit, "off"))
+                measured[side].append(run_of(seconds, work, side, deals, clients, commit, "off"))
         yield from ((side, mean(rates)) for side, rates in measured.items())
 
 
