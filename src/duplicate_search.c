@@ -69,13 +69,15 @@ static CallerQuery names_query = {
 };
 
 static void
-compare_every_name(text *organization, const TokenSet *set, float4 threshold, Similar *similar)
+compare_every_name(text *organization, text *name, float4 threshold, Similar *similar)
 {
 	Datum		argument = PointerGetDatum(organization);
 	DealReader	reader = deal_reader_open(caller_query_cursor(&names_query, &argument, organization ? NULL : "n"),
 										 0);
+	TokenSet   *set = token_set_create();
 	TokenSet   *tokens = token_set_create();
 
+	token_set_read(set, name);
 	while (set->n > 0 && deal_reader_next(&reader))
 	{
 		float4		similarity;
@@ -93,13 +95,11 @@ find_similar(text *name, float4 threshold, const Pipeline *pipeline, Similar *si
 {
 	NameIndex  *index = name_index_open(GetActiveSnapshot());
 	text	   *organization = pipeline->organization ? cstring_to_text(pipeline->organization) : NULL;
-	TokenSet   *set = token_set_create();
 
-	token_set_read(set, name);
 	if (pipeline->keeps_names && name_index_answers(index, threshold))
-		name_index_probe(index, organization, set, threshold, add_similar, similar);
+		name_index_probe(index, organization, name, threshold, add_similar, similar);
 	else
-		compare_every_name(organization, set, threshold, similar);
+		compare_every_name(organization, name, threshold, similar);
 	name_index_close(index);
 }
 

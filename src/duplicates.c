@@ -91,15 +91,13 @@ found_by_old_name(void *arg, int64 deal_id, float4 similarity, TransactionId wri
 static void
 probe_old_names(Search *search, NameIndex *index)
 {
-	TokenSet   *tokens = token_set_create();
 	ListCell   *cell;
 
 	foreach(cell, search->looking->old_names)
 	{
 		const OldName *old = lfirst(cell);
 
-		token_set_read(tokens, old->name);
-		name_index_probe(index, old->organization, tokens, search->looking->threshold, found_by_old_name, search);
+		name_index_probe(index, old->organization, old->name, search->looking->threshold, found_by_old_name, search);
 	}
 }
 

@@ -60,7 +60,7 @@ struct NameIndex
 	Snapshot	snapshot;
 	TupleTableSlot *slot;
 	IndexFetchTableData *fetch;
-	TokenSet   *sought;			/* the name of a deal */
+	TokenSet   *sought;			/* the name that is looked for */
 	TokenSet   *tokens;			/* of a name that was found */
 	MemoryContext per_probe;
 };
@@ -256,7 +256,6 @@ typedef struct Probe
 {
 	NameIndex  *index;
 	text	   *organization;
-	const TokenSet *set;
 	float4		threshold;
 	name_found	found;
 	void	   *arg;
@@ -274,7 +273,7 @@ compare_row(const Probe *probe)
 	if (!same_organization(text_of_slot(index, NAME_ORGANIZATION), probe->organization))
 		return;
 	token_set_read(index->tokens, text_of_slot(index, NAME_NAME));
-	similarity = token_set_similarity(probe->set, index->tokens);
+	similarity = token_set_similarity(index->sought, index->tokens);
 	if (similarity >= probe->threshold)
 		probe->found(probe->arg, DatumGetInt64(slot_getattr(index->slot, NAME_DEAL_ID, &isnull)), similarity,
 					 writer, is_new);
@@ -331,16 +330,15 @@ scan_bitmap(const Probe *probe, Datum query)
 }
 
 void
-name_index_probe(NameIndex *index, text *organization, const TokenSet *set, float4 threshold,
+name_index_probe(NameIndex *index, text *organization, text *name, float4 threshold,
 				 name_found found, void *arg)
 {
-	Probe		probe = {index, organization, set, threshold, found, arg};
-	MemoryContext caller;
+	Probe		probe = {index, organization, threshold, found, arg};
+	MemoryContext caller = MemoryContextSwitchTo(index->per_probe);
 
-	if (set->n == 0)
-		return;
-	caller = MemoryContextSwitchTo(index->per_probe);
-	scan_bitmap(&probe, signature_query_of(organization, set, index->built, threshold));
+	token_set_read(index->sought, name);
+	if (index->sought->n > 0)
+		scan_bitmap(&probe, signature_query_of(organization, index->sought, index->built, threshold));
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(index->per_probe);
 }
@@ -383,13 +381,10 @@ name_index_probe_deal(NameIndex *index, int64 deal_id, float4 threshold, name_fo
 	text	   *organization;
 	text	   *name = name_of_deal(index, deal_id, &organization);
 
+	/* frees them, too */
 	if (name != NULL)
-	{
-		token_set_read(index->sought, name);
-		name_index_probe(index, organization, index->sought, threshold, found, arg);
-	}
+		name_index_probe(index, organization, name, threshold, found, arg);
 	MemoryContextSwitchTo(caller);
-	MemoryContextReset(index->per_probe);
 }
 
 void

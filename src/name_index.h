@@ -28,7 +28,7 @@ extern void name_index_close(NameIndex *index);
 extern bool name_index_answers(NameIndex *index, float4 threshold);
 
 /* Every name of the organization that reaches the threshold, in no order, perhaps more than once */
-extern void name_index_probe(NameIndex *index, text *organization, const TokenSet *set, float4 threshold,
+extern void name_index_probe(NameIndex *index, text *organization, text *name, float4 threshold,
 							 name_found found, void *arg);
 
 /* The same for the name that a deal has there, if any */

@@ -17,7 +17,7 @@ class Plan:
     clients: list = field(default_factory=lambda: [1, 2, 8, 32])
     sizes: list = field(default_factory=lambda: [10_000, 1_000_000])
     commits: list = field(default_factory=lambda: ["on", "off"])
-    counted: int = 200          # moves whose instructions are counted
+    counted: int = 200          # moves, and inserts, whose instructions are counted
     settling: int = 3           # rounds that are not counted, between those right after a checkpoint and those later
     tryton: bool = True
     works: list = field(default_factory=list)    # all where none are named
