@@ -2,61 +2,22 @@
 EXTENSION  = crm_deals
 EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm_deals.control)
 
-# The flow of the data, top to bottom.
+# The rooms of src/, lowest first: a file includes only its own room and rooms before it (src/README.md).
+ROOMS = base config rules log events duplicates triggers functions
+
+base = arrays caller_query catalog currency deal_row installation json owner_query settings transition write_context
+config = pipeline_cache stage_lock
+rules = custom_fields derive gates
+log = changes event_log log_transaction
+events = channels consumers dispatcher event_row notification notify payload
+duplicates = core/signature core/similarity core/similarity_join concurrent_writers deal_ids deal_reader \
+	duplicate_join duplicate_search duplicates import_duplicates matches name_index progress signature_ops \
+	text_numbers trigram written_names
+triggers = config_triggers deal_triggers
+functions = board_sums corrections field_index import maintenance move_deal
+
 MODULE_big = crm_deals
-OBJS = \
-	src/crm_deals.o \
-	src/currency.o \
-	src/settings.o \
-	src/catalog.o \
-	src/owner_query.o \
-	src/caller_query.o \
-	src/transition.o \
-	src/installation.o \
-	src/pipeline_cache.o \
-	src/stage_lock.o \
-	src/stage_rules.o \
-	src/json.o \
-	src/custom_fields.o \
-	src/field_index.o \
-	src/deal_row.o \
-	src/deal_rules.o \
-	src/gates.o \
-	src/write_context.o \
-	src/deal_capture.o \
-	src/int8_array.o \
-	src/text_numbers.o \
-	src/trigram.o \
-	src/similarity.o \
-	src/signature.o \
-	src/signature_ops.o \
-	src/similarity_join.o \
-	src/name_index.o \
-	src/deal_ids.o \
-	src/written_names.o \
-	src/duplicate_join.o \
-	src/progress.o \
-	src/deal_reader.o \
-	src/rivals.o \
-	src/matches.o \
-	src/duplicates.o \
-	src/changes.o \
-	src/event_log.o \
-	src/generation.o \
-	src/notify.o \
-	src/dispatcher.o \
-	src/notification.o \
-	src/event_facts.o \
-	src/payload.o \
-	src/channels.o \
-	src/consumers.o \
-	src/import_duplicates.o \
-	src/import.o \
-	src/maintenance.o \
-	src/corrections.o \
-	src/moves.o \
-	src/board_sums.o \
-	src/duplicate_search.o
+OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
 
 # What install() creates, in this order; each becomes a part of _schema().
 SCHEMA = types account contact host_views pipeline custom_field deal deal_name name_index lead \
@@ -77,7 +38,7 @@ ISOLATION_OPTS = --inputdir=test --outputdir=.
 
 # PostgreSQL's own headers are not ours to keep free of warnings.
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CPPFLAGS = -I$(if $(srcdir),$(srcdir),.)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
 
 EXTRA_CLEAN = $(DATA_built)
@@ -89,7 +50,7 @@ $(EXTENSION)--$(EXTVERSION).sql: sql/extension.awk $(SCHEMA:%=sql/schema/%.sql) 
 	awk -f sql/extension.awk $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) > $@
 
 # Objects follow every header: there are few.
-$(OBJS): $(wildcard src/*.h)
+$(OBJS): $(wildcard src/*/*.h src/*/*/*.h)
 
 .PHONY: demo test soak lint bench
 demo: ; examples/demo/run $(if $(DATA),"$(DATA)")

@@ -6,13 +6,13 @@
 
 #include "fmgr.h"
 
-#include "catalog.h"
-#include "duplicates.h"
-#include "generation.h"
-#include "name_index.h"
-#include "notify.h"
-#include "pipeline_cache.h"
-#include "settings.h"
+#include "base/catalog.h"
+#include "base/settings.h"
+#include "config/pipeline_cache.h"
+#include "duplicates/duplicates.h"
+#include "duplicates/name_index.h"
+#include "events/notify.h"
+#include "log/log_transaction.h"
 
 PG_MODULE_MAGIC;
 

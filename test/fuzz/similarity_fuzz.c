@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "similarity.h"
-#include "signature.h"
-#include "similarity_join.h"
+#include "duplicates/core/similarity.h"
+#include "duplicates/core/signature.h"
+#include "duplicates/core/similarity_join.h"
 
 #define MAX_SETS	24
 #define MAX_GROWN	200		/* tokens of a set made to be a partner */

@@ -1,0 +1,56 @@
+/*
+ * arrays.c
+ *		Arrays of bigint without NULLs, to be filled and read in place.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "utils/memutils.h"
+
+#include "base/arrays.h"
+#include "base/compat.h"
+
+static Size
+size_of(int64 n)
+{
+	return ARR_OVERHEAD_NONULLS(1) + sizeof(int64) * (Size) n;
+}
+
+ArrayType *
+int8_array_create(int64 n)
+{
+	ArrayType  *array;
+
+	if (n == 0)
+		return construct_empty_array(INT8OID);
+	if (!AllocSizeIsValid(size_of(n)))
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("an array of %lld numbers is too large", (long long) n)));
+	array = palloc0(size_of(n));
+	SET_VARSIZE(array, size_of(n));
+	array->ndim = 1;
+	array->elemtype = INT8OID;
+	ARR_DIMS(array)[0] = (int) n;
+	ARR_LBOUND(array)[0] = 1;
+	return array;
+}
+
+void
+int8_array_cut(ArrayType *array, int n)
+{
+	ARR_DIMS(array)[0] = n;
+	SET_VARSIZE(array, size_of(n));
+}
+
+int
+int8_array_length(const ArrayType *array)
+{
+	if (ARR_NDIM(array) == 0)
+		return 0;
+	if (ARR_NDIM(array) != 1 || ARR_HASNULL(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("this is no plain array of numbers")));
+	return ARR_DIMS(array)[0];
+}

@@ -1,0 +1,73 @@
+/*
+ * caller_query.c
+ *		Prepared queries that run as the caller.
+ *
+ * Rights, row security and triggers hold as for any statement of the caller's.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+
+#include "base/caller_query.h"
+#include "base/catalog.h"
+#include "base/owner_query.h"
+
+void
+caller_query(CallerQuery *query, Datum *values, const char *nulls)
+{
+	SPIPlanPtr	plan = kept_plan(&query->plan, query->sql, query->nargs, query->argtypes, query->one_plan);
+	int			result = SPI_execute_plan(plan, values, nulls, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "could not execute \"%s\": %s", query->sql, SPI_result_code_string(result));
+}
+
+Portal
+caller_query_cursor(CallerQuery *query, Datum *values, const char *nulls)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	SPIPlanPtr	plan = kept_plan(&query->plan, query->sql, query->nargs, query->argtypes, query->one_plan);
+	Portal		portal = SPI_cursor_open(NULL, plan, values, nulls, true);
+
+	MemoryContextSwitchTo(caller);
+	if (portal == NULL)
+		elog(ERROR, "could not open \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
+	return portal;
+}
+
+void
+caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, WriteContext *context)
+{
+	write_context_push(context);
+	PG_TRY();
+	{
+		caller_query(query, values, nulls);
+	}
+	PG_FINALLY();
+	{
+		write_context_pop(context);
+	}
+	PG_END_TRY();
+}
+
+static CallerQuery visible_query = {
+	.sql = "SELECT FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+};
+
+bool
+caller_sees_deal(int64 deal_id)
+{
+	Datum		argument = Int64GetDatum(deal_id);
+	bool		sees;
+
+	if (pg_class_aclcheck(installed_table("deal"), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		return false;
+	caller_query(&visible_query, &argument, NULL);
+	sees = SPI_processed > 0;
+	SPI_freetuptable(SPI_tuptable);
+	return sees;
+}

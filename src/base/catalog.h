@@ -1,0 +1,59 @@
+/*
+ * catalog.h
+ *		Where the installed tables are, and the columns of deal by name.
+ */
+#ifndef CRM_DEALS_CATALOG_H
+#define CRM_DEALS_CATALOG_H
+
+#include "base/types.h"
+#include "commands/trigger.h"
+#include "fmgr.h"
+#include "utils/rel.h"
+
+extern void catalog_init(void);
+
+/* Are the tables there? */
+extern bool is_installed(void);
+
+/* OID of a table in the schema crm_deals; an error with a hint when missing */
+extern Oid	installed_table(const char *name);
+
+/* Likewise of an index; InvalidOid when missing */
+extern Oid	installed_index(const char *name);
+
+/* The relation whose lock orders writers of deals against changes of stages */
+extern Oid	writers_token(void);
+
+/* The sequence behind deal_event.id */
+extern Oid	event_id_sequence(void);
+
+/* Who owns the tables: what C code writes on its own it writes as that role */
+extern Oid	tables_owner(void);
+
+#define BEFORE_ROW			(TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW)
+#define BEFORE_STATEMENT	TRIGGER_EVENT_BEFORE
+#define AFTER_STATEMENT		TRIGGER_EVENT_AFTER
+#define AFTER_ROW			(TRIGGER_EVENT_AFTER | TRIGGER_EVENT_ROW)
+#define ANY_STATEMENT		((TriggerEvent) -1)
+#define ANY_ROW				((TriggerEvent) -2)
+
+/*
+ * The data of a trigger; refuses a call as anything else, at another moment,
+ * or for any relation but the installed ones of these names (the list ends
+ * with NULL; no list: deal_table() checks).
+ */
+extern TriggerData *trigger_data(FunctionCallInfo fcinfo, TriggerEvent moment, const char *const *tables);
+
+/* Refuses any relation but the installed deal */
+extern const DealTable *deal_table(Relation relation);
+extern const DealTable *deal_table_by_name(void);
+extern const char *deal_column_name(DealColumn column);
+
+/* For ereport: schema, table, column and constraint, for programs */
+extern int	err_column_constraint(Relation relation, AttrNumber column, const char *constraint);
+
+extern DealStatus deal_status_of(const DealTable *table, Datum value);
+extern const char *deal_status_name(DealStatus status);
+extern DealStatus deal_status_by_name(const char *name);
+
+#endif							/* CRM_DEALS_CATALOG_H */

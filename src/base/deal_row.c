@@ -1,0 +1,120 @@
+/*
+ * deal_row.c
+ *		Reading and comparing versions of a deal.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "utils/datum.h"
+#include "utils/fmgrprotos.h"
+
+#include "base/deal_row.h"
+
+DealRow
+deal_row_from_tuple(const DealTable *table, TupleDesc desc, HeapTuple tuple)
+{
+	DealRow		row = {.table = table, .desc = desc};
+
+	row.values = palloc(desc->natts * sizeof(Datum));
+	row.isnull = palloc(desc->natts * sizeof(bool));
+	heap_deform_tuple(tuple, desc, row.values, row.isnull);
+	return row;
+}
+
+/* The row lives as long as the slot holds the tuple. */
+DealRow
+deal_row_from_slot(const DealTable *table, TupleTableSlot *slot)
+{
+	DealRow		row = {.table = table, .desc = slot->tts_tupleDescriptor};
+
+	slot_getallattrs(slot);
+	row.values = slot->tts_values;
+	row.isnull = slot->tts_isnull;
+	return row;
+}
+
+DealRow
+deal_row_copy(const DealRow *row)
+{
+	DealRow		copy = {.table = row->table, .desc = row->desc};
+	int			natts = row->desc->natts;
+
+	copy.values = palloc(natts * sizeof(Datum));
+	copy.isnull = palloc(natts * sizeof(bool));
+	memcpy(copy.values, row->values, natts * sizeof(Datum));
+	memcpy(copy.isnull, row->isnull, natts * sizeof(bool));
+	return copy;
+}
+
+HeapTuple
+deal_row_to_tuple(const DealRow *row, HeapTuple original)
+{
+	HeapTuple	tuple = heap_form_tuple(row->desc, row->values, row->isnull);
+
+	tuple->t_data->t_ctid = original->t_data->t_ctid;
+	tuple->t_self = original->t_self;
+	tuple->t_tableOid = original->t_tableOid;
+	return tuple;
+}
+
+/* Two pointers to one toasted value need not be fetched to be compared. */
+static bool
+same_toast_pointer(Datum a, Datum b)
+{
+	struct varlena *x = (struct varlena *) DatumGetPointer(a);
+	struct varlena *y = (struct varlena *) DatumGetPointer(b);
+
+	return VARATT_IS_EXTERNAL_ONDISK(x) && VARATT_IS_EXTERNAL_ONDISK(y) &&
+		memcmp(x, y, VARSIZE_EXTERNAL(x)) == 0;
+}
+
+bool
+deal_attribute_same(const DealRow *a, const DealRow *b, int index)
+{
+	Form_pg_attribute att = TupleDescAttr(a->desc, index);
+
+	if (att->attisdropped)
+		return true;
+	if (a->isnull[index] || b->isnull[index])
+		return a->isnull[index] && b->isnull[index];
+	if (att->attlen == -1 && same_toast_pointer(a->values[index], b->values[index]))
+		return true;
+	if (datum_image_eq(a->values[index], b->values[index], att->attbyval, att->attlen))
+		return true;
+	if (att->atttypid == NUMERICOID)
+		return DatumGetBool(DirectFunctionCall2(numeric_eq, a->values[index], b->values[index]));
+	return att->atttypid == JSONBOID &&
+		DatumGetBool(DirectFunctionCall2(jsonb_eq, a->values[index], b->values[index]));
+}
+
+void
+deal_row_keep_same(const DealRow *old, DealRow *new)
+{
+	for (int i = 0; i < old->desc->natts; i++)
+		if (!old->isnull[i] && deal_attribute_same(old, new, i))
+			new->values[i] = old->values[i];
+}
+
+bool
+deal_row_differs(const DealRow *a, const DealRow *b)
+{
+	int			version = deal_index(a, DEAL_VERSION);
+	int			updated_at = deal_index(a, DEAL_UPDATED_AT);
+
+	for (int i = 0; i < a->desc->natts; i++)
+		if (i != version && i != updated_at && !deal_attribute_same(a, b, i))
+			return true;
+	return false;
+}
+
+int
+err_deal(DealColumn column, const char *constraint)
+{
+	err_generic_string(PG_DIAG_SCHEMA_NAME, "crm_deals");
+	err_generic_string(PG_DIAG_TABLE_NAME, "deal");
+	err_generic_string(PG_DIAG_COLUMN_NAME, deal_column_name(column));
+	if (constraint != NULL)
+		err_generic_string(PG_DIAG_CONSTRAINT_NAME, constraint);
+	return 0;
+}

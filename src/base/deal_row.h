@@ -1,0 +1,85 @@
+/*
+ * deal_row.h
+ *		Reading and comparing versions of a deal.
+ */
+#ifndef CRM_DEALS_DEAL_ROW_H
+#define CRM_DEALS_DEAL_ROW_H
+
+#include "access/htup.h"
+#include "executor/tuptable.h"
+#include "utils/builtins.h"
+
+#include "base/catalog.h"
+
+static inline int
+deal_index(const DealRow *row, DealColumn column)
+{
+	return row->table->attnum[column] - 1;
+}
+
+static inline bool
+deal_isnull(const DealRow *row, DealColumn column)
+{
+	return row->isnull[deal_index(row, column)];
+}
+
+static inline Datum
+deal_get(const DealRow *row, DealColumn column)
+{
+	return row->values[deal_index(row, column)];
+}
+
+static inline void
+deal_set(DealRow *row, DealColumn column, Datum value)
+{
+	row->values[deal_index(row, column)] = value;
+	row->isnull[deal_index(row, column)] = false;
+}
+
+static inline void
+deal_set_null(DealRow *row, DealColumn column)
+{
+	row->values[deal_index(row, column)] = (Datum) 0;
+	row->isnull[deal_index(row, column)] = true;
+}
+
+#define deal_int64(row, column)		DatumGetInt64(deal_get(row, column))
+#define deal_int32(row, column)		DatumGetInt32(deal_get(row, column))
+#define deal_bool(row, column)		DatumGetBool(deal_get(row, column))
+#define deal_time(row, column)		DatumGetTimestampTz(deal_get(row, column))
+#define deal_text(row, column)		TextDatumGetCString(deal_get(row, column))
+#define deal_status(row)			deal_status_of((row)->table, deal_get(row, DEAL_STATUS))
+
+static inline void
+deal_set_status(DealRow *row, DealStatus status)
+{
+	deal_set(row, DEAL_STATUS, ObjectIdGetDatum(row->table->status_label[status]));
+}
+
+extern DealRow deal_row_from_tuple(const DealTable *table, TupleDesc desc, HeapTuple tuple);
+extern DealRow deal_row_from_slot(const DealTable *table, TupleTableSlot *slot);
+extern DealRow deal_row_copy(const DealRow *row);
+extern HeapTuple deal_row_to_tuple(const DealRow *row, HeapTuple original);
+
+/*
+ * Is the attribute the same in both versions?  Byte for byte, but for numbers of
+ * another scale, in jsonb too: 10.00 is 10.
+ */
+extern bool deal_attribute_same(const DealRow *a, const DealRow *b, int index);
+
+static inline bool
+deal_column_same(const DealRow *a, const DealRow *b, DealColumn column)
+{
+	return deal_attribute_same(a, b, deal_index(a, column));
+}
+
+/* What is the same keeps the form it had. */
+extern void deal_row_keep_same(const DealRow *old, DealRow *new);
+
+/* Does any column differ, but for version and updated_at? */
+extern bool deal_row_differs(const DealRow *a, const DealRow *b);
+
+/* For ereport: schema, table, column and constraint (or NULL), for programs */
+extern int	err_deal(DealColumn column, const char *constraint);
+
+#endif							/* CRM_DEALS_DEAL_ROW_H */

@@ -1,0 +1,126 @@
+/*
+ * owner_query.c
+ *		Prepared queries that run as the owner of the tables.
+ *
+ * A writer of deals needs no right to read stages or to write the log; as
+ * foreign keys do, the query alone runs as the owner, and row security does
+ * not hide anything from it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/snapmgr.h"
+
+#include "base/catalog.h"
+#include "base/owner_query.h"
+
+SPIPlanPtr
+kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_plan)
+{
+	if (*plan == NULL)
+	{
+		SPIPlanPtr	made = SPI_prepare_cursor(sql, nargs, argtypes, one_plan ? CURSOR_OPT_GENERIC_PLAN : 0);
+
+		if (made == NULL || SPI_keepplan(made) != 0)
+			elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
+		*plan = made;
+	}
+	return *plan;
+}
+
+static SPIPlanPtr
+plan_of(OwnerQuery *query)
+{
+	return kept_plan(&query->plan, query->sql, query->nargs, query->argtypes, query->one_plan);
+}
+
+static void
+become_owner(Oid *role, int *context)
+{
+	GetUserIdAndSecContext(role, context);
+	SetUserIdAndSecContext(tables_owner(),
+						   *context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+}
+
+static void
+execute(OwnerQuery *query, Datum *values, const char *nulls,
+		Snapshot snapshot, Snapshot crosscheck, bool read_only)
+{
+	Oid			role;
+	int			context;
+	int			result;
+
+	become_owner(&role, &context);
+	result = SPI_execute_snapshot(plan_of(query), values, nulls,
+								  snapshot, crosscheck, read_only, true, 0);
+	SetUserIdAndSecContext(role, context);
+
+	if (result < 0)
+		elog(ERROR, "could not execute \"%s\": %s", query->sql, SPI_result_code_string(result));
+}
+
+void
+owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls)
+{
+	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
+
+	execute(query, values, nulls, snapshot, InvalidSnapshot, true);
+	UnregisterSnapshot(snapshot);
+}
+
+/* Rights are checked when it is opened. */
+Portal
+owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			role;
+	int			context;
+	Portal		portal;
+
+	become_owner(&role, &context);
+	PushActiveSnapshot(GetLatestSnapshot());
+	portal = SPI_cursor_open(NULL, plan_of(query), values, nulls, true);
+	PopActiveSnapshot();
+	SetUserIdAndSecContext(role, context);
+	MemoryContextSwitchTo(caller);
+	if (portal == NULL)
+		elog(ERROR, "could not open \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
+	return portal;
+}
+
+uint64
+owner_query_write(OwnerQuery *query, Datum *values, const char *nulls)
+{
+	execute(query, values, nulls, InvalidSnapshot, InvalidSnapshot, false);
+	return SPI_processed;
+}
+
+uint64
+owner_query_write_all(OwnerQuery *query, Datum *values, const char *nulls)
+{
+	if (IsolationUsesXactSnapshot())
+	{
+		CommandCounterIncrement();
+		execute(query, values, nulls, GetLatestSnapshot(), GetTransactionSnapshot(), false);
+	}
+	else
+		execute(query, values, nulls, InvalidSnapshot, InvalidSnapshot, false);
+	return SPI_processed;
+}
+
+void
+need_read_committed(const char *function)
+{
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("%s needs the isolation level READ COMMITTED", function),
+				 errdetail("A transaction that keeps one snapshot does not see what was committed since.")));
+}
+
+bool
+runs_as_owner(void)
+{
+	return InNoForceRLSOperation();
+}

@@ -1,0 +1,42 @@
+/*
+ * transition.c
+ *		Reading the transition tables of an AFTER STATEMENT trigger.
+ *
+ * Each reader has a read pointer of its own: other triggers read these tables,
+ * too.  Old and new rows of an update line up: both are stored by one call.
+ */
+#include "postgres.h"
+
+#include "executor/executor.h"
+
+#include "base/transition.h"
+
+TransitionReader
+transition_open(Tuplestorestate *store, TupleDesc desc)
+{
+	TransitionReader reader = {.store = store};
+
+	if (store == NULL)
+		return reader;
+	reader.pointer = tuplestore_alloc_read_pointer(store, EXEC_FLAG_REWIND);
+	tuplestore_select_read_pointer(store, reader.pointer);
+	tuplestore_rescan(store);
+	reader.slot = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
+	return reader;
+}
+
+bool
+transition_next(TransitionReader *reader)
+{
+	if (reader->store == NULL)
+		return false;
+	tuplestore_select_read_pointer(reader->store, reader->pointer);
+	return tuplestore_gettupleslot(reader->store, true, false, reader->slot);
+}
+
+void
+transition_close(TransitionReader *reader)
+{
+	if (reader->store != NULL)
+		ExecDropSingleTupleTableSlot(reader->slot);
+}

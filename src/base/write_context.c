@@ -1,0 +1,134 @@
+/*
+ * write_context.c
+ *		What a function of ours says about the statements that it runs.
+ *
+ * move_deal() and its like update deals with an ordinary UPDATE, whose
+ * triggers do the work; note, actor and override reach them by this way.  They
+ * must reach that statement alone, none that a user's trigger runs inside it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "utils/fmgrprotos.h"
+#include "utils/snapmgr.h"
+
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/owner_query.h"
+#include "base/settings.h"
+#include "base/write_context.h"
+
+static WriteContext *innermost = NULL;
+
+int
+trigger_depth(void)
+{
+	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+}
+
+CommandId
+statement_command(void)
+{
+	return GetActiveSnapshot()->curcid;
+}
+
+void
+write_context_push(WriteContext *context)
+{
+	context->last_event_id = 0;
+	context->batch_id = 0;
+	context->trigger_depth = trigger_depth();
+	context->claimed = false;
+	context->outer = innermost;
+	innermost = context;
+}
+
+void
+write_context_pop(WriteContext *context)
+{
+	innermost = context->outer;
+}
+
+void
+write_context_claim(void)
+{
+	if (innermost != NULL && !innermost->claimed &&
+		trigger_depth() == innermost->trigger_depth + 1)
+	{
+		innermost->claimed = true;
+		innermost->command = statement_command();
+	}
+}
+
+WriteContext *
+write_context(void)
+{
+	if (innermost == NULL || trigger_depth() != innermost->trigger_depth + 1)
+		return NULL;
+	if (innermost->every_statement ||
+		(innermost->claimed && statement_command() == innermost->command))
+		return innermost;
+	return NULL;
+}
+
+bool
+in_maintenance(void)
+{
+	return innermost != NULL && innermost->maintenance &&
+		trigger_depth() == innermost->trigger_depth + 1;
+}
+
+/*
+ * A foreign key acts as the tables' owner: that is not who did it.  Whoever
+ * fired it is kept for the AFTER trigger, which from 18 on runs as the owner
+ * without a sign of the foreign key.
+ */
+static struct
+{
+	LocalTransactionId transaction;
+	TimestampTz statement;
+	Oid			role;
+}			cascade;
+
+void
+remember_cascade(void)
+{
+	if (!runs_as_owner())
+		return;
+	cascade.transaction = my_lxid();
+	cascade.statement = GetCurrentStatementStartTimestamp();
+	cascade.role = GetOuterUserId();
+}
+
+static Oid
+current_role_as_caller_sees_it(void)
+{
+	if (runs_as_owner())
+		return GetOuterUserId();
+	if (AFTER_TRIGGERS_RUN_AS_QUEUER && GetUserId() == tables_owner() &&
+		cascade.transaction == my_lxid() && cascade.statement == GetCurrentStatementStartTimestamp())
+		return cascade.role;
+	return GetUserId();
+}
+
+bool
+acts_in_owners_name(void)
+{
+	WriteContext *context = write_context();
+
+	return runs_as_owner() || (context != NULL && context->in_owners_name);
+}
+
+const char *
+current_actor(void)
+{
+	WriteContext *context = write_context();
+
+	if (context != NULL && context->actor != NULL)
+		return context->actor;
+	if (setting_or_null(setting_actor) != NULL)
+		return setting_actor;
+	return GetUserNameFromId(current_role_as_caller_sees_it(), false);
+}

@@ -1,0 +1,632 @@
+/*
+ * pipeline_cache.c
+ *		Pipelines, stages, gates and custom fields, per backend.
+ *
+ * Entries are read on first use, with the latest snapshot: under REPEATABLE
+ * READ the transaction's own would put rows of the past here, for later
+ * transactions to find.  A change of any of these tables invalidates all of it
+ * through the relcache, here at the next command, elsewhere at commit.
+ *
+ * The callback only sets a flag, and the flag is cleared before anything is
+ * read: an invalidation that arrives in mid-read is not lost, it merely makes
+ * the entry serve once.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+
+#include "base/catalog.h"
+#include "base/installation.h"
+#include "base/owner_query.h"
+#include "config/pipeline_cache.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_forget_pipelines);
+
+typedef struct PipelineEntry
+{
+	int64		id;				/* hash key */
+	Pipeline   *pipeline;
+} PipelineEntry;
+
+typedef struct StageEntry
+{
+	int64		id;				/* hash key */
+	Stage	   *stage;
+} StageEntry;
+
+typedef struct DefaultEntry
+{
+	char	   *organization;
+	int64		pipeline_id;	/* 0: none */
+} DefaultEntry;
+
+typedef struct FieldsEntry
+{
+	const char *entity;
+	char	   *organization;
+	const CustomFields *fields;
+} FieldsEntry;
+
+static struct
+{
+	MemoryContext memory;
+	HTAB	   *pipelines;
+	HTAB	   *stages;
+	List	   *defaults;		/* of DefaultEntry */
+	List	   *fields;			/* of FieldsEntry */
+	bool		consumers_known;
+	bool		consumers;
+}			cache;
+
+static bool outdated = true;
+static Oid	watched = InvalidOid;
+
+/* May run at any moment: sets a flag only. */
+static void
+on_invalidation(Datum arg, Oid relid)
+{
+	(void) arg;
+	if (relid == InvalidOid || relid == watched)
+		outdated = true;
+}
+
+void
+pipeline_cache_init(void)
+{
+	CacheRegisterRelcacheCallback(on_invalidation, (Datum) 0);
+}
+
+/*
+ * Before the statement and after it: a query of a user's trigger in between may
+ * read rows here that an error then undoes, and only what was queued before
+ * is replayed at the end of the failed (sub)transaction.
+ */
+Datum
+crm_deals_forget_pipelines(PG_FUNCTION_ARGS)
+{
+	static const char *const tables[] = {
+		"pipeline", "stage", "stage_transition", "lost_reason", "custom_field", "event_consumer", NULL
+	};
+
+	(void) trigger_data(fcinfo, ANY_STATEMENT, tables);
+	CacheInvalidateRelcacheByRelid(writers_token());
+	return PointerGetDatum(NULL);
+}
+
+/*
+ * Callers up the stack may still read what the old cache holds, so that goes
+ * with the transaction.
+ */
+void
+refresh_pipelines(void)
+{
+	HASHCTL		control = {.keysize = sizeof(int64)};
+
+	if (!outdated && cache.stages != NULL)
+		return;
+	watched = writers_token();
+	check_version_of_tables();
+	outdated = false;
+
+	if (cache.memory != NULL)
+		MemoryContextSetParent(cache.memory, TopTransactionContext);
+	memset(&cache, 0, sizeof(cache));
+	cache.memory = AllocSetContextCreate(CacheMemoryContext, "crm_deals pipelines",
+										 ALLOCSET_SMALL_SIZES);
+	control.hcxt = cache.memory;
+	control.entrysize = sizeof(PipelineEntry);
+	cache.pipelines = hash_create("crm_deals pipelines", 16, &control,
+								  HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	control.entrysize = sizeof(StageEntry);
+	cache.stages = hash_create("crm_deals stages", 64, &control,
+							   HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+/* ----------
+ * Reading rows of SPI_tuptable into the cache's memory
+ * ----------
+ */
+
+static Datum
+get(uint64 row, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
+}
+
+static bool
+get_bool(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static int64
+get_int64(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+
+	return isnull ? 0 : DatumGetInt64(value);
+}
+
+static char *
+get_text(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+
+	return isnull ? NULL : MemoryContextStrdup(cache.memory, TextDatumGetCString(value));
+}
+
+static char **
+get_text_array(uint64 row, int column, int *n)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+	Datum	   *elements;
+	bool	   *nulls;
+	char	  **texts;
+	int			kept = 0;
+
+	*n = 0;
+	if (isnull)
+		return NULL;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, n);
+	texts = MemoryContextAlloc(cache.memory, sizeof(char *) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+		if (!nulls[i])
+			texts[kept++] = MemoryContextStrdup(cache.memory, TextDatumGetCString(elements[i]));
+	*n = kept;
+	return texts;
+}
+
+static int64 *
+get_int64_array(uint64 row, int column, int *n)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+	Datum	   *elements;
+	int64	   *numbers;
+
+	*n = 0;
+	if (isnull)
+		return NULL;
+	deconstruct_array(DatumGetArrayTypeP(value), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &elements, NULL, n);
+	numbers = MemoryContextAlloc(cache.memory, sizeof(int64) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+		numbers[i] = DatumGetInt64(elements[i]);
+	return numbers;
+}
+
+static Numeric
+get_numeric(uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = get(row, column, &isnull);
+	MemoryContext caller = MemoryContextSwitchTo(cache.memory);
+	Numeric		copy = DatumGetNumericCopy(value);
+
+	MemoryContextSwitchTo(caller);
+	return copy;
+}
+
+/* ----------
+ * Custom fields
+ * ----------
+ */
+
+/* An organization's own definition hides the system's of the same key. */
+static OwnerQuery fields_query = {
+	.sql = "SELECT DISTINCT ON (f.key) f.key::pg_catalog.text, f.type::pg_catalog.text, f.required::pg_catalog.bool,"
+	" ARRAY(SELECT CASE WHEN pg_catalog.jsonb_typeof(o) OPERATOR(pg_catalog.=) 'string' THEN o OPERATOR(pg_catalog.#>>) '{}'"
+	"              ELSE o OPERATOR(pg_catalog.->>) 'value' END"
+	"       FROM pg_catalog.jsonb_array_elements(f.options) AS o) "
+	"FROM crm_deals.custom_field AS f WHERE f.entity OPERATOR(pg_catalog.=) $1"
+	" AND (f.organization IS NULL OR f.organization OPERATOR(pg_catalog.=) $2)"
+	" ORDER BY f.key, f.organization NULLS LAST",
+	.nargs = 2,
+	.argtypes = {TEXTOID, TEXTOID},
+};
+
+static CustomFieldType
+field_type_by_name(const char *name)
+{
+	static const char *const names[] = {"text", "number", "boolean", "date", "select", "multiselect"};
+
+	for (size_t i = 0; i < lengthof(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return (CustomFieldType) i;
+	elog(ERROR, "unknown type of custom field \"%s\"", name);
+}
+
+static void
+read_fields(CustomFields *fields)
+{
+	fields->n = (int) SPI_processed;
+	fields->fields = MemoryContextAllocZero(cache.memory,
+											sizeof(CustomField) * Max(fields->n, 1));
+	for (int i = 0; i < fields->n; i++)
+	{
+		CustomField *field = &fields->fields[i];
+
+		field->key = get_text(i, 1);
+		field->type = field_type_by_name(get_text(i, 2));
+		field->required = get_bool(i, 3);
+		field->options = get_text_array(i, 4, &field->n_options);
+	}
+}
+
+/* Between SPI_connect and SPI_finish */
+static const CustomFields *
+load_fields(const char *entity, const char *organization)
+{
+	Datum		arguments[2] = {CStringGetTextDatum(entity),
+	organization ? CStringGetTextDatum(organization) : (Datum) 0};
+	CustomFields *fields = MemoryContextAllocZero(cache.memory, sizeof(CustomFields));
+
+	owner_query_latest(&fields_query, arguments, organization ? NULL : " n");
+	read_fields(fields);
+	return fields;
+}
+
+/* ----------
+ * Pipelines and stages
+ * ----------
+ */
+
+static OwnerQuery pipeline_query = {
+	.sql = "SELECT p.organization::pg_catalog.text, p.name::pg_catalog.text,"
+	" p.currency::pg_catalog.text, p.is_active::pg_catalog.bool, p.forbid_skipping::pg_catalog.bool,"
+	" p.forbid_backward::pg_catalog.bool, p.forbid_unlisted::pg_catalog.bool, p.lost_reason_required::pg_catalog.bool,"
+	" ARRAY(SELECT r.name::pg_catalog.text FROM crm_deals.lost_reason AS r"
+	"       WHERE r.pipeline_id OPERATOR(pg_catalog.=) p.id AND r.is_active),"
+	" p.duplicate_policy::pg_catalog.text, p.duplicate_threshold::pg_catalog.float4,"
+	" EXISTS (SELECT FROM crm_deals.pipeline AS o WHERE o.duplicate_policy OPERATOR(pg_catalog.<>) 'off'"
+	"         AND (o.organization OPERATOR(pg_catalog.=) p.organization"
+	"              OR (o.organization IS NULL AND p.organization IS NULL))) "
+	"FROM crm_deals.pipeline AS p WHERE p.id OPERATOR(pg_catalog.=) $1",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+};
+
+static OwnerQuery stages_query = {
+	.sql = "SELECT s.id::pg_catalog.int8, s.key::pg_catalog.text, s.name::pg_catalog.text, s.position::pg_catalog.int4,"
+	" s.status::pg_catalog.text, s.probability::pg_catalog.numeric,"
+	" s.archived_at IS NOT NULL, s.required_fields::pg_catalog.text[],"
+	" ARRAY(SELECT coalesce(t.from_stage_id, 0)::pg_catalog.int8 FROM crm_deals.stage_transition AS t"
+	"       WHERE t.to_stage_id OPERATOR(pg_catalog.=) s.id) "
+	"FROM crm_deals.stage AS s WHERE s.pipeline_id OPERATOR(pg_catalog.=) $1 ORDER BY s.position",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+};
+
+static OwnerQuery pipeline_of_stage_query = {
+	.sql = "SELECT s.pipeline_id::pg_catalog.int8 FROM crm_deals.stage AS s WHERE s.id OPERATOR(pg_catalog.=) $1",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+};
+
+static void
+read_required_fields(Stage *stage, uint64 row, int column)
+{
+	char	  **names = get_text_array(row, column, &stage->n_required);
+
+	stage->required = MemoryContextAlloc(cache.memory,
+										 sizeof(RequiredField) * Max(stage->n_required, 1));
+	for (int i = 0; i < stage->n_required; i++)
+	{
+		stage->required[i].name = names[i];
+		stage->required[i].custom_key = custom_field_key(names[i]);
+	}
+}
+
+static void
+read_stage(Stage *stage, Pipeline *pipeline, uint64 row)
+{
+	bool		isnull;
+
+	stage->pipeline = pipeline;
+	stage->id = get_int64(row, 1);
+	stage->key = get_text(row, 2);
+	stage->name = get_text(row, 3);
+	stage->position = DatumGetInt32(get(row, 4, &isnull));
+	stage->status = deal_status_by_name(get_text(row, 5));
+	stage->probability = get_numeric(row, 6);
+	stage->archived = get_bool(row, 7);
+	read_required_fields(stage, row, 8);
+	stage->allowed_from = get_int64_array(row, 9, &stage->n_allowed_from);
+	for (int i = 0; i < stage->n_allowed_from; i++)
+		if (stage->allowed_from[i] == 0 && !stage->archived &&
+			(stage->status == STATUS_OPEN || stage->status == STATUS_WON))
+			pipeline->has_listed_start = true;
+}
+
+static DuplicatePolicy
+duplicate_policy_by_name(const char *name)
+{
+	if (strcmp(name, "off") == 0)
+		return DUPLICATES_OFF;
+	return strcmp(name, "reject") == 0 ? DUPLICATES_REJECT : DUPLICATES_FLAG;
+}
+
+static void
+read_pipeline(Pipeline *pipeline)
+{
+	bool		isnull;
+
+	pipeline->organization = get_text(0, 1);
+	pipeline->name = get_text(0, 2);
+	pipeline->currency = get_text(0, 3);
+	pipeline->is_active = get_bool(0, 4);
+	pipeline->forbid_skipping = get_bool(0, 5);
+	pipeline->forbid_backward = get_bool(0, 6);
+	pipeline->forbid_unlisted = get_bool(0, 7);
+	pipeline->lost_reason_required = get_bool(0, 8);
+	pipeline->lost_reasons = get_text_array(0, 9, &pipeline->n_lost_reasons);
+	pipeline->duplicate_policy = duplicate_policy_by_name(get_text(0, 10));
+	pipeline->duplicate_threshold = DatumGetFloat4(get(0, 11, &isnull));
+	pipeline->keeps_names = get_bool(0, 12);
+}
+
+static void
+enter_pipeline(Pipeline *pipeline)
+{
+	PipelineEntry *entry = hash_search(cache.pipelines, &pipeline->id, HASH_ENTER, NULL);
+
+	entry->pipeline = pipeline;
+	for (int i = 0; i < pipeline->n_stages; i++)
+	{
+		StageEntry *stage = hash_search(cache.stages, &pipeline->stages[i].id, HASH_ENTER, NULL);
+
+		stage->stage = &pipeline->stages[i];
+	}
+}
+
+static Pipeline *
+load_pipeline(int64 pipeline_id)
+{
+	Datum		argument = Int64GetDatum(pipeline_id);
+	Pipeline   *pipeline = NULL;
+
+	SPI_connect();
+	owner_query_latest(&pipeline_query, &argument, NULL);
+	if (SPI_processed == 1)
+	{
+		pipeline = MemoryContextAllocZero(cache.memory, sizeof(Pipeline));
+		pipeline->id = pipeline_id;
+		read_pipeline(pipeline);
+
+		owner_query_latest(&stages_query, &argument, NULL);
+		pipeline->n_stages = (int) SPI_processed;
+		pipeline->stages = MemoryContextAllocZero(cache.memory,
+												  sizeof(Stage) * Max(pipeline->n_stages, 1));
+		for (int i = 0; i < pipeline->n_stages; i++)
+			read_stage(&pipeline->stages[i], pipeline, i);
+		pipeline->deal_fields = load_fields("deal", pipeline->organization);
+		enter_pipeline(pipeline);
+	}
+	SPI_finish();
+	return pipeline;
+}
+
+static int64
+look_up_pipeline_of_stage(int64 stage_id)
+{
+	Datum		argument = Int64GetDatum(stage_id);
+	int64		pipeline_id = 0;
+
+	SPI_connect();
+	owner_query_latest(&pipeline_of_stage_query, &argument, NULL);
+	if (SPI_processed == 1)
+		pipeline_id = get_int64(0, 1);
+	SPI_finish();
+	return pipeline_id;
+}
+
+const Pipeline *
+find_pipeline(int64 pipeline_id)
+{
+	PipelineEntry *entry;
+
+	Assert(cache.pipelines != NULL);
+	entry = hash_search(cache.pipelines, &pipeline_id, HASH_FIND, NULL);
+	return entry != NULL ? entry->pipeline : load_pipeline(pipeline_id);
+}
+
+const Stage *
+find_stage(int64 stage_id)
+{
+	StageEntry *entry;
+	const Pipeline *pipeline;
+
+	Assert(cache.stages != NULL);
+	entry = hash_search(cache.stages, &stage_id, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry->stage;
+
+	pipeline = load_pipeline(look_up_pipeline_of_stage(stage_id));
+	for (int i = 0; pipeline != NULL && i < pipeline->n_stages; i++)
+		if (pipeline->stages[i].id == stage_id)
+			return &pipeline->stages[i];
+	return NULL;
+}
+
+const Stage *
+find_stage_by_text(const Pipeline *pipeline, const char *text)
+{
+	const Stage *named = NULL;
+
+	for (int i = 0; i < pipeline->n_stages; i++)
+		if (strcmp(pipeline->stages[i].key, text) == 0)
+			return &pipeline->stages[i];
+
+	/* of two with that name the one that is in use */
+	for (int i = 0; i < pipeline->n_stages; i++)
+		if (strcmp(pipeline->stages[i].name, text) == 0 && (named == NULL || named->archived))
+			named = &pipeline->stages[i];
+	return named;
+}
+
+/* ----------
+ * The order of the open stages
+ * ----------
+ */
+
+const Stage *
+next_open_stage(const Pipeline *pipeline, int32 position)
+{
+	for (int i = 0; i < pipeline->n_stages; i++)
+	{
+		const Stage *stage = &pipeline->stages[i];
+
+		if (stage->status == STATUS_OPEN && !stage->archived && stage->position > position)
+			return stage;
+	}
+	return NULL;
+}
+
+const Stage *
+first_open_stage(const Pipeline *pipeline)
+{
+	return next_open_stage(pipeline, PG_INT32_MIN);
+}
+
+const Stage *
+last_open_stage(const Pipeline *pipeline)
+{
+	const Stage *last = NULL;
+
+	for (int i = 0; i < pipeline->n_stages; i++)
+		if (pipeline->stages[i].status == STATUS_OPEN && !pipeline->stages[i].archived)
+			last = &pipeline->stages[i];
+	return last;
+}
+
+/* ----------
+ * Default pipelines, fields of other entities, consumers
+ * ----------
+ */
+
+static bool
+same_organization(const char *a, const char *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return strcmp(a, b) == 0;
+}
+
+static char *
+keep_text(const char *text)
+{
+	return text != NULL ? MemoryContextStrdup(cache.memory, text) : NULL;
+}
+
+static OwnerQuery default_query = {
+	.sql = "SELECT p.id::pg_catalog.int8 FROM crm_deals.pipeline AS p WHERE p.is_default"
+	" AND (p.organization OPERATOR(pg_catalog.=) $1 OR (p.organization IS NULL AND $1 IS NULL))",
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+};
+
+static int64
+load_default(const char *organization)
+{
+	Datum		argument = organization ? CStringGetTextDatum(organization) : (Datum) 0;
+	DefaultEntry *entry = MemoryContextAllocZero(cache.memory, sizeof(DefaultEntry));
+	MemoryContext caller;
+
+	SPI_connect();
+	owner_query_latest(&default_query, &argument, organization ? NULL : "n");
+	if (SPI_processed == 1)
+		entry->pipeline_id = get_int64(0, 1);
+	SPI_finish();
+
+	entry->organization = keep_text(organization);
+	caller = MemoryContextSwitchTo(cache.memory);
+	cache.defaults = lappend(cache.defaults, entry);
+	MemoryContextSwitchTo(caller);
+	return entry->pipeline_id;
+}
+
+const Pipeline *
+default_pipeline(const char *organization)
+{
+	ListCell   *cell;
+	int64		pipeline_id = -1;
+
+	foreach(cell, cache.defaults)
+	{
+		DefaultEntry *entry = lfirst(cell);
+
+		if (same_organization(entry->organization, organization))
+			pipeline_id = entry->pipeline_id;
+	}
+	if (pipeline_id < 0)
+		pipeline_id = load_default(organization);
+	return pipeline_id > 0 ? find_pipeline(pipeline_id) : NULL;
+}
+
+static const CustomFields *
+enter_fields(const char *entity, const char *organization)
+{
+	FieldsEntry *entry = MemoryContextAllocZero(cache.memory, sizeof(FieldsEntry));
+	MemoryContext caller;
+
+	SPI_connect();
+	entry->fields = load_fields(entity, organization);
+	SPI_finish();
+
+	entry->entity = keep_text(entity);
+	entry->organization = keep_text(organization);
+	caller = MemoryContextSwitchTo(cache.memory);
+	cache.fields = lappend(cache.fields, entry);
+	MemoryContextSwitchTo(caller);
+	return entry->fields;
+}
+
+const CustomFields *
+custom_fields_of(const char *entity, const char *organization)
+{
+	ListCell   *cell;
+
+	foreach(cell, cache.fields)
+	{
+		FieldsEntry *entry = lfirst(cell);
+
+		if (strcmp(entry->entity, entity) == 0 &&
+			same_organization(entry->organization, organization))
+			return entry->fields;
+	}
+	return enter_fields(entity, organization);
+}
+
+static OwnerQuery consumers_query = {
+	.sql = "SELECT EXISTS (SELECT FROM crm_deals.event_consumer AS c"
+	" WHERE c.consumer OPERATOR(pg_catalog.<>) '" DISPATCHER_CONSUMER "')",
+};
+
+bool
+any_consumer(void)
+{
+	if (!cache.consumers_known)
+	{
+		SPI_connect();
+		owner_query_latest(&consumers_query, NULL, NULL);
+		cache.consumers = get_bool(0, 1);
+		SPI_finish();
+		cache.consumers_known = true;
+	}
+	return cache.consumers;
+}

@@ -1,0 +1,406 @@
+/*
+ * name_index.c
+ *		deal_name, the names of deals beside them, and its index of signatures.
+ *
+ * The index gives places in deal_name; each name found there is compared
+ * exactly, so it does not matter what else stands in a place by now.  What
+ * must not happen is that a name is missed: signatures depend on what pg_trgm
+ * makes of letters, which changes with locale, encoding and versions.  What
+ * the index was made for stands in its definition and is compared with what is.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/relscan.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "nodes/primnodes.h"
+#include "nodes/tidbitmap.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/owner_query.h"
+#include "duplicates/name_index.h"
+#include "duplicates/signature_ops.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_trigram_canary);
+
+/* The columns of deal_name, as install() makes them */
+enum
+{
+	NAME_DEAL_ID = 1,
+	NAME_ORGANIZATION,
+	NAME_NAME
+};
+
+/* Arguments of _signatures() in the index */
+enum
+{
+	ARGUMENT_BUILT = 2,
+	ARGUMENT_MADE_FOR
+};
+
+struct NameIndex
+{
+	Relation	table;
+	Relation	index;			/* NULL: missing */
+	float4		built;			/* threshold of its signatures; 0 where it cannot be relied on */
+	SnapshotData dirty;
+	Snapshot	snapshot;
+	TupleTableSlot *slot;
+	IndexFetchTableData *fetch;
+	TokenSet   *sought;			/* the name that is looked for */
+	TokenSet   *tokens;			/* of a name that was found */
+	MemoryContext per_probe;
+};
+
+/* ----------
+ * What the index was made for
+ * ----------
+ */
+
+static struct
+{
+	Oid			table;			/* whose invalidation ends it; InvalidOid: not known */
+	Oid			index;
+	float4		built;			/* 0: not to be relied on */
+}			judged;
+
+/* May run at any moment: sets a flag only. */
+static void
+forget_judgement(Datum arg, Oid relid)
+{
+	(void) arg;
+	if (relid == InvalidOid || relid == judged.table)
+		judged.table = InvalidOid;
+}
+
+void
+name_index_init(void)
+{
+	CacheRegisterRelcacheCallback(forget_judgement, (Datum) 0);
+}
+
+/* _trigram_canary() */
+Datum
+crm_deals_trigram_canary(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	PG_RETURN_INT64((int64) trigram_canary());
+}
+
+static OwnerQuery world_query = {
+	.sql = "SELECT crm_deals._made_for()",
+};
+
+/* Of this server; does not change while it runs */
+static const char *
+this_world(void)
+{
+	static char *world = NULL;
+
+	if (world == NULL)
+	{
+		SPI_connect();
+		owner_query_latest(&world_query, NULL, NULL);
+		world = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+		SPI_finish();
+	}
+	return world;
+}
+
+static Const *
+constant_argument(const FuncExpr *call, int number, Oid type)
+{
+	Const	   *argument = (Const *) list_nth(call->args, number);
+
+	return IsA(argument, Const) && argument->consttype == type && !argument->constisnull ? argument : NULL;
+}
+
+/* The threshold of its signatures; 0 where they are of another world */
+static float4
+judge(Relation index)
+{
+	List	   *expressions = index->rd_index->indisvalid ? RelationGetIndexExpressions(index) : NIL;
+	FuncExpr   *call = list_length(expressions) == 1 ? linitial(expressions) : NULL;
+	Const	   *built;
+	Const	   *made_for;
+
+	if (call == NULL || !IsA(call, FuncExpr) || list_length(call->args) != ARGUMENT_MADE_FOR + 1)
+		return 0;
+	built = constant_argument(call, ARGUMENT_BUILT, FLOAT4OID);
+	made_for = constant_argument(call, ARGUMENT_MADE_FOR, TEXTOID);
+	if (built == NULL || made_for == NULL || strcmp(TextDatumGetCString(made_for->constvalue), this_world()) != 0)
+		return 0;
+	return DatumGetFloat4(built->constvalue);
+}
+
+static float4
+judged_threshold(Relation table, Relation index)
+{
+	float4		built;
+
+	if (judged.table == RelationGetRelid(table) && judged.index == RelationGetRelid(index))
+		return judged.built;
+	/* marked before: an invalidation that comes meanwhile is not lost */
+	judged.table = RelationGetRelid(table);
+	judged.index = RelationGetRelid(index);
+	built = judge(index);
+	judged.built = built;
+	return built;
+}
+
+/* ----------
+ * Opening
+ * ----------
+ */
+
+NameIndex *
+name_index_open(Snapshot snapshot)
+{
+	NameIndex  *index = palloc0(sizeof(NameIndex));
+	Oid			oid = installed_index("deal_name_signatures");
+
+	index->table = table_open(installed_table("deal_name"), AccessShareLock);
+	if (OidIsValid(oid))
+		index->index = index_open(oid, AccessShareLock);
+	if (index->index != NULL)
+		index->built = judged_threshold(index->table, index->index);
+	InitDirtySnapshot(index->dirty);
+	index->snapshot = snapshot != NULL ? snapshot : &index->dirty;
+	index->fetch = index_fetch_begin(index->table);
+	index->slot = table_slot_create(index->table, NULL);
+	index->sought = token_set_create();
+	index->tokens = token_set_create();
+	index->per_probe = AllocSetContextCreate(CurrentMemoryContext, "crm_deals probe", ALLOCSET_DEFAULT_SIZES);
+	return index;
+}
+
+void
+name_index_close(NameIndex *index)
+{
+	table_index_fetch_end(index->fetch);
+	ExecDropSingleTupleTableSlot(index->slot);
+	if (index->index != NULL)
+		index_close(index->index, AccessShareLock);
+	table_close(index->table, AccessShareLock);
+	MemoryContextDelete(index->per_probe);
+}
+
+bool
+name_index_answers(NameIndex *index, float4 threshold)
+{
+	if (index->built == 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("the index of deal names is of no use here"),
+				 errdetail("It is missing, or was made for another locale, encoding or version; every name is compared instead, which takes long."),
+				 errhint("Run SELECT crm_deals.rebuild_duplicates().")));
+	return index->built > 0 && threshold >= index->built;
+}
+
+double
+name_index_size(const NameIndex *index)
+{
+	BlockNumber pages;
+	double		rows;
+	double		all_visible;
+
+	table_relation_estimate_size(index->table, NULL, &pages, &rows, &all_visible);
+	return rows;
+}
+
+/* ----------
+ * Reading
+ * ----------
+ */
+
+/* Who has the row in hand, by what the snapshot said last */
+static TransactionId
+writer_of_row(const NameIndex *index)
+{
+	if (index->snapshot != &index->dirty)
+		return InvalidTransactionId;
+	return TransactionIdIsValid(index->dirty.xmin) ? index->dirty.xmin : index->dirty.xmax;
+}
+
+static text *
+text_of_slot(NameIndex *index, int column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(index->slot, column, &isnull);
+
+	return isnull ? NULL : DatumGetTextPP(value);
+}
+
+static bool
+same_organization(text *a, text *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return datum_image_eq(PointerGetDatum(a), PointerGetDatum(b), false, -1);
+}
+
+typedef struct Probe
+{
+	NameIndex  *index;
+	text	   *organization;
+	float4		threshold;
+	name_found	found;
+	void	   *arg;
+} Probe;
+
+static void
+compare_row(const Probe *probe)
+{
+	NameIndex  *index = probe->index;
+	TransactionId writer = writer_of_row(index);
+	bool		is_new = TransactionIdIsValid(index->dirty.xmin);
+	float4		similarity;
+	bool		isnull;
+
+	if (!same_organization(text_of_slot(index, NAME_ORGANIZATION), probe->organization))
+		return;
+	token_set_read(index->tokens, text_of_slot(index, NAME_NAME));
+	similarity = token_set_similarity(index->sought, index->tokens);
+	if (similarity >= probe->threshold)
+		probe->found(probe->arg, DatumGetInt64(slot_getattr(index->slot, NAME_DEAL_ID, &isnull)), similarity,
+					 writer, is_new);
+}
+
+static void
+compare_place(const Probe *probe, BlockNumber block, OffsetNumber offset)
+{
+	NameIndex  *index = probe->index;
+	ItemPointerData place;
+	bool		again = false;
+	bool		all_dead = false;
+
+	ItemPointerSet(&place, block, offset);
+	do
+	{
+		if (table_index_fetch_tuple(index->fetch, &place, index->snapshot, index->slot, &again, &all_dead))
+			compare_row(probe);
+	} while (again);
+}
+
+/* A bitmap that ran out of memory gives whole pages. */
+static void
+compare_page(const Probe *probe, const BitmapPage *page)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (page->lossy)
+		for (OffsetNumber offset = FirstOffsetNumber; offset <= MaxHeapTuplesPerPage; offset++)
+			compare_place(probe, page->block, offset);
+	else
+		for (int i = 0; i < page->n; i++)
+			compare_place(probe, page->block, page->offsets[i]);
+}
+
+static void
+scan_bitmap(const Probe *probe, Datum query)
+{
+	Relation	index = probe->index->index;
+	IndexScanDesc scan = bitmap_index_scan_begin(index, probe->index->snapshot);
+	TIDBitmap  *places = tbm_create(work_mem * (Size) 1024, NULL);
+	BitmapPages *pages;
+	BitmapPage	page;
+	/* GIN asks its operator class by strategy, never the operator's function */
+	ScanKeyData key = {.sk_attno = 1, .sk_strategy = 1, .sk_argument = query};
+
+	index_rescan(scan, &key, 1, NULL, 0);
+	(void) index_getbitmap(scan, places);
+	pages = bitmap_pages_begin(places);
+	while (bitmap_pages_next(pages, &page))
+		compare_page(probe, &page);
+	bitmap_pages_end(pages);
+	tbm_free(places);
+	index_endscan(scan);
+}
+
+void
+name_index_probe(NameIndex *index, text *organization, text *name, float4 threshold,
+				 name_found found, void *arg)
+{
+	Probe		probe = {index, organization, threshold, found, arg};
+	MemoryContext caller = MemoryContextSwitchTo(index->per_probe);
+
+	token_set_read(index->sought, name);
+	if (index->sought->n > 0)
+		scan_bitmap(&probe, signature_query_of(organization, index->sought, index->built, threshold));
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(index->per_probe);
+}
+
+static text *
+text_of_row(const NameIndex *index, HeapTuple row, int column)
+{
+	bool		isnull;
+	Datum		value = heap_getattr(row, column, RelationGetDescr(index->table), &isnull);
+
+	return isnull ? NULL : DatumGetTextPCopy(value);
+}
+
+/* NULL where deal_name does not have it.  Read as a catalog is: for one row a query costs more than all the rest. */
+static text *
+name_of_deal(const NameIndex *index, int64 deal_id, text **organization)
+{
+	Oid			oid = installed_index("deal_name_pkey");
+	text	   *name = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	row;
+
+	ScanKeyInit(&key, NAME_DEAL_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(deal_id));
+	scan = systable_beginscan(index->table, oid, OidIsValid(oid), index->snapshot, 1, &key);
+	row = systable_getnext(scan);
+	if (HeapTupleIsValid(row))
+	{
+		name = text_of_row(index, row, NAME_NAME);
+		*organization = text_of_row(index, row, NAME_ORGANIZATION);
+	}
+	systable_endscan(scan);
+	return name;
+}
+
+void
+name_index_probe_deal(NameIndex *index, int64 deal_id, float4 threshold, name_found found, void *arg)
+{
+	MemoryContext caller = MemoryContextSwitchTo(index->per_probe);
+	text	   *organization;
+	text	   *name = name_of_deal(index, deal_id, &organization);
+
+	/* frees them, too */
+	if (name != NULL)
+		name_index_probe(index, organization, name, threshold, found, arg);
+	MemoryContextSwitchTo(caller);
+}
+
+void
+name_index_in_hand(NameIndex *index, name_in_hand found, void *arg)
+{
+	TableScanDesc scan = sequential_scan_begin(index->table, &index->dirty);
+	bool		isnull;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, index->slot))
+	{
+		TransactionId writer = writer_of_row(index);
+
+		CHECK_FOR_INTERRUPTS();
+		if (TransactionIdIsValid(writer))
+			found(arg, DatumGetInt64(slot_getattr(index->slot, NAME_DEAL_ID, &isnull)),
+				  text_of_slot(index, NAME_ORGANIZATION), text_of_slot(index, NAME_NAME), writer);
+	}
+	table_endscan(scan);
+}

@@ -1,0 +1,30 @@
+/*
+ * progress.c
+ *		Who waits long for duplicates is told how far it is.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "duplicates/progress.h"
+
+#define NOTICE_AFTER_MS	10000
+
+Progress
+progress_begin(void)
+{
+	return (Progress) {.next_notice = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NOTICE_AFTER_MS)};
+}
+
+void
+progress_tell(Progress *progress, int64 deals)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	progress->deals += deals;
+	if (now < progress->next_notice)
+		return;
+	progress->next_notice = TimestampTzPlusMilliseconds(now, NOTICE_AFTER_MS);
+	ereport(NOTICE,
+			(errmsg("looking for duplicates: %lld deals read", (long long) progress->deals)));
+}

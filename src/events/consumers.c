@@ -1,0 +1,292 @@
+/*
+ * consumers.c
+ *		Consumers of events, for callers who have no right to the log.
+ *
+ * What they do is in sql/functions/consumers.sql and runs as the owner of the
+ * tables; here it is called, and what the caller may not see is left out.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/hsearch.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/rls.h"
+#include "utils/timestamp.h"
+#include "utils/tuplestore.h"
+
+#include "base/catalog.h"
+#include "base/compat.h"
+#include "base/owner_query.h"
+#include "base/spi_result.h"
+#include "events/event_row.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_subscribe);
+PG_FUNCTION_INFO_V1(crm_deals_read_events);
+PG_FUNCTION_INFO_V1(crm_deals_ack_events);
+PG_FUNCTION_INFO_V1(crm_deals_unsubscribe);
+
+/* ----------
+ * As the owner of the tables
+ * ----------
+ */
+
+/* The call's arguments as the query's; the one row's one value, 0 for void */
+static Datum
+call_as_owner(OwnerQuery *query, FunctionCallInfo fcinfo)
+{
+	Datum		values[OWNER_QUERY_MAX_ARGS];
+	char		nulls[OWNER_QUERY_MAX_ARGS + 1] = {0};
+	Datum		result;
+	bool		isnull;
+
+	for (int i = 0; i < query->nargs; i++)
+	{
+		values[i] = PG_GETARG_DATUM(i);
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+	}
+	SPI_connect();
+	(void) installed_table("event_consumer");
+	(void) owner_query_write(query, values, nulls);
+	result = result_column(1, &isnull);
+	SPI_finish();
+	return isnull ? (Datum) 0 : result;
+}
+
+static OwnerQuery subscribe_query = {
+	.sql = "SELECT crm_deals._subscribe($1, $2, $3, $4)",
+	.nargs = 4,
+	.argtypes = {TEXTOID, TEXTARRAYOID, BOOLOID, BOOLOID},
+};
+
+Datum
+crm_deals_subscribe(PG_FUNCTION_ARGS)
+{
+	need_read_committed("subscribe()");
+	return call_as_owner(&subscribe_query, fcinfo);
+}
+
+static OwnerQuery unsubscribe_query = {
+	.sql = "SELECT crm_deals._unsubscribe($1)",
+	.nargs = 1,
+	.argtypes = {TEXTOID},
+};
+
+Datum
+crm_deals_unsubscribe(PG_FUNCTION_ARGS)
+{
+	return call_as_owner(&unsubscribe_query, fcinfo);
+}
+
+static OwnerQuery ack_query = {
+	.sql = "SELECT crm_deals._ack_events($1, $2)",
+	.nargs = 2,
+	.argtypes = {TEXTOID, INT8OID},
+};
+
+Datum
+crm_deals_ack_events(PG_FUNCTION_ARGS)
+{
+	return call_as_owner(&ack_query, fcinfo);
+}
+
+/* ----------
+ * What of a batch the caller may see
+ * ----------
+ */
+
+static const char *const visible_deals =
+"SELECT d.id FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) ANY ($1)";
+
+static Datum
+deals_of(SPITupleTable *events, uint64 n)
+{
+	Datum	   *ids = palloc(n * sizeof(Datum));
+	bool		isnull;
+
+	for (uint64 i = 0; i < n; i++)
+		ids[i] = fact(events->vals[i], events->tupdesc, "deal_id", &isnull);
+	return PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), true, TYPALIGN_DOUBLE));
+}
+
+/*
+ * The deals of these events that row security shows to the caller, or NULL
+ * where it hides none.  Who may not read deals at all sees none of them.
+ */
+static HTAB *
+deals_shown(SPITupleTable *events, uint64 n)
+{
+	HASHCTL		control = {.keysize = sizeof(int64), .entrysize = sizeof(int64)};
+	Oid			deal = installed_table("deal");
+	HTAB	   *shown;
+
+	if (check_enable_rls(deal, InvalidOid, true) != RLS_ENABLED)
+		return NULL;
+	control.hcxt = CurrentMemoryContext;
+	shown = hash_create("deals shown", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	if (pg_class_aclcheck(deal, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
+	{
+		Oid			type = INT8ARRAYOID;
+		Datum		ids = deals_of(events, n);
+		bool		isnull;
+
+		if (SPI_execute_with_args(visible_deals, 1, &type, &ids, NULL, false, 0) != SPI_OK_SELECT)
+			elog(ERROR, "could not execute \"%s\"", visible_deals);
+		for (uint64 i = 0; i < SPI_processed; i++)
+		{
+			int64		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+
+			(void) hash_search(shown, &id, HASH_ENTER, NULL);
+		}
+	}
+	return shown;
+}
+
+/* ----------
+ * Payloads
+ * ----------
+ */
+
+static void
+append_text_fact(StringInfo json, HeapTuple row, TupleDesc desc, const char *column)
+{
+	char	   *value = fact_text(row, desc, column);
+
+	appendStringInfo(json, ", \"%s\": ", column);
+	if (value != NULL)
+		escape_json(json, value);
+	else
+		appendStringInfoString(json, "null");
+}
+
+static void
+append_json_fact(StringInfo json, HeapTuple row, TupleDesc desc, const char *column)
+{
+	char	   *value = fact_text(row, desc, column);
+
+	appendStringInfo(json, ", \"%s\": %s", column, value != NULL ? value : "null");
+}
+
+static void
+append_moment_fact(StringInfo json, HeapTuple row, TupleDesc desc, const char *column)
+{
+	bool		isnull;
+	Datum		value = fact(row, desc, column, &isnull);
+	char		text[MAXDATELEN + 1];
+
+	if (isnull)
+		appendStringInfo(json, ", \"%s\": null", column);
+	else
+		appendStringInfo(json, ", \"%s\": \"%s\"", column,
+						 JsonEncodeDateTime(text, value, TIMESTAMPTZOID, NULL));
+}
+
+/* What the notification says, and more */
+static Datum
+payload_of(HeapTuple row, TupleDesc desc, bool ids_only)
+{
+	EventFacts	facts = event_facts(row, desc);
+	StringInfoData json;
+
+	facts.event = fact_text(row, desc, "kind");
+	initStringInfo(&json);
+	appendStringInfoString(&json, event_payload(&facts, ids_only));
+	if (!ids_only)
+	{
+		json.data[--json.len] = '\0';	/* the closing brace */
+		append_json_fact(&json, row, desc, "changes");
+		append_text_fact(&json, row, desc, "note");
+		append_text_fact(&json, row, desc, "external_id");
+		append_json_fact(&json, row, desc, "account_id");
+		append_text_fact(&json, row, desc, "owner");
+		append_text_fact(&json, row, desc, "lost_reason");
+		append_moment_fact(&json, row, desc, "closed_at");
+		appendStringInfoChar(&json, '}');
+	}
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
+}
+
+/* ----------
+ * read_events
+ * ----------
+ */
+
+static void
+check_reading(FunctionCallInfo fcinfo)
+{
+	static const Interval none = {0};
+
+	PreventCommandIfReadOnly("read_events()");
+	need_read_committed("read_events()");
+	if (PG_ARGISNULL(1) || PG_GETARG_INT32(1) < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("max_events must be at least 1")));
+	if (!PG_ARGISNULL(2) &&
+		!DatumGetBool(DirectFunctionCall2(interval_gt, PG_GETARG_DATUM(2), IntervalPGetDatum(&none))))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a lease must be longer than nothing")));
+}
+
+static OwnerQuery read_query = {
+	.sql = "SELECT crm_deals._read_events($1, $2, $3)",
+	.nargs = 3,
+	.argtypes = {TEXTOID, INT4OID, INTERVALOID},
+};
+
+static void
+return_event(ReturnSetInfo *result, HeapTuple row, TupleDesc desc, HTAB *shown)
+{
+	static const char *const columns[] = {"id", "deal_id", "kind", "occurred_at"};
+	Datum		values[lengthof(columns) + 1];
+	bool		isnull[lengthof(columns) + 1] = {0};
+	int64		deal_id;
+
+	for (size_t i = 0; i < lengthof(columns); i++)
+		values[i] = fact(row, desc, columns[i], &isnull[i]);
+	deal_id = DatumGetInt64(values[1]);
+	values[lengthof(columns)] = payload_of(row, desc, shown != NULL &&
+										   hash_search(shown, &deal_id, HASH_FIND, NULL) == NULL);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+}
+
+Datum
+crm_deals_read_events(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
+	char		nulls[] = {PG_ARGISNULL(0) ? 'n' : ' ', ' ', PG_ARGISNULL(2) ? 'n' : ' ', '\0'};
+	SPITupleTable *events;
+	uint64		n;
+	HTAB	   *shown;
+	MemoryContext per_event;
+
+	check_reading(fcinfo);
+	(void) installed_table("event_consumer");
+	InitMaterializedSRF(fcinfo, 0);
+	SPI_connect();
+	(void) owner_query_write(&read_query, values, nulls);
+	load_taken_events();
+	events = SPI_tuptable;
+	n = SPI_processed;
+	shown = n > 0 ? deals_shown(events, n) : NULL;
+	per_event = AllocSetContextCreate(CurrentMemoryContext, "crm_deals event", ALLOCSET_DEFAULT_SIZES);
+	for (uint64 i = 0; i < n; i++)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(per_event);
+
+		CHECK_FOR_INTERRUPTS();
+		return_event(result, events->vals[i], events->tupdesc, shown);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(per_event);
+	}
+	SPI_finish();
+	return (Datum) 0;
+}

@@ -1,0 +1,582 @@
+/*
+ * move_deal.c
+ *		move_deal() and what move_deals() and check_move() are made of.
+ *
+ * Deals are read and written as the caller, with an ordinary UPDATE: rights,
+ * row security and the rules hold as they do for the caller's own.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
+
+#include "base/caller_query.h"
+#include "base/compat.h"
+#include "base/deal_row.h"
+#include "base/owner_query.h"
+#include "base/settings.h"
+#include "base/spi_result.h"
+#include "base/write_context.h"
+#include "config/pipeline_cache.h"
+#include "config/stage_lock.h"
+#include "rules/derive.h"
+#include "rules/gates.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_move_deal);
+PG_FUNCTION_INFO_V1(crm_deals_move_deal_to_id);
+PG_FUNCTION_INFO_V1(crm_deals_move);
+PG_FUNCTION_INFO_V1(crm_deals_moved_subject);
+PG_FUNCTION_INFO_V1(crm_deals_find_stage);
+PG_FUNCTION_INFO_V1(crm_deals_broken_rules);
+PG_FUNCTION_INFO_V1(crm_deals_why_not);
+
+/* ----------
+ * Which deal, which stage
+ * ----------
+ */
+
+static CallerQuery lock_deal = {
+	.sql = "SELECT d.id, d.pipeline_id, d.stage_id, d.version, d.lost_reason "
+	"FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+};
+
+static CallerQuery follow_alias = {
+	.sql = "SELECT a.deal_id FROM crm_deals.deal_alias AS a WHERE a.old_id OPERATOR(pg_catalog.=) $1",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+};
+
+typedef struct LockedDeal
+{
+	int64		id;
+	int64		pipeline_id;
+	int64		stage_id;
+	int32		version;
+	char	   *lost_reason;
+} LockedDeal;
+
+static bool
+lock_deal_row(int64 id, LockedDeal *deal)
+{
+	Datum		argument = Int64GetDatum(id);
+	Datum		reason;
+	bool		isnull;
+
+	caller_query(&lock_deal, &argument, NULL);
+	if (SPI_processed == 0)
+		return false;
+	deal->id = result_int64(1);
+	deal->pipeline_id = result_int64(2);
+	deal->stage_id = result_int64(3);
+	deal->version = DatumGetInt32(result_column(4, &isnull));
+	reason = result_column(5, &isnull);
+	deal->lost_reason = isnull ? NULL : TextDatumGetCString(reason);
+	return true;
+}
+
+static LockedDeal
+lock_deal_or_alias(int64 id)
+{
+	LockedDeal	deal;
+	Datum		argument = Int64GetDatum(id);
+
+	if (lock_deal_row(id, &deal))
+		return deal;
+	caller_query(&follow_alias, &argument, NULL);
+	if (SPI_processed == 0 || !lock_deal_row(result_int64(1), &deal))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("deal %lld does not exist", (long long) id)));
+	return deal;
+}
+
+static const Stage *
+known_stage(int64 stage_id)
+{
+	const Stage *stage = find_stage(stage_id);
+
+	if (stage == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("stage %lld does not exist", (long long) stage_id)));
+	return stage;
+}
+
+/* A text of digits that is no key or name is tried as a stage id. */
+static const Stage *
+stage_meant(const Pipeline *pipeline, const char *text)
+{
+	const Stage *stage = find_stage_by_text(pipeline, text);
+	char	   *end;
+	int64		id;
+
+	if (stage != NULL || text[0] == '\0' || strspn(text, "0123456789") != strlen(text))
+		return stage;
+	errno = 0;
+	id = strtoll(text, &end, 10);
+	return errno == 0 ? find_stage(id) : NULL;
+}
+
+static char *
+list_of_stages(const Pipeline *pipeline)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < pipeline->n_stages; i++)
+		if (!pipeline->stages[i].archived)
+			appendStringInfo(&list, "%s\"%s\"", list.len > 0 ? ", " : "", pipeline->stages[i].key);
+	return list.data;
+}
+
+static void
+raise_unknown_stage(const Pipeline *pipeline, const char *text)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("stage \"%s\" does not exist in pipeline \"%s\"", text, pipeline->name),
+			 errdetail("Its stages are %s.", list_of_stages(pipeline))));
+}
+
+static const Stage *
+stage_by_text(const LockedDeal *deal, const char *text)
+{
+	const Pipeline *pipeline = find_pipeline(deal->pipeline_id);
+	const Stage *stage;
+
+	if (pipeline == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("pipeline %lld does not exist", (long long) deal->pipeline_id)));
+	stage = stage_meant(pipeline, text);
+	if (stage == NULL)
+		raise_unknown_stage(pipeline, text);
+	return stage;
+}
+
+/* ----------
+ * The right to override
+ * ----------
+ */
+
+static void
+check_may_override(void)
+{
+	List	   *name = list_make2(makeString("crm_deals"), makeString("_override_gates"));
+	Oid			function = LookupFuncName(name, 0, NULL, false);
+
+	if (!role_may_execute(function, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to override gates"),
+				 errhint("It takes a role that was given crm_deals.grant_access(role, 'manager').")));
+}
+
+/* An override is said in words: a blank one is none. */
+static void
+set_override(WriteContext *context, const char *reason)
+{
+	if (reason == NULL)
+		return;
+	if (reason[strspn(reason, " \t\r\n")] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an override needs a reason")));
+	check_may_override();
+	context->override_gates = true;
+	context->override_reason = reason;
+}
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int number)
+{
+	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
+}
+
+/* ----------
+ * The UPDATE
+ * ----------
+ */
+
+#define UPDATE_DEALS \
+	"UPDATE crm_deals.deal SET stage_id = $2, lost_reason = coalesce($3, lost_reason) WHERE id OPERATOR(pg_catalog.=) "
+
+static CallerQuery update_one = {
+	.sql = UPDATE_DEALS "$1 RETURNING id, pipeline_id, stage_id, status::pg_catalog.text, probability, closed_at, version, updated_at",
+	.nargs = 3,
+	.argtypes = {INT8OID, INT8OID, TEXTOID},
+};
+
+static CallerQuery update_many = {
+	.sql = UPDATE_DEALS "ANY ($1)",
+	.nargs = 3,
+	.argtypes = {INT8ARRAYOID, INT8OID, TEXTOID},
+};
+
+static void
+update_in_context(CallerQuery *query, Datum which, int64 stage_id, const char *lost_reason,
+				  WriteContext *context)
+{
+	Datum		arguments[3] = {which, Int64GetDatum(stage_id), (Datum) 0};
+
+	if (lost_reason != NULL)
+		arguments[2] = CStringGetTextDatum(lost_reason);
+	caller_query_in_context(query, arguments, lost_reason != NULL ? NULL : "  n", context);
+}
+
+/* The reason of an override goes where the note goes. */
+static const char *
+note_of_event(const char *note, const char *override)
+{
+	if (note != NULL && override != NULL)
+		return psprintf("%s (override: %s)", note, override);
+	return note != NULL ? note : override != NULL ? psprintf("override: %s", override) : NULL;
+}
+
+/* ----------
+ * move_deal
+ * ----------
+ */
+
+static CallerQuery insert_note = {
+	.sql = "INSERT INTO crm_deals.activity (kind, subject, body, occurred_at, actor, deal_id)"
+	" VALUES ('note', $1, $2, $3, $4, $5)",
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT8OID},
+};
+
+/* Not every server encoding has an arrow. */
+static char *
+moved_subject(const char *from, const char *to)
+{
+	return psprintf("Deal moved: %s %s %s", from,
+					GetDatabaseEncoding() == PG_UTF8 ? "\xe2\x86\x92" : "->", to);
+}
+
+/* _moved_subject(from, to) */
+Datum
+crm_deals_moved_subject(PG_FUNCTION_ARGS)
+{
+	char	   *from = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char	   *to = text_to_cstring(PG_GETARG_TEXT_PP(1));
+
+	PG_RETURN_TEXT_P(cstring_to_text(moved_subject(from, to)));
+}
+
+static void
+record_note(const LockedDeal *deal, const char *subject, const char *body,
+			TimestampTz moment, const char *actor)
+{
+	Datum		arguments[5];
+
+	arguments[0] = CStringGetTextDatum(subject);
+	arguments[1] = CStringGetTextDatum(body);
+	arguments[2] = TimestampTzGetDatum(moment);
+	arguments[3] = CStringGetTextDatum(actor);
+	arguments[4] = Int64GetDatum(deal->id);
+	caller_query(&insert_note, arguments, NULL);
+}
+
+static void
+check_expected_version(FunctionCallInfo fcinfo, const LockedDeal *deal)
+{
+	if (PG_ARGISNULL(5) || PG_GETARG_INT32(5) == deal->version)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_STALE_VERSION),
+			 errmsg("deal %lld was changed since it was read", (long long) deal->id),
+			 errdetail("Its current version is %d, %d was expected.", deal->version, PG_GETARG_INT32(5)),
+			 errhint("Read the deal again and repeat the move."),
+			 err_deal(DEAL_VERSION, "deal_version")));
+}
+
+static bool
+is_change(const LockedDeal *deal, const Stage *to, const char *lost_reason)
+{
+	if (deal->stage_id != to->id)
+		return true;
+	return lost_reason != NULL && (deal->lost_reason == NULL || strcmp(deal->lost_reason, lost_reason) != 0);
+}
+
+static CallerQuery read_one = {
+	.sql = "SELECT d.id, d.pipeline_id, d.stage_id, d.status::pg_catalog.text, d.probability, d.closed_at,"
+	" d.version, d.updated_at FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+};
+
+/* The row that read_one or update_one returned, as move_deal() returns it */
+static HeapTupleHeader
+moved_deal(FunctionCallInfo fcinfo, int64 event_id)
+{
+	TupleDesc	desc;
+	Datum		values[9];
+	bool		isnull[9] = {0};
+
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("the move was suppressed"),
+				 errdetail("A trigger or a rule on crm_deals.deal let no row be updated.")));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	values[0] = result_column(1, &isnull[0]);
+	values[1] = result_column(2, &isnull[1]);
+	values[2] = result_column(3, &isnull[2]);
+	for (int i = 4; i < 8; i++)
+		values[i] = result_column(i, &isnull[i]);
+	values[8] = Int64GetDatum(event_id);
+	isnull[8] = event_id == 0;
+	values[3] = CStringGetTextDatum(known_stage(DatumGetInt64(values[2]))->key);
+	desc = BlessTupleDesc(desc);
+	return SPI_returntuple(heap_form_tuple(desc, values, isnull), desc);
+}
+
+static HeapTupleHeader
+move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *to)
+{
+	const char *note = text_argument(fcinfo, 2);
+	const char *lost_reason = text_argument(fcinfo, 4);
+	const char *from = known_stage(deal->stage_id)->name;
+	WriteContext context = {.actor = text_argument(fcinfo, 3)};
+	Datum		id = Int64GetDatum(deal->id);
+	HeapTupleHeader result;
+	bool		isnull;
+
+	if (!is_change(deal, to, lost_reason))
+	{
+		caller_query(&read_one, &id, NULL);
+		return moved_deal(fcinfo, 0);
+	}
+	set_override(&context, text_argument(fcinfo, 6));
+	context.note = note_of_event(note, context.override_reason);
+	update_in_context(&update_one, id, to->id, lost_reason, &context);
+	refresh_pipelines();
+	result = moved_deal(fcinfo, context.last_event_id);
+	if (deal->stage_id != to->id)
+		record_note(deal, moved_subject(from, to->name),
+					note != NULL ? note : psprintf("Deal stage changed from %s to %s", from, to->name),
+					DatumGetTimestampTz(result_column(8, &isnull)),
+					context.actor != NULL ? context.actor : current_actor());
+	return result;
+}
+
+static LockedDeal
+begin_move(FunctionCallInfo fcinfo)
+{
+	LockedDeal	deal;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("move_deal needs a deal and a stage")));
+	SPI_connect();
+	enter_as_writer();
+	refresh_pipelines();
+	deal = lock_deal_or_alias(PG_GETARG_INT64(0));
+	check_expected_version(fcinfo, &deal);
+	return deal;
+}
+
+/* move_deal(deal, to_stage text, note, actor, lost_reason, expected_version, override) */
+Datum
+crm_deals_move_deal(PG_FUNCTION_ARGS)
+{
+	LockedDeal	deal = begin_move(fcinfo);
+	HeapTupleHeader result;
+
+	result = move_locked_deal(fcinfo, &deal, stage_by_text(&deal, text_argument(fcinfo, 1)));
+	SPI_finish();
+	PG_RETURN_HEAPTUPLEHEADER(result);
+}
+
+/* move_deal(deal, to_stage_id bigint, the same) */
+Datum
+crm_deals_move_deal_to_id(PG_FUNCTION_ARGS)
+{
+	LockedDeal	deal = begin_move(fcinfo);
+	HeapTupleHeader result;
+
+	result = move_locked_deal(fcinfo, &deal, known_stage(PG_GETARG_INT64(1)));
+	SPI_finish();
+	PG_RETURN_HEAPTUPLEHEADER(result);
+}
+
+/* _move(deal_ids, to_stage_id, note, actor, lost_reason, override): the batch in the log */
+Datum
+crm_deals_move(PG_FUNCTION_ARGS)
+{
+	WriteContext context = {.actor = text_argument(fcinfo, 3)};
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	set_override(&context, text_argument(fcinfo, 5));
+	context.note = note_of_event(text_argument(fcinfo, 2), context.override_reason);
+	SPI_connect();
+	update_in_context(&update_many, PG_GETARG_DATUM(0), PG_GETARG_INT64(1),
+					  text_argument(fcinfo, 4), &context);
+	SPI_finish();
+	if (context.batch_id == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(context.batch_id);
+}
+
+/* ----------
+ * Asking beforehand
+ * ----------
+ */
+
+/* _find_stage(pipeline_id, text): NULL where there is none */
+Datum
+crm_deals_find_stage(PG_FUNCTION_ARGS)
+{
+	const Pipeline *pipeline;
+	const Stage *stage;
+
+	AcceptInvalidationMessages();
+	refresh_pipelines();
+	pipeline = find_pipeline(PG_GETARG_INT64(0));
+	stage = pipeline != NULL ? stage_meant(pipeline, text_to_cstring(PG_GETARG_TEXT_PP(1))) : NULL;
+	if (stage == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_INT64(stage->id);
+}
+
+/* The argument is declared anyelement: the row type of deal is the user's. */
+static void
+check_is_deal(FunctionCallInfo fcinfo)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+
+	if (!OidIsValid(type) || type != get_rel_type_id(installed_table("deal")))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("a row of crm_deals.deal is needed")));
+}
+
+static DealRow
+deal_from_composite(HeapTupleHeader header, TupleDesc *desc)
+{
+	const DealTable *table = deal_table_by_name();
+	HeapTupleData tuple = {0};
+
+	*desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	tuple.t_data = header;
+	return deal_row_from_tuple(table, *desc, &tuple);
+}
+
+/* What the move would make of the deal */
+static DealRow
+deal_after_move(const DealRow *deal, const Stage *to, const char *lost_reason)
+{
+	DealRow		moved = deal_row_copy(deal);
+
+	deal_set(&moved, DEAL_STAGE_ID, Int64GetDatum(to->id));
+	if (lost_reason != NULL && to->status == STATUS_LOST)
+		deal_set(&moved, DEAL_LOST_REASON, CStringGetTextDatum(lost_reason));
+	derive_deal(deal, &moved, moment_after(deal));
+	return moved;
+}
+
+static void
+return_broken(ReturnSetInfo *result, List *broken, bool override)
+{
+	ListCell   *cell;
+
+	foreach(cell, broken)
+	{
+		BrokenRule *rule = lfirst(cell);
+		Datum		values[2];
+		bool		isnull[2] = {0};
+
+		if (override && rule->is_gate)
+			continue;
+		values[0] = CStringGetTextDatum(rule->rule);
+		values[1] = CStringGetTextDatum(rule->detail);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+	}
+}
+
+/* _broken_rules(deal, to_stage_id, lost_reason, override) */
+Datum
+crm_deals_broken_rules(PG_FUNCTION_ARGS)
+{
+	const char *lost_reason = text_argument(fcinfo, 2);
+	const Stage *to;
+	TupleDesc	desc;
+	DealRow		deal;
+	DealRow		moved;
+	BrokenRule *needless;
+	List	   *broken;
+
+	check_is_deal(fcinfo);
+	InitMaterializedSRF(fcinfo, 0);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		return (Datum) 0;
+	AcceptInvalidationMessages();
+	refresh_pipelines();
+	to = known_stage(PG_GETARG_INT64(1));
+
+	deal = deal_from_composite(PG_GETARG_HEAPTUPLEHEADER(0), &desc);
+	moved = deal_after_move(&deal, to, lost_reason);
+	broken = broken_rules(&deal, &moved);
+	needless = needless_lost_reason(to, lost_reason);
+	if (needless != NULL)
+		broken = lappend(broken, needless);
+	return_broken((ReturnSetInfo *) fcinfo->resultinfo, broken,
+				  !setting_enforce_gates || (!PG_ARGISNULL(3) && PG_GETARG_BOOL(3)));
+	ReleaseTupleDesc(desc);
+	return (Datum) 0;
+}
+
+/* _why_not(old, new, gates): why a deal may not become so, NULL where it may; "old" is NULL for a new one */
+Datum
+crm_deals_why_not(PG_FUNCTION_ARGS)
+{
+	bool		gates = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2) && setting_enforce_gates;
+	TupleDesc	old_desc = NULL;
+	TupleDesc	new_desc;
+	DealRow		old;
+	DealRow		new;
+	StringInfoData why;
+	ListCell   *cell;
+
+	check_is_deal(fcinfo);
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	refresh_pipelines();
+	if (!PG_ARGISNULL(0))
+		old = deal_from_composite(PG_GETARG_HEAPTUPLEHEADER(0), &old_desc);
+	new = deal_from_composite(PG_GETARG_HEAPTUPLEHEADER(1), &new_desc);
+	derive_deal(old_desc != NULL ? &old : NULL, &new, moment_after(old_desc != NULL ? &old : NULL));
+
+	initStringInfo(&why);
+	foreach(cell, broken_rules(old_desc != NULL ? &old : NULL, &new))
+	{
+		BrokenRule *rule = lfirst(cell);
+
+		if (gates || !rule->is_gate)
+			appendStringInfo(&why, "%s%s", why.len > 0 ? "\n" : "", rule->detail);
+	}
+	if (old_desc != NULL)
+		ReleaseTupleDesc(old_desc);
+	ReleaseTupleDesc(new_desc);
+	if (why.len == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(why.data));
+}

@@ -1,0 +1,183 @@
+/*
+ * changes.c
+ *		The column "changes" of the log: what a write did to a deal.
+ *
+ * Columns that users added are there as ours are.  Of an update, version and
+ * updated_at are left out: they are the event's own version and occurred_at.
+ */
+#include "postgres.h"
+
+#include "base/deal_row.h"
+#include "base/json.h"
+#include "log/changes.h"
+
+static JsonbValue *
+value_of(const DealRow *row, int index, JsonbValue *value)
+{
+	if (row == NULL || row->isnull[index])
+		return NULL;
+	json_from_datum(row->values[index], TupleDescAttr(row->desc, index)->atttypid, value);
+	return value;
+}
+
+static void
+push_column(JsonbBuilder *builder, const DealRow *old, const DealRow *new, int index)
+{
+	const DealRow *any = old != NULL ? old : new;
+	Form_pg_attribute att = TupleDescAttr(any->desc, index);
+	JsonbValue	before;
+	JsonbValue	after;
+
+	json_push_key(builder, NameStr(att->attname), strlen(NameStr(att->attname)));
+	json_push_pair(builder, value_of(old, index, &before), value_of(new, index, &after));
+}
+
+/* ----------
+ * Custom fields: a pair for each key
+ * ----------
+ */
+
+static Jsonb *
+object_in(const DealRow *row)
+{
+	Jsonb	   *object;
+
+	if (row == NULL || deal_isnull(row, DEAL_CUSTOM_FIELDS))
+		return NULL;
+	object = DatumGetJsonbP(deal_get(row, DEAL_CUSTOM_FIELDS));
+	return JB_ROOT_IS_OBJECT(object) ? object : NULL;
+}
+
+static void
+push_custom_field(JsonbBuilder *builder, const JsonbValue *key, JsonbValue *old, JsonbValue *new)
+{
+	StringInfoData name;
+
+	initStringInfo(&name);
+	appendStringInfoString(&name, CUSTOM_FIELDS_PREFIX);
+	appendBinaryStringInfo(&name, key->val.string.val, key->val.string.len);
+	json_push_key(builder, name.data, name.len);
+	json_push_pair(builder, old, new);
+}
+
+/* What differs between two objects, told pair by pair */
+typedef struct KeyWalk
+{
+	JsonbBuilder *builder;		/* NULL: only look for nulls */
+	bool		null_found;
+} KeyWalk;
+
+static void
+tell_key(KeyWalk *walk, const JsonbValue *key, JsonbValue *old, JsonbValue *new)
+{
+	if ((old != NULL && old->type == jbvNull) || (new != NULL && new->type == jbvNull))
+		walk->null_found = true;
+	if (walk->builder != NULL)
+		push_custom_field(walk->builder, key, old, new);
+}
+
+static void
+tell_old_keys(KeyWalk *walk, Jsonb *before, Jsonb *after)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&before->root);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		JsonbValue	old;
+		JsonbValue	new;
+		bool		stays;
+
+		if (token != WJB_KEY)
+			continue;
+		(void) json_get(before, key.val.string.val, key.val.string.len, &old);
+		stays = after != NULL && json_get(after, key.val.string.val, key.val.string.len, &new);
+		if (!stays || !json_same(&old, &new))
+			tell_key(walk, &key, &old, stays ? &new : NULL);
+	}
+}
+
+static void
+tell_new_keys(KeyWalk *walk, Jsonb *before, Jsonb *after)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(&after->root);
+	JsonbIteratorToken token;
+	JsonbValue	key;
+
+	while ((token = JsonbIteratorNext(&iterator, &key, true)) != WJB_DONE)
+	{
+		JsonbValue	value;
+
+		if (token != WJB_KEY ||
+			(before != NULL && json_get(before, key.val.string.val, key.val.string.len, &value)))
+			continue;
+		(void) json_get(after, key.val.string.val, key.val.string.len, &value);
+		tell_key(walk, &key, NULL, &value);
+	}
+}
+
+static bool
+tell_keys(JsonbBuilder *builder, Jsonb *before, Jsonb *after)
+{
+	KeyWalk		walk = {.builder = builder};
+
+	if (before != NULL)
+		tell_old_keys(&walk, before, after);
+	if (after != NULL)
+		tell_new_keys(&walk, before, after);
+	return walk.null_found;
+}
+
+/* A pair cannot tell an absent key from a JSON null: then the whole objects. */
+static void
+push_custom_fields(JsonbBuilder *builder, const DealRow *old, const DealRow *new)
+{
+	Jsonb	   *before = object_in(old);
+	Jsonb	   *after = object_in(new);
+
+	if (tell_keys(NULL, before, after))
+		push_column(builder, old, new, deal_index(old != NULL ? old : new, DEAL_CUSTOM_FIELDS));
+	else
+		(void) tell_keys(builder, before, after);
+}
+
+/* ----------
+ * The whole row
+ * ----------
+ */
+
+static bool
+to_be_told(const DealRow *old, const DealRow *new, int index)
+{
+	const DealRow *any = old != NULL ? old : new;
+
+	if (TupleDescAttr(any->desc, index)->attisdropped)
+		return false;
+	if (old == NULL || new == NULL)
+		return !any->isnull[index];
+	return index != deal_index(any, DEAL_VERSION) &&
+		index != deal_index(any, DEAL_UPDATED_AT) &&
+		!deal_attribute_same(old, new, index);
+}
+
+Jsonb *
+deal_changes(const DealRow *old, const DealRow *new)
+{
+	const DealRow *any = old != NULL ? old : new;
+	int			custom_fields = deal_index(any, DEAL_CUSTOM_FIELDS);
+	JsonbBuilder builder = {0};
+
+	jsonb_push(&builder, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < any->desc->natts; i++)
+	{
+		if (!to_be_told(old, new, i))
+			continue;
+		if (i == custom_fields)
+			push_custom_fields(&builder, old, new);
+		else
+			push_column(&builder, old, new, i);
+	}
+	jsonb_push(&builder, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(builder.result);
+}

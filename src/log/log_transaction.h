@@ -1,0 +1,15 @@
+/*
+ * log_transaction.h
+ *		Transaction numbers that keep their order through dump and restore.
+ */
+#ifndef CRM_DEALS_LOG_TRANSACTION_H
+#define CRM_DEALS_LOG_TRANSACTION_H
+
+#include "access/transam.h"
+
+extern void generation_init(void);
+
+/* The running transaction as the log names it */
+extern FullTransactionId log_transaction(void);
+
+#endif							/* CRM_DEALS_LOG_TRANSACTION_H */

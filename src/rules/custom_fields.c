@@ -1,0 +1,219 @@
+/*
+ * custom_fields.c
+ *		Custom fields against their definitions.
+ *
+ * A key without a definition is kept as it is; a JSON null is a field that is not
+ * there.
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "access/htup_details.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/datetime.h"
+#include "utils/rel.h"
+
+#include "base/catalog.h"
+#include "base/json.h"
+#include "base/write_context.h"
+#include "config/pipeline_cache.h"
+#include "rules/custom_fields.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_custom_field_rules);
+
+static bool
+is_iso_date(const JsonbValue *value)
+{
+	char		text[11];
+	int			year;
+	int			month;
+	int			day;
+	int			again[3];
+
+	if (value->type != jbvString || value->val.string.len != 10)
+		return false;
+	memcpy(text, value->val.string.val, 10);
+	text[10] = '\0';
+	for (int i = 0; i < 10; i++)
+		if (i == 4 || i == 7 ? text[i] != '-' : !isdigit((unsigned char) text[i]))
+			return false;
+	year = atoi(text);
+	month = atoi(text + 5);
+	day = atoi(text + 8);
+	if (year < 1 || month < 1 || month > 12)
+		return false;
+	j2date(date2j(year, month, day), &again[0], &again[1], &again[2]);
+	return again[0] == year && again[1] == month && again[2] == day;
+}
+
+static bool
+is_option(const CustomField *field, const JsonbValue *value)
+{
+	if (value->type != jbvString)
+		return false;
+	for (int i = 0; i < field->n_options; i++)
+		if ((int) strlen(field->options[i]) == value->val.string.len &&
+			memcmp(field->options[i], value->val.string.val, value->val.string.len) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_array_of_options(const CustomField *field, const JsonbValue *value)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	element;
+
+	if (value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		return false;
+	iterator = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&iterator, &element, true)) != WJB_DONE)
+		if (token == WJB_ELEM && !is_option(field, &element))
+			return false;
+	return true;
+}
+
+static char *
+list_of_options(const CustomField *field)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < field->n_options; i++)
+		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", field->options[i]);
+	return list.data;
+}
+
+/* What the value should have been, NULL where it is that */
+static char *
+expectation_missed(const CustomField *field, const JsonbValue *value)
+{
+	switch (field->type)
+	{
+		case FIELD_TEXT:
+			return value->type == jbvString ? NULL : pstrdup("a text");
+		case FIELD_NUMBER:
+			return value->type == jbvNumeric ? NULL : pstrdup("a number");
+		case FIELD_BOOLEAN:
+			return value->type == jbvBool ? NULL : pstrdup("true or false");
+		case FIELD_DATE:
+			return is_iso_date(value) ? NULL : pstrdup("a date as YYYY-MM-DD");
+		case FIELD_SELECT:
+			return is_option(field, value) ? NULL : psprintf("one of %s", list_of_options(field));
+		case FIELD_MULTISELECT:
+			return is_array_of_options(field, value) ? NULL
+				: psprintf("an array of %s", list_of_options(field));
+	}
+	return NULL;
+}
+
+static bool
+is_there(Jsonb *object, const CustomField *field, JsonbValue *value)
+{
+	return json_get(object, field->key, strlen(field->key), value) && value->type != jbvNull;
+}
+
+static void
+check_field(const CustomField *field, Jsonb *old, Jsonb *new, StringInfo wrong)
+{
+	JsonbValue	before;
+	JsonbValue	after;
+	bool		had = old != NULL && is_there(old, field, &before);
+	bool		has = is_there(new, field, &after);
+	char	   *expected;
+
+	/* a key that an update leaves as it was is not asked */
+	if (old != NULL && had == has && (!has || json_same(&before, &after)))
+		return;
+	if (field->required && !(has && json_is_filled(&after)))
+	{
+		appendStringInfo(wrong, "%sCustom field \"%s\" is required.",
+						 wrong->len > 0 ? "\n" : "", field->key);
+		return;
+	}
+	expected = has ? expectation_missed(field, &after) : NULL;
+	if (expected != NULL)
+		appendStringInfo(wrong, "%sCustom field \"%s\" must be %s.",
+						 wrong->len > 0 ? "\n" : "", field->key, expected);
+}
+
+char *
+wrong_custom_fields(const CustomFields *definitions, Jsonb *old, Jsonb *new)
+{
+	StringInfoData wrong;
+
+	if (definitions->n == 0 || !JB_ROOT_IS_OBJECT(new))
+		return NULL;
+	initStringInfo(&wrong);
+	for (int i = 0; i < definitions->n; i++)
+		check_field(&definitions->fields[i], old, new, &wrong);
+	return wrong.len > 0 ? wrong.data : NULL;
+}
+
+/* ----------
+ * The trigger of lead, account and contact; deals are judged in gates.c
+ * ----------
+ */
+
+static Datum
+column_of(HeapTuple tuple, TupleDesc desc, const char *name, bool *isnull)
+{
+	int			number = SPI_fnumber(desc, name);
+
+	if (number <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" does not exist", name)));
+	return heap_getattr(tuple, number, desc, isnull);
+}
+
+static Jsonb *
+custom_fields_in(HeapTuple tuple, TupleDesc desc)
+{
+	bool		isnull;
+	Datum		value = column_of(tuple, desc, "custom_fields", &isnull);
+
+	return isnull ? NULL : DatumGetJsonbP(value);
+}
+
+Datum
+crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
+{
+	static const char *const tables[] = {"lead", "account", "contact", NULL};
+	TriggerData *data = trigger_data(fcinfo, AFTER_ROW, tables);
+	TupleDesc	desc;
+	const char *entity;
+	HeapTuple	new;
+	HeapTuple	old;
+	Datum		organization;
+	Jsonb	   *fields;
+	char	   *wrong;
+	bool		isnull;
+
+	if (in_maintenance())
+		return PointerGetDatum(NULL);
+	refresh_pipelines();
+	desc = RelationGetDescr(data->tg_relation);
+	entity = RelationGetRelationName(data->tg_relation);
+	old = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_trigtuple : NULL;
+	new = old != NULL ? data->tg_newtuple : data->tg_trigtuple;
+	fields = custom_fields_in(new, desc);
+	if (fields == NULL)
+		return PointerGetDatum(new);
+
+	organization = column_of(new, desc, "organization", &isnull);
+	wrong = wrong_custom_fields(custom_fields_of(entity, isnull ? NULL : TextDatumGetCString(organization)),
+								old != NULL ? custom_fields_in(old, desc) : NULL, fields);
+	if (wrong != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("custom fields of the %s are not as defined", entity),
+				 errdetail("%s", wrong),
+				 err_column_constraint(data->tg_relation, SPI_fnumber(desc, "custom_fields"),
+									   psprintf("%s_custom_fields", entity))));
+	return PointerGetDatum(new);
+}

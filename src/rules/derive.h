@@ -1,0 +1,29 @@
+/*
+ * derive.h
+ *		What a deal derives from its stage, and statements that contradict it.
+ */
+#ifndef CRM_DEALS_DERIVE_H
+#define CRM_DEALS_DERIVE_H
+
+#include "base/types.h"
+
+/*
+ * Makes of what was written what is to be stored.  "old" is NULL for an
+ * insert; "now" is the moment of the change.  Raises an error where the
+ * statement contradicts the stage.
+ */
+extern void derive_deal(const DealRow *old, DealRow *new, TimestampTz now);
+
+/* The version that a change of the row gives it */
+extern int32 next_version(const DealRow *row);
+
+/* The moment of a change: the clock, but later than the deal's last event. */
+extern TimestampTz moment_after(const DealRow *old);
+
+/*
+ * Refuses a row that a user's trigger changed after derive_deal; "old" is NULL
+ * for an insert.
+ */
+extern void check_still_derived(const DealRow *old, const DealRow *new);
+
+#endif							/* CRM_DEALS_DERIVE_H */

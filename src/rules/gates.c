@@ -1,0 +1,458 @@
+/*
+ * gates.c
+ *		Which rules a move breaks: the one place that says so.
+ *
+ * Gates judge entering a stage, never a deal that stays; a change of pipeline
+ * is judged as an insert there.  Deals are shown with what is derived already.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "parser/parse_coerce.h"
+
+#include "base/deal_row.h"
+#include "base/json.h"
+#include "base/write_context.h"
+#include "config/pipeline_cache.h"
+#include "rules/custom_fields.h"
+#include "rules/gates.h"
+
+#define OVERRIDE_HINT \
+	"A role of level manager can override it with move_deal(override => 'reason')."
+
+typedef struct Move
+{
+	const DealRow *old;			/* NULL: an insert */
+	const DealRow *new;
+	const Stage *from;			/* NULL: an insert, or from another pipeline */
+	const Stage *to;
+	const Pipeline *pipeline;
+} Move;
+
+static BrokenRule *
+broken(const char *rule, const char *constraint, DealColumn column, const char *message, char *detail)
+{
+	BrokenRule *result = palloc0(sizeof(BrokenRule));
+
+	result->rule = rule;
+	result->constraint = constraint;
+	result->column = column;
+	result->message = message;
+	result->detail = detail;
+	return result;
+}
+
+static BrokenRule *
+broken_gate(const char *rule, char *detail)
+{
+	BrokenRule *result = broken(rule, "deal_gate", DEAL_STAGE_ID, "a gate forbids this move", detail);
+
+	result->is_gate = true;
+	result->hint = OVERRIDE_HINT;
+	return result;
+}
+
+/* ----------
+ * Doors that are shut
+ * ----------
+ */
+
+static BrokenRule *
+judge_pipeline_active(const Move *move)
+{
+	if (move->from != NULL || move->pipeline->is_active)
+		return NULL;
+	return broken("pipeline_active", "deal_pipeline_active", DEAL_PIPELINE_ID,
+				  "the pipeline takes no new deals",
+				  psprintf("Pipeline \"%s\" is not active.", move->pipeline->name));
+}
+
+static BrokenRule *
+judge_archived(const Move *move)
+{
+	if (!move->to->archived)
+		return NULL;
+	return broken("stage_archived", "deal_stage_archived", DEAL_STAGE_ID,
+				  "the stage takes no deals any more",
+				  psprintf("Stage \"%s\" is archived.", move->to->name));
+}
+
+/* ----------
+ * forbid_skipping
+ * ----------
+ */
+
+static char *
+skipping_start(const Move *move)
+{
+	const Stage *first = first_open_stage(move->pipeline);
+
+	if (first == NULL || move->to == first)
+		return NULL;
+	return psprintf("A deal starts in \"%s\", not in \"%s\".", first->name, move->to->name);
+}
+
+/* Reopening goes no further than the last open stage the deal was in. */
+static char *
+skipping_reopen(const Move *move, const Stage *was_in)
+{
+	const Stage *limit = was_in != NULL ? was_in : first_open_stage(move->pipeline);
+
+	if (limit == NULL || move->to->position <= limit->position)
+		return NULL;
+	return psprintf("The deal can be reopened up to \"%s\", not in \"%s\".", limit->name, move->to->name);
+}
+
+static char *
+skipping_forward(const Move *move)
+{
+	const Stage *next = next_open_stage(move->pipeline, move->from->position);
+
+	if (move->to->position <= move->from->position || move->to == next)
+		return NULL;
+	return psprintf("After \"%s\" comes \"%s\", not \"%s\".", move->from->name,
+					next != NULL ? next->name : move->to->name, move->to->name);
+}
+
+static char *
+skipping_to_won(const Move *move, const Stage *was_in)
+{
+	const Stage *last = last_open_stage(move->pipeline);
+
+	if (last == NULL || move->from->status == STATUS_WON)
+		return NULL;
+	if (was_in != NULL && was_in->position >= last->position)
+		return NULL;
+	return psprintf("\"%s\" is entered from \"%s\" only.", move->to->name, last->name);
+}
+
+/* The open stage that the deal is in, or was in before it was closed */
+static const Stage *
+open_stage_of(const Move *move)
+{
+	const Stage *stage;
+
+	if (move->from->status == STATUS_OPEN)
+		return move->from;
+	if (deal_isnull(move->old, DEAL_LAST_OPEN_STAGE_ID))
+		return NULL;
+	stage = find_stage(deal_int64(move->old, DEAL_LAST_OPEN_STAGE_ID));
+	return stage != NULL && stage->pipeline->id == move->pipeline->id ? stage : NULL;
+}
+
+static BrokenRule *
+judge_skipping(const Move *move)
+{
+	char	   *detail = NULL;
+
+	if (!move->pipeline->forbid_skipping)
+		return NULL;
+	if (move->from == NULL)
+		detail = skipping_start(move);
+	else if (move->to->status == STATUS_WON)
+		detail = skipping_to_won(move, open_stage_of(move));
+	else if (move->to->status == STATUS_OPEN)
+		detail = move->from->status == STATUS_OPEN
+			? skipping_forward(move) : skipping_reopen(move, open_stage_of(move));
+	return detail != NULL ? broken_gate("forbid_skipping", detail) : NULL;
+}
+
+/* ----------
+ * forbid_backward, forbid_unlisted
+ * ----------
+ */
+
+static BrokenRule *
+judge_backward(const Move *move)
+{
+	if (!move->pipeline->forbid_backward || move->from == NULL || move->to->status != STATUS_OPEN)
+		return NULL;
+	if (move->from->status != STATUS_OPEN)
+		return broken_gate("forbid_backward",
+						   psprintf("A closed deal is not reopened in pipeline \"%s\".", move->pipeline->name));
+	if (move->to->position >= move->from->position)
+		return NULL;
+	return broken_gate("forbid_backward",
+					   psprintf("\"%s\" comes before \"%s\".", move->to->name, move->from->name));
+}
+
+static bool
+is_listed(const Move *move)
+{
+	int64		from = move->from != NULL ? move->from->id : 0;
+
+	for (int i = 0; i < move->to->n_allowed_from; i++)
+		if (move->to->allowed_from[i] == from)
+			return true;
+	return false;
+}
+
+static BrokenRule *
+judge_unlisted(const Move *move)
+{
+	if (!move->pipeline->forbid_unlisted || is_listed(move))
+		return NULL;
+	if (move->to->status == STATUS_LOST || move->to->status == STATUS_ABANDONED)
+		return NULL;
+	if (move->from == NULL)
+	{
+		if (!move->pipeline->has_listed_start && move->to == first_open_stage(move->pipeline))
+			return NULL;
+		return broken_gate("forbid_unlisted",
+						   psprintf("\"%s\" is not listed as a start.", move->to->name));
+	}
+	return broken_gate("forbid_unlisted",
+					   psprintf("The move from \"%s\" to \"%s\" is not listed.",
+								move->from->name, move->to->name));
+}
+
+/* ----------
+ * required_fields
+ * ----------
+ */
+
+static bool
+custom_field_is_there(const DealRow *row, const char *key)
+{
+	JsonbValue	value;
+
+	return !deal_isnull(row, DEAL_CUSTOM_FIELDS) &&
+		json_get(DatumGetJsonbP(deal_get(row, DEAL_CUSTOM_FIELDS)), key, strlen(key), &value) &&
+		json_is_filled(&value);
+}
+
+static bool
+column_is_there(const DealRow *row, const char *name)
+{
+	int			number = SPI_fnumber(row->desc, name);
+
+	if (number <= 0 || row->isnull[number - 1])
+		return false;
+	if (TypeCategory(TupleDescAttr(row->desc, number - 1)->atttypid) == TYPCATEGORY_STRING &&
+		TupleDescAttr(row->desc, number - 1)->attlen == -1)
+	{
+		text	   *value = DatumGetTextPP(row->values[number - 1]);
+
+		return !is_blank(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	}
+	return true;
+}
+
+static List *
+add_missing(List *missing, const Stage *stage, const DealRow *row)
+{
+	for (int i = 0; i < stage->n_required; i++)
+	{
+		RequiredField *field = &stage->required[i];
+		ListCell   *cell;
+		bool		named = false;
+
+		if (field->custom_key != NULL ? custom_field_is_there(row, field->custom_key)
+			: column_is_there(row, field->name))
+			continue;
+		foreach(cell, missing)
+			named = named || strcmp(lfirst(cell), field->name) == 0;
+		if (!named)
+			missing = lappend(missing, field->name);
+	}
+	return missing;
+}
+
+/* An open or won stage asks for what the open stages before it ask for, too. */
+static List *
+missing_fields(const Move *move)
+{
+	List	   *missing = NIL;
+	const Pipeline *pipeline = move->pipeline;
+
+	if (move->to->status == STATUS_OPEN || move->to->status == STATUS_WON)
+		for (int i = 0; i < pipeline->n_stages; i++)
+		{
+			const Stage *stage = &pipeline->stages[i];
+
+			if (stage->status == STATUS_OPEN && !stage->archived && stage->position < move->to->position)
+				missing = add_missing(missing, stage, move->new);
+		}
+	return add_missing(missing, move->to, move->new);
+}
+
+static BrokenRule *
+judge_required_fields(const Move *move)
+{
+	List	   *missing = missing_fields(move);
+	StringInfoData detail;
+	BrokenRule *result;
+	ListCell   *cell;
+
+	if (missing == NIL)
+		return NULL;
+	initStringInfo(&detail);
+	appendStringInfo(&detail, "Stage \"%s\" needs ", move->to->name);
+	foreach(cell, missing)
+		appendStringInfo(&detail, "%s%s", foreach_current_index(cell) > 0 ? ", " : "", (char *) lfirst(cell));
+	appendStringInfoChar(&detail, '.');
+
+	result = broken("required_fields", "deal_required_fields", DEAL_STAGE_ID,
+					"the stage asks for fields that are not filled in", detail.data);
+	result->is_gate = true;
+	result->hint = "Fill them in with the same statement, or before.";
+	return result;
+}
+
+/* ----------
+ * Lost reason, custom fields
+ * ----------
+ */
+
+static bool
+in_catalogue(const Pipeline *pipeline, const char *reason)
+{
+	for (int i = 0; i < pipeline->n_lost_reasons; i++)
+		if (strcmp(pipeline->lost_reasons[i], reason) == 0)
+			return true;
+	return pipeline->n_lost_reasons == 0;
+}
+
+static BrokenRule *
+broken_lost_reason(const char *message, char *detail)
+{
+	return broken("lost_reason", "deal_lost_reason", DEAL_LOST_REASON, message, detail);
+}
+
+static char *
+list_of_reasons(const Pipeline *pipeline)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < pipeline->n_lost_reasons; i++)
+		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", pipeline->lost_reasons[i]);
+	return list.data;
+}
+
+static BrokenRule *
+judge_lost_reason(const Move *move)
+{
+	const Pipeline *pipeline = move->pipeline;
+	char	   *reason = deal_isnull(move->new, DEAL_LOST_REASON) ? NULL : deal_text(move->new, DEAL_LOST_REASON);
+
+	if (reason == NULL || is_blank(reason, strlen(reason)))
+	{
+		if (!pipeline->lost_reason_required)
+			return NULL;
+		return broken_lost_reason("a lost deal needs a reason",
+								  psprintf("Pipeline \"%s\" asks for lost_reason in stage \"%s\".",
+										   pipeline->name, move->to->name));
+	}
+	if (in_catalogue(pipeline, reason))
+		return NULL;
+	return broken_lost_reason("the lost reason is not one of the pipeline's",
+							  psprintf("\"%s\" is none of %s.", reason, list_of_reasons(pipeline)));
+}
+
+BrokenRule *
+needless_lost_reason(const Stage *to, const char *lost_reason)
+{
+	if (lost_reason == NULL || to->status == STATUS_LOST)
+		return NULL;
+	return broken_lost_reason("a deal that is not lost has no lost reason",
+							  psprintf("Stage \"%s\" has status \"%s\".", to->name, deal_status_name(to->status)));
+}
+
+static BrokenRule *
+judge_custom_fields(const Move *move)
+{
+	const DealRow *old = move->old;
+	char	   *wrong;
+
+	if (old != NULL && deal_column_same(old, move->new, DEAL_CUSTOM_FIELDS))
+		return NULL;
+	wrong = wrong_custom_fields(move->pipeline->deal_fields,
+								old != NULL ? DatumGetJsonbP(deal_get(old, DEAL_CUSTOM_FIELDS)) : NULL,
+								DatumGetJsonbP(deal_get(move->new, DEAL_CUSTOM_FIELDS)));
+	if (wrong == NULL)
+		return NULL;
+	return broken("custom_fields", "deal_custom_fields", DEAL_CUSTOM_FIELDS,
+				  "custom fields of the deal are not as defined", wrong);
+}
+
+/* ----------
+ * The judgement
+ * ----------
+ */
+
+static List *
+add_broken(List *list, BrokenRule *rule)
+{
+	return rule != NULL ? lappend(list, rule) : list;
+}
+
+List *
+broken_rules(const DealRow *old, const DealRow *new)
+{
+	Move		move = {.old = old, .new = new, .to = find_stage(deal_int64(new, DEAL_STAGE_ID))};
+	const Stage *from = old != NULL ? find_stage(deal_int64(old, DEAL_STAGE_ID)) : NULL;
+	List	   *list = NIL;
+	bool		enters;
+
+	if (move.to == NULL || (old != NULL && from == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("the stage of deal %lld does not exist", (long long) deal_int64(new, DEAL_ID)),
+				 err_deal(DEAL_STAGE_ID, "deal_stage_fkey")));
+	move.pipeline = move.to->pipeline;
+	if (from != NULL && from->pipeline->id == move.pipeline->id)
+		move.from = from;
+	enters = from == NULL || from->id != move.to->id;
+
+	if (enters)
+	{
+		list = add_broken(list, judge_pipeline_active(&move));
+		list = add_broken(list, judge_archived(&move));
+		list = add_broken(list, judge_skipping(&move));
+		list = add_broken(list, judge_backward(&move));
+		list = add_broken(list, judge_unlisted(&move));
+		list = add_broken(list, judge_required_fields(&move));
+	}
+	if (move.to->status == STATUS_LOST &&
+		(enters || deal_status(old) != STATUS_LOST || !deal_column_same(old, new, DEAL_LOST_REASON)))
+		list = add_broken(list, judge_lost_reason(&move));
+	return add_broken(list, judge_custom_fields(&move));
+}
+
+static void
+raise_broken(List *broken, const BrokenRule *first, const DealRow *new)
+{
+	StringInfoData detail;
+	ListCell   *cell;
+
+	initStringInfo(&detail);
+	foreach(cell, broken)
+		appendStringInfo(&detail, "%s%s", detail.len > 0 ? "\n" : "", ((BrokenRule *) lfirst(cell))->detail);
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("%s", first->message),
+			 /* in the owner's name it may be a deal that the caller cannot see */
+			 acts_in_owners_name() ? errdetail("%s", detail.data)
+			 : errdetail("Deal %lld: %s", (long long) deal_int64(new, DEAL_ID), detail.data),
+			 first->hint != NULL ? errhint("%s", first->hint) : 0,
+			 err_deal(first->column, first->constraint)));
+}
+
+List *
+enforce_rules(List *broken, const DealRow *new, bool bypass_gates)
+{
+	List	   *bypassed = NIL;
+	ListCell   *cell;
+
+	foreach(cell, broken)
+	{
+		BrokenRule *rule = lfirst(cell);
+
+		if (!rule->is_gate || !bypass_gates)
+			raise_broken(broken, rule, new);
+		bypassed = lappend(bypassed, unconstify(char *, rule->rule));
+	}
+	return bypassed;
+}

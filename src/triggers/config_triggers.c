@@ -1,0 +1,458 @@
+/*
+ * config_triggers.c
+ *		What a change of a stage or a pipeline asks of deals and their writers.
+ *
+ * Names, labels and descriptions change beside the writers of deals; what the
+ * rules go by does not.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "base/catalog.h"
+#include "base/currency.h"
+#include "base/deal_row.h"
+#include "base/owner_query.h"
+#include "base/settings.h"
+#include "base/spi_result.h"
+#include "base/transition.h"
+#include "base/write_context.h"
+#include "config/stage_lock.h"
+
+static const char *const stage_table[] = {"stage", NULL};
+static const char *const pipeline_table[] = {"pipeline", NULL};
+static const char *const exchange_rate_table[] = {"exchange_rate", NULL};
+static const char *const edited_tables[] = {"stage", "pipeline", NULL};
+static const char *const locked_tables[] = {"stage", "stage_transition", NULL};
+
+PG_FUNCTION_INFO_V1(crm_deals_edit_begin);
+PG_FUNCTION_INFO_V1(crm_deals_lock_before_change);
+PG_FUNCTION_INFO_V1(crm_deals_stage_rules);
+PG_FUNCTION_INFO_V1(crm_deals_pipeline_rules);
+PG_FUNCTION_INFO_V1(crm_deals_currency_rules);
+PG_FUNCTION_INFO_V1(crm_deals_rederive_deals);
+PG_FUNCTION_INFO_V1(crm_deals_keep_stage_name);
+
+/* ----------
+ * Rows of configuration tables, column by column
+ * ----------
+ */
+
+typedef struct ConfigChange
+{
+	Relation	relation;
+	HeapTuple	old;			/* NULL: an insert */
+	HeapTuple	new;
+} ConfigChange;
+
+static ConfigChange
+config_change(const TriggerData *data)
+{
+	ConfigChange change = {.relation = data->tg_relation};
+
+	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+	{
+		change.old = data->tg_trigtuple;
+		change.new = data->tg_newtuple;
+	}
+	else
+		change.new = data->tg_trigtuple;
+	return change;
+}
+
+static AttrNumber
+column_number(const ConfigChange *change, const char *column)
+{
+	AttrNumber	number = get_attnum(RelationGetRelid(change->relation), column);
+
+	if (number <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("column \"%s\" of table crm_deals.%s does not exist",
+						column, RelationGetRelationName(change->relation))));
+	return number;
+}
+
+static Datum
+value_in(const ConfigChange *change, HeapTuple tuple, const char *column, bool *isnull)
+{
+	return heap_getattr(tuple, column_number(change, column), RelationGetDescr(change->relation), isnull);
+}
+
+static bool
+changes_column(const ConfigChange *change, const char *column)
+{
+	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(change->relation),
+										  column_number(change, column) - 1);
+	bool		old_null;
+	bool		new_null;
+	Datum		old;
+	Datum		new;
+
+	if (change->old == NULL)
+		return true;
+	old = value_in(change, change->old, column, &old_null);
+	new = value_in(change, change->new, column, &new_null);
+	if (old_null || new_null)
+		return old_null != new_null;
+	return !datum_image_eq(old, new, att->attbyval, att->attlen);
+}
+
+static bool
+changes_any_of(const ConfigChange *change, const char *const *columns, int n)
+{
+	for (int i = 0; i < n; i++)
+		if (changes_column(change, columns[i]))
+			return true;
+	return false;
+}
+
+static void
+refuse_change(const ConfigChange *change, const char *column, const char *why)
+{
+	const char *table = RelationGetRelationName(change->relation);
+
+	if (change->old != NULL && changes_column(change, column))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("%s of a %s cannot change", column, table),
+				 errdetail("%s", why),
+				 err_column_constraint(change->relation, column_number(change, column),
+									   psprintf("%s_immutable", table))));
+}
+
+static void
+check_currency_column(const ConfigChange *change, const char *column)
+{
+	const char *table = RelationGetRelationName(change->relation);
+	bool		isnull;
+	Datum		value = value_in(change, change->new, column, &isnull);
+
+	if (!isnull && !is_currency_code(TextDatumGetCString(value)))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("\"%s\" is not a currency code", TextDatumGetCString(value)),
+				 errdetail("Currencies are ISO 4217 codes, three capital letters."),
+				 err_column_constraint(change->relation, column_number(change, column),
+									   psprintf("%s_%s", table, column))));
+}
+
+/* ----------
+ * stage
+ *
+ * The rules of stage and pipeline fire before each row, to take the lock in
+ * time, and again after it, for what a user's own trigger changed in between.
+ * ----------
+ */
+
+/* BEFORE … FOR EACH STATEMENT, where each row would come too late */
+Datum
+crm_deals_lock_before_change(PG_FUNCTION_ARGS)
+{
+	(void) trigger_data(fcinfo, BEFORE_STATEMENT, locked_tables);
+	lock_out_writers();
+	return PointerGetDatum(NULL);
+}
+
+/* BEFORE … FOR EACH STATEMENT of stage and pipeline */
+Datum
+crm_deals_edit_begin(PG_FUNCTION_ARGS)
+{
+	(void) trigger_data(fcinfo, BEFORE_STATEMENT, edited_tables);
+	enter_as_editor();
+	return PointerGetDatum(NULL);
+}
+
+static void
+check_required_field(const ConfigChange *change, const char *field)
+{
+	const char *key = custom_field_key(field);
+
+	if (key != NULL ? key[0] != '\0' : get_attnum(installed_table("deal"), field) > 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("\"%s\" is no field that a stage can ask for", field),
+			 errdetail("A required field is a column of deal, or custom_fields.KEY."),
+			 errtablecol(change->relation, column_number(change, "required_fields"))));
+}
+
+static void
+check_required_fields(const ConfigChange *change)
+{
+	bool		isnull;
+	Datum		value = value_in(change, change->new, "required_fields", &isnull);
+	Datum	   *fields;
+	bool	   *nulls;
+	int			n;
+
+	if (isnull || !changes_column(change, "required_fields"))
+		return;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &fields, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		check_required_field(change, nulls[i] ? "" : TextDatumGetCString(fields[i]));
+}
+
+Datum
+crm_deals_stage_rules(PG_FUNCTION_ARGS)
+{
+	static const char *const seen_by_writers[] = {
+		"status", "position", "probability", "required_fields", "archived_at"
+	};
+	ConfigChange change = config_change(trigger_data(fcinfo, ANY_ROW, stage_table));
+
+	check_required_fields(&change);
+	if (change.old != NULL)
+	{
+		refuse_change(&change, "id", "Deals and the log hang on it.");
+		refuse_change(&change, "pipeline_id", "Its deals would change pipeline with it.");
+		if (changes_any_of(&change, seen_by_writers, lengthof(seen_by_writers)))
+			lock_out_writers();
+	}
+	return PointerGetDatum(change.new);
+}
+
+/* ----------
+ * pipeline, exchange_rate
+ * ----------
+ */
+
+/* When a pipeline begins to ask for a reason */
+static HeapTuple
+stamp_reason_required(const ConfigChange *change)
+{
+	bool		isnull;
+	bool		required = DatumGetBool(value_in(change, change->new, "lost_reason_required", &isnull));
+	int			column = column_number(change, "lost_reason_required_since");
+	Datum		now = TimestampTzGetDatum(GetCurrentTimestamp());
+	bool		set_null = false;
+
+	if (isnull || !required || !changes_column(change, "lost_reason_required"))
+		return change->new;
+	return heap_modify_tuple_by_cols(change->new, RelationGetDescr(change->relation),
+									 1, &column, &now, &set_null);
+}
+
+Datum
+crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
+{
+	static const char *const seen_by_writers[] = {
+		"is_active", "forbid_skipping", "forbid_backward", "forbid_unlisted", "lost_reason_required"
+	};
+	TriggerData *data = trigger_data(fcinfo, ANY_ROW, pipeline_table);
+	ConfigChange change = config_change(data);
+
+	check_currency_column(&change, "currency");
+	if (change.old != NULL)
+	{
+		refuse_change(&change, "id", "Stages and deals hang on it.");
+		refuse_change(&change, "organization", "Its deals would change organization with it.");
+		if (changes_any_of(&change, seen_by_writers, lengthof(seen_by_writers)))
+			lock_out_writers();
+	}
+	return PointerGetDatum(TRIGGER_FIRED_BEFORE(data->tg_event) ? stamp_reason_required(&change) : change.new);
+}
+
+Datum
+crm_deals_currency_rules(PG_FUNCTION_ARGS)
+{
+	ConfigChange change = config_change(trigger_data(fcinfo, AFTER_ROW, exchange_rate_table));
+
+	check_currency_column(&change, "currency");
+	check_currency_column(&change, "base");
+	return PointerGetDatum(change.new);
+}
+
+/* ----------
+ * Deals follow their stage
+ * ----------
+ */
+
+/* A deal d that does not have what its stage s gives it */
+#define DIFFERS_FROM_STAGE \
+	"(d.status OPERATOR(pg_catalog.<>) s.status" \
+	" OR NOT d.probability_overridden AND d.probability OPERATOR(pg_catalog.<>) s.probability)"
+
+static OwnerQuery rederive_query = {
+	.sql = "UPDATE crm_deals.deal AS d"
+	" SET status = s.status,"
+	" probability = CASE WHEN d.probability_overridden THEN d.probability ELSE s.probability END,"
+	" lost_reason = CASE WHEN s.status::pg_catalog.text OPERATOR(pg_catalog.=) 'lost'"
+	" AND d.lost_reason IS NULL THEN $2 ELSE d.lost_reason END "
+	"FROM crm_deals.stage AS s WHERE s.id OPERATOR(pg_catalog.=) d.stage_id"
+	" AND d.stage_id OPERATOR(pg_catalog.=) ANY ($1)"
+	" AND " DIFFERS_FROM_STAGE,
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, TEXTOID},
+};
+
+static OwnerQuery reasonless_query = {
+	.sql = "SELECT pg_catalog.count(*) "
+	"FROM crm_deals.deal AS d"
+	" JOIN crm_deals.stage AS s ON s.id OPERATOR(pg_catalog.=) d.stage_id"
+	" JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) s.pipeline_id "
+	"WHERE d.stage_id OPERATOR(pg_catalog.=) ANY ($1)"
+	" AND d.status OPERATOR(pg_catalog.<>) s.status"
+	" AND s.status::pg_catalog.text OPERATOR(pg_catalog.=) 'lost' AND p.lost_reason_required",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+};
+
+static OwnerQuery differing_query = {
+	.sql = "SELECT pg_catalog.count(*) "
+	"FROM crm_deals.deal AS d JOIN crm_deals.stage AS s ON s.id OPERATOR(pg_catalog.=) d.stage_id "
+	"WHERE d.stage_id OPERATOR(pg_catalog.=) ANY ($1)"
+	" AND " DIFFERS_FROM_STAGE,
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+};
+
+static int64
+count_deals(OwnerQuery *query, Datum stages)
+{
+	owner_query_latest(query, &stages, NULL);
+	return result_int64(1);
+}
+
+/* A user's own trigger may have held deals back. */
+static void
+refuse_deals_left_behind(Datum stages)
+{
+	int64		count;
+
+	CommandCounterIncrement();
+	count = count_deals(&differing_query, stages);
+	if (count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("deals did not follow their stage"),
+				 errdetail("A trigger on crm_deals.deal held back %lld deals.", (long long) count),
+				 err_deal(DEAL_STATUS, "deal_status_matches_stage")));
+}
+
+static void
+refuse_without_default_reason(Datum stages)
+{
+	int64		count;
+
+	if (setting_or_null(setting_default_lost_reason) != NULL)
+		return;
+	count = count_deals(&reasonless_query, stages);
+	if (count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("lost deals need a reason"),
+				 errdetail("The change would lose %lld deals, and crm_deals.default_lost_reason is not set.",
+						   (long long) count),
+				 errhint("Set crm_deals.default_lost_reason to the reason they shall have."),
+				 err_deal(DEAL_LOST_REASON, "deal_lost_reason")));
+}
+
+static bool
+stage_binds_deals(const ConfigChange *change)
+{
+	return changes_column(change, "status") || changes_column(change, "probability");
+}
+
+/* Ids of the stages whose status or probability changed; their number in n */
+static Datum
+changed_stages(const TriggerData *data, int *n)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	TransitionReader olds = transition_open(data->tg_oldtable, desc);
+	TransitionReader news = transition_open(data->tg_newtable, desc);
+	Datum	   *ids = palloc(sizeof(Datum) * Max(tuplestore_tuple_count(data->tg_newtable), 1));
+
+	*n = 0;
+	while (transition_next(&olds) && transition_next(&news))
+	{
+		ConfigChange change = {.relation = data->tg_relation};
+		bool		isnull;
+
+		change.old = ExecFetchSlotHeapTuple(olds.slot, true, NULL);
+		change.new = ExecFetchSlotHeapTuple(news.slot, true, NULL);
+		if (stage_binds_deals(&change))
+			ids[(*n)++] = value_in(&change, change.new, "id", &isnull);
+	}
+	transition_close(&olds);
+	transition_close(&news);
+	return PointerGetDatum(construct_array(ids, *n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+}
+
+/* AFTER UPDATE OF stage: writers are locked out, the stages are in place. */
+Datum
+crm_deals_rederive_deals(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, stage_table);
+	WriteContext context = {.actor = current_actor(), .in_owners_name = true};
+	const char *reason = setting_or_null(setting_default_lost_reason);
+	Datum		arguments[2] = {0};
+	int			n;
+
+	if (data->tg_oldtable == NULL || data->tg_newtable == NULL)
+		return PointerGetDatum(NULL);
+	arguments[0] = changed_stages(data, &n);
+	if (n == 0)
+		return PointerGetDatum(NULL);
+	if (reason != NULL)
+		arguments[1] = CStringGetTextDatum(reason);
+
+	/* see the stages as they are now */
+	CommandCounterIncrement();
+	SPI_connect();
+	refuse_without_default_reason(arguments[0]);
+	write_context_push(&context);
+	PG_TRY();
+	{
+		(void) owner_query_write_all(&rederive_query, arguments, reason != NULL ? NULL : " n");
+	}
+	PG_FINALLY();
+	{
+		write_context_pop(&context);
+	}
+	PG_END_TRY();
+	refuse_deals_left_behind(arguments[0]);
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}
+
+/* ----------
+ * What stages were called
+ * ----------
+ */
+
+static OwnerQuery keep_name_query = {
+	.sql = "INSERT INTO crm_deals.stage_name (stage_id, until, key, name) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+	.nargs = 4,
+	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
+};
+
+/* AFTER UPDATE OF stage FOR EACH ROW: who may rename a stage need not be able to write this. */
+Datum
+crm_deals_keep_stage_name(PG_FUNCTION_ARGS)
+{
+	static const char *const columns[] = {"id", NULL, "key", "name"};
+	TriggerData *data = trigger_data(fcinfo, AFTER_ROW, stage_table);
+	ConfigChange change = {.relation = data->tg_relation, .old = data->tg_trigtuple, .new = data->tg_newtuple};
+	Datum		values[4];
+	bool		isnull;
+
+	if (!TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+		return PointerGetDatum(NULL);
+	for (size_t i = 0; i < lengthof(columns); i++)
+		values[i] = columns[i] != NULL
+			? value_in(&change, change.old, columns[i], &isnull) : TimestampTzGetDatum(GetCurrentTimestamp());
+	SPI_connect();
+	(void) owner_query_write(&keep_name_query, values, NULL);
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,234 @@
+/*
+ * deal_triggers.c
+ *		AFTER STATEMENT: what a statement did to deals, judged and logged.
+ *
+ * The transition tables hold the rows really written, as the user's own
+ * triggers left them.  Each is judged, becomes one event, and is notified; the
+ * log is written once, at the end, and then names are compared.
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/tuplestore.h"
+
+#include "base/deal_row.h"
+#include "base/settings.h"
+#include "base/transition.h"
+#include "base/write_context.h"
+#include "config/pipeline_cache.h"
+#include "duplicates/duplicates.h"
+#include "duplicates/written_names.h"
+#include "events/notify.h"
+#include "log/changes.h"
+#include "log/event_log.h"
+#include "rules/derive.h"
+#include "rules/gates.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_deal_capture);
+
+typedef struct Capture
+{
+	const DealTable *table;
+	EventBatch *batch;
+	WriteContext *context;		/* or NULL */
+	WrittenNames names;
+	const char *actor;
+	bool		ids_only;
+	bool		bypass_gates;
+} Capture;
+
+/* ----------
+ * One deal
+ * ----------
+ */
+
+static const char *
+kind_of(const DealRow *old, const DealRow *new)
+{
+	DealStatus	status;
+
+	if (new == NULL)
+		return "deleted";
+	if (old == NULL)
+		return "created";
+	status = deal_status(new);
+	if (status != deal_status(old))
+		return status == STATUS_OPEN ? "reopened" : deal_status_name(status);
+	if (deal_int64(old, DEAL_STAGE_ID) != deal_int64(new, DEAL_STAGE_ID))
+		return "stage_changed";
+	return "updated";
+}
+
+static List *
+judge(Capture *capture, const DealRow *old, const DealRow *new)
+{
+	List	   *bypassed;
+
+	check_still_derived(old, new);
+	if (in_maintenance() || (capture->context != NULL && capture->context->restores))
+		return NIL;
+	bypassed = enforce_rules(broken_rules(old, new), new, capture->bypass_gates);
+	return capture->context != NULL && capture->context->no_gates ? NIL : bypassed;
+}
+
+static void
+apply_context(const WriteContext *context, DealEvent *event)
+{
+	event->note = context->note;
+	event->imported = context->imports;
+	if (context->kind != NULL && event->new != NULL)
+		event->kind = context->kind;
+	if (context->merged_into != 0 && event->new == NULL)
+	{
+		event->kind = "merged";
+		event->merged_into = context->merged_into;
+	}
+}
+
+static void
+log_event(Capture *capture, DealEvent *event)
+{
+	event->kind = kind_of(event->old, event->new);
+	event->changes = deal_changes(event->old, event->new);
+	if (capture->context != NULL)
+		apply_context(capture->context, event);
+	event->dispatch = dispatch_mark(event, capture->ids_only);
+	event_batch_add(capture->batch, event);
+	notify_event(event, event_batch_id(capture->batch), capture->actor, capture->ids_only);
+	if (capture->context != NULL)
+		capture->context->last_event_id = event->id;
+}
+
+static void
+capture_write(Capture *capture, const DealRow *old, const DealRow *new)
+{
+	DealEvent	event = {.old = old, .new = new};
+
+	event.bypassed = judge(capture, old, new);
+	/* an update that left every column as it was is no change */
+	if (old != NULL && deal_int32(old, DEAL_VERSION) == deal_int32(new, DEAL_VERSION))
+		return;
+	event.version = deal_int32(new, DEAL_VERSION);
+	event.occurred_at = deal_time(new, DEAL_UPDATED_AT);
+	log_event(capture, &event);
+	written_names_note(&capture->names, old, new);
+}
+
+static void
+capture_delete(Capture *capture, const DealRow *old)
+{
+	DealEvent	event = {.old = old};
+
+	event.version = next_version(old);
+	event.occurred_at = moment_after(old);
+	log_event(capture, &event);
+	written_names_note(&capture->names, old, NULL);
+}
+
+/* ----------
+ * The statement
+ * ----------
+ */
+
+static void
+capture_row(Capture *capture, TransitionReader *olds, TransitionReader *news, bool has_old, bool has_new)
+{
+	DealRow		old;
+	DealRow		new;
+
+	if (has_old)
+		old = deal_row_from_slot(capture->table, olds->slot);
+	if (has_new)
+		new = deal_row_from_slot(capture->table, news->slot);
+
+	if (has_new)
+		capture_write(capture, has_old ? &old : NULL, &new);
+	else
+		capture_delete(capture, &old);
+}
+
+static void
+capture_rows(Capture *capture, TriggerData *data)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	TransitionReader olds = transition_open(data->tg_oldtable, desc);
+	TransitionReader news = transition_open(data->tg_newtable, desc);
+	MemoryContext per_row = AllocSetContextCreate(CurrentMemoryContext, "crm_deals row",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	for (;;)
+	{
+		bool		has_old = transition_next(&olds);
+		bool		has_new = transition_next(&news);
+		MemoryContext caller;
+
+		if (!has_old && !has_new)
+			break;
+		CHECK_FOR_INTERRUPTS();
+		caller = MemoryContextSwitchTo(per_row);
+		capture_row(capture, &olds, &news, has_old, has_new);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(per_row);
+	}
+	transition_close(&olds);
+	transition_close(&news);
+	MemoryContextDelete(per_row);
+}
+
+static bool
+nothing_written(const TriggerData *data)
+{
+	Tuplestorestate *any = data->tg_newtable != NULL ? data->tg_newtable : data->tg_oldtable;
+
+	return any == NULL || tuplestore_tuple_count(any) == 0;
+}
+
+/* No BEFORE ROW trigger counts what is deleted. */
+static void
+forget_expected(const TriggerData *data)
+{
+	if (!TRIGGER_FIRED_BY_DELETE(data->tg_event))
+		event_log_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
+}
+
+static void
+capture_statement(TriggerData *data, const DealTable *table)
+{
+	Capture		capture = {.table = table};
+
+	refresh_pipelines();
+	capture.context = write_context();
+	capture.actor = current_actor();
+	capture.ids_only = data->tg_relation->rd_rel->relrowsecurity;
+	capture.bypass_gates = !setting_enforce_gates ||
+		(capture.context != NULL && (capture.context->override_gates || capture.context->no_gates));
+	capture.batch = event_batch_begin(capture.table, capture.actor);
+	capture.names = written_names_begin();
+
+	capture_rows(&capture, data);
+	if (capture.context != NULL)
+		capture.context->batch_id = event_batch_id(capture.batch);
+	forget_expected(data);
+	if (event_batch_write(capture.batch) > 0)
+		notify_doorbell();
+	/* what is put back is not refused, what is erased not compared */
+	if (in_maintenance())
+		capture.names.any_looks = false;
+	duplicates_of_statement(&capture.names, capture.context == NULL || !capture.context->restores);
+}
+
+Datum
+crm_deals_deal_capture(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, NULL);
+	const DealTable *table = deal_table(data->tg_relation);
+
+	if (nothing_written(data))
+		forget_expected(data);
+	else
+		capture_statement(data, table);
+	return PointerGetDatum(NULL);
+}
