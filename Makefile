@@ -5,15 +5,15 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm_deals.con
 # The rooms of src/, lowest first: a file includes only its own room and rooms before it (src/README.md).
 ROOMS = base config rules log events duplicates triggers functions
 
-base = arrays caller_query catalog currency deal_row installation json owner_query settings transition write_context
+base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch settings transition write_context
 config = pipeline_cache stage_lock
 rules = custom_fields derive gates
 log = changes event_log log_transaction
-events = channels consumers dispatcher event_row notification notify payload
+events = channels consumers dispatcher event_row notification notify payload subscriptions
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers deal_ids deal_reader \
 	duplicate_join duplicate_search duplicates import_duplicates matches name_index progress signature_ops \
 	text_numbers trigram written_names
-triggers = config_triggers deal_triggers
+triggers = append_only config_triggers deal_triggers
 functions = board_sums corrections field_index import maintenance move_deal
 
 MODULE_big = crm_deals

@@ -16,12 +16,12 @@
 #include "catalog/pg_sequence.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "base/catalog.h"
 #include "base/compat.h"
+#include "base/relation_watch.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_check_installed);
 
@@ -66,8 +66,8 @@ static const char *const status_names[N_STATUSES] = {
  */
 typedef struct Finding
 {
-	Oid			relid;			/* the relation whose invalidation ends it */
-	bool		holds;
+	RelationWatch watch;		/* of the relation whose change ends it */
+	bool		complete;
 	Oid			oid;			/* what was found */
 } Finding;
 
@@ -77,43 +77,25 @@ static Finding token;
 static Finding owner;
 static Finding event_sequence;
 
-static Finding *const findings[] = {&deal_finding, &token, &owner, &event_sequence};
-
-/* May run at any moment: sets flags only. */
-static void
-forget_tables(Datum arg, Oid relid)
-{
-	(void) arg;
-	for (size_t i = 0; i < lengthof(findings); i++)
-		if (relid == InvalidOid || relid == findings[i]->relid)
-			findings[i]->relid = InvalidOid;
-}
-
 static bool
 still_holds(const Finding *finding)
 {
-	return finding->holds && OidIsValid(finding->relid);
+	return finding->complete && relation_unchanged(&finding->watch);
 }
 
 static void
 begin_finding(Finding *finding, Oid relid)
 {
-	finding->holds = false;
-	finding->relid = relid;
+	finding->complete = false;
+	relation_watch_begin(&finding->watch, relid);
 }
 
 static Oid
 end_finding(Finding *finding, Oid oid)
 {
 	finding->oid = oid;
-	finding->holds = true;
+	finding->complete = true;
 	return oid;
-}
-
-void
-catalog_init(void)
-{
-	CacheRegisterRelcacheCallback(forget_tables, (Datum) 0);
 }
 
 static Oid

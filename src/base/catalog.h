@@ -10,8 +10,6 @@
 #include "fmgr.h"
 #include "utils/rel.h"
 
-extern void catalog_init(void);
-
 /* Are the tables there? */
 extern bool is_installed(void);
 

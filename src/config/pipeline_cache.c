@@ -7,9 +7,8 @@
  * transactions to find.  A change of any of these tables invalidates all of it
  * through the relcache, here at the next command, elsewhere at commit.
  *
- * The callback only sets a flag, and the flag is cleared before anything is
- * read: an invalidation that arrives in mid-read is not lost, it merely makes
- * the entry serve once.
+ * The watch begins before anything is read: an invalidation that arrives in
+ * mid-read is not lost, it merely makes the entry serve once.
  */
 #include "postgres.h"
 
@@ -26,6 +25,7 @@
 #include "base/catalog.h"
 #include "base/installation.h"
 #include "base/owner_query.h"
+#include "base/relation_watch.h"
 #include "config/pipeline_cache.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_forget_pipelines);
@@ -62,27 +62,9 @@ static struct
 	HTAB	   *stages;
 	List	   *defaults;		/* of DefaultEntry */
 	List	   *fields;			/* of FieldsEntry */
-	bool		consumers_known;
-	bool		consumers;
 }			cache;
 
-static bool outdated = true;
-static Oid	watched = InvalidOid;
-
-/* May run at any moment: sets a flag only. */
-static void
-on_invalidation(Datum arg, Oid relid)
-{
-	(void) arg;
-	if (relid == InvalidOid || relid == watched)
-		outdated = true;
-}
-
-void
-pipeline_cache_init(void)
-{
-	CacheRegisterRelcacheCallback(on_invalidation, (Datum) 0);
-}
+static RelationWatch watch;
 
 /*
  * Before the statement and after it: a query of a user's trigger in between may
@@ -110,11 +92,10 @@ refresh_pipelines(void)
 {
 	HASHCTL		control = {.keysize = sizeof(int64)};
 
-	if (!outdated && cache.stages != NULL)
+	if (relation_unchanged(&watch) && cache.stages != NULL)
 		return;
-	watched = writers_token();
 	check_version_of_tables();
-	outdated = false;
+	relation_watch_begin(&watch, writers_token());
 
 	if (cache.memory != NULL)
 		MemoryContextSetParent(cache.memory, TopTransactionContext);
@@ -515,7 +496,7 @@ last_open_stage(const Pipeline *pipeline)
 }
 
 /* ----------
- * Default pipelines, fields of other entities, consumers
+ * Default pipelines, fields of other entities
  * ----------
  */
 
@@ -610,23 +591,4 @@ custom_fields_of(const char *entity, const char *organization)
 			return entry->fields;
 	}
 	return enter_fields(entity, organization);
-}
-
-static OwnerQuery consumers_query = {
-	.sql = "SELECT EXISTS (SELECT FROM crm_deals.event_consumer AS c"
-	" WHERE c.consumer OPERATOR(pg_catalog.<>) '" DISPATCHER_CONSUMER "')",
-};
-
-bool
-any_consumer(void)
-{
-	if (!cache.consumers_known)
-	{
-		SPI_connect();
-		owner_query_latest(&consumers_query, NULL, NULL);
-		cache.consumers = get_bool(0, 1);
-		SPI_finish();
-		cache.consumers_known = true;
-	}
-	return cache.consumers;
 }

@@ -37,8 +37,6 @@ typedef struct CustomFields
 	CustomField *fields;
 } CustomFields;
 
-extern void pipeline_cache_init(void);
-
 /* Forgets what was invalidated; before any of the others */
 extern void refresh_pipelines(void);
 
@@ -55,7 +53,5 @@ extern const Stage *last_open_stage(const Pipeline *pipeline);
 extern const Stage *next_open_stage(const Pipeline *pipeline, int32 position);
 
 extern const CustomFields *custom_fields_of(const char *entity, const char *organization);
-
-extern bool any_consumer(void);
 
 #endif							/* CRM_DEALS_PIPELINE_CACHE_H */

@@ -31,6 +31,7 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/owner_query.h"
+#include "base/relation_watch.h"
 #include "duplicates/name_index.h"
 #include "duplicates/signature_ops.h"
 
@@ -72,25 +73,10 @@ struct NameIndex
 
 static struct
 {
-	Oid			table;			/* whose invalidation ends it; InvalidOid: not known */
+	RelationWatch table;
 	Oid			index;
 	float4		built;			/* 0: not to be relied on */
 }			judged;
-
-/* May run at any moment: sets a flag only. */
-static void
-forget_judgement(Datum arg, Oid relid)
-{
-	(void) arg;
-	if (relid == InvalidOid || relid == judged.table)
-		judged.table = InvalidOid;
-}
-
-void
-name_index_init(void)
-{
-	CacheRegisterRelcacheCallback(forget_judgement, (Datum) 0);
-}
 
 /* _trigram_canary() */
 Datum
@@ -149,16 +135,14 @@ judge(Relation index)
 static float4
 judged_threshold(Relation table, Relation index)
 {
-	float4		built;
-
-	if (judged.table == RelationGetRelid(table) && judged.index == RelationGetRelid(index))
+	if (relation_unchanged(&judged.table) && judged.table.relid == RelationGetRelid(table) &&
+		judged.index == RelationGetRelid(index))
 		return judged.built;
-	/* marked before: an invalidation that comes meanwhile is not lost */
-	judged.table = RelationGetRelid(table);
+	relation_watch_begin(&judged.table, RelationGetRelid(table));
+	judged.index = InvalidOid;
+	judged.built = judge(index);
 	judged.index = RelationGetRelid(index);
-	built = judge(index);
-	judged.built = built;
-	return built;
+	return judged.built;
 }
 
 /* ----------

@@ -18,7 +18,6 @@ typedef struct NameIndex NameIndex;
 typedef void (*name_found) (void *arg, int64 deal_id, float4 similarity, TransactionId writer, bool is_new);
 typedef void (*name_in_hand) (void *arg, int64 deal_id, text *organization, text *name, TransactionId writer);
 
-extern void name_index_init(void);
 
 /* Sees by the snapshot, or where there is none everything that is not rolled back. */
 extern NameIndex *name_index_open(Snapshot snapshot);

@@ -43,6 +43,7 @@
 #include "events/dispatcher.h"
 #include "events/event_row.h"
 #include "events/notification.h"
+#include "events/subscriptions.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_start_dispatcher);
 

@@ -20,6 +20,7 @@
 #include "events/dispatcher.h"
 #include "events/notification.h"
 #include "events/notify.h"
+#include "events/subscriptions.h"
 
 typedef struct Summary
 {

@@ -11,7 +11,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
 #include "utils/array.h"
@@ -27,13 +26,9 @@
 #include "base/compat.h"
 #include "base/deal_row.h"
 #include "base/owner_query.h"
-#include "base/settings.h"
 #include "base/write_context.h"
-#include "duplicates/written_names.h"
 #include "log/event_log.h"
 #include "log/log_transaction.h"
-
-PG_FUNCTION_INFO_V1(crm_deals_append_only);
 
 enum
 {
@@ -522,56 +517,4 @@ event_batch_write(EventBatch *batch)
 	}
 	tuplestore_end(batch->events);
 	return count;
-}
-
-/* ----------
- * Append-only
- * ----------
- */
-
-/* What consumers had still to get is gone: they go on with what comes. */
-static OwnerQuery forget_places_query = {
-	.sql = "UPDATE crm_deals.event_consumer SET seen_id = 0, upto = NULL, upto_id = NULL, delivered_id = 0, unacked = '{}', leased = 0, leased_until = NULL",
-};
-
-static void
-truncate_log(void)
-{
-	SPI_connect();
-	(void) owner_query_write(&forget_places_query, NULL, NULL);
-	SPI_finish();
-}
-
-Datum
-crm_deals_append_only(PG_FUNCTION_ARGS)
-{
-	static const char *const tables[] = {"deal_event", "deal", NULL};
-	TriggerData *data = trigger_data(fcinfo, BEFORE_STATEMENT, tables);
-
-	bool		is_log = RelationGetRelid(data->tg_relation) == installed_table("deal_event");
-
-	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) && setting_allow_truncate)
-	{
-		if (is_log)
-			truncate_log();
-		else
-			written_names_forget_all();
-		return PointerGetDatum(NULL);
-	}
-	if (in_maintenance() && is_log && !TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
-		return PointerGetDatum(NULL);
-
-	if (!is_log)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("deals are not truncated"),
-				 errdetail("TRUNCATE would leave no trace in the log."),
-				 errhint("Use DELETE, or in a test suite, as superuser, set crm_deals.allow_truncate."),
-				 errtable(data->tg_relation)));
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("the log of deals is append-only"),
-			 errdetail("Events are never updated or deleted, by its owner neither."),
-			 errhint("Old ones are removed by prune_events(), a person is erased by redact()."),
-			 errtable(data->tg_relation)));
 }

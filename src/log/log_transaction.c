@@ -33,6 +33,7 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/owner_query.h"
+#include "base/relation_watch.h"
 #include "base/spi_result.h"
 #include "log/log_transaction.h"
 
@@ -44,27 +45,11 @@ PG_FUNCTION_INFO_V1(crm_deals_log_snapshot);
 
 static struct
 {
-	bool		known;
+	RelationWatch watch;		/* of the table that was read */
 	int32		generation;
 	List	   *ours;			/* all that this cluster entered */
-	Oid			relid;			/* the table that was read */
 	LocalTransactionId entered_in;	/* the transaction that entered it, if ours */
 }			current;
-
-/* May run at any moment: sets a flag only. */
-static void
-forget_generation(Datum arg, Oid relid)
-{
-	(void) arg;
-	if (relid == InvalidOid || relid == current.relid)
-		current.known = false;
-}
-
-void
-generation_init(void)
-{
-	CacheRegisterRelcacheCallback(forget_generation, (Datum) 0);
-}
 
 /*
  * Two first writers enter the same generation, each a row: neither waits for
@@ -157,9 +142,9 @@ static int32
 latest_generation(bool *is_entered)
 {
 	SnapshotData dirty;
-	Relation	table = table_open(current.relid, AccessShareLock);
-	AttrNumber	generation_column = get_attnum(current.relid, "generation");
-	AttrNumber	identifier_column = get_attnum(current.relid, "system_identifier");
+	Relation	table = table_open(current.watch.relid, AccessShareLock);
+	AttrNumber	generation_column = get_attnum(current.watch.relid, "generation");
+	AttrNumber	identifier_column = get_attnum(current.watch.relid, "system_identifier");
 	int32		latest = NO_GENERATION;
 	int32		latest_entered = NO_GENERATION;
 	SysScanDesc scan;
@@ -217,7 +202,7 @@ enter_generation(int32 generation)
 	Datum		values[2] = {Int32GetDatum(generation), Int64GetDatum((int64) GetSystemIdentifier())};
 
 	(void) owner_query_write(&enter_query, values, NULL);
-	CacheInvalidateRelcacheByRelid(current.relid);
+	CacheInvalidateRelcacheByRelid(current.watch.relid);
 	current.entered_in = my_lxid();
 }
 
@@ -227,12 +212,11 @@ log_generation(void)
 	int32		generation;
 	bool		is_new;
 
-	if (current.known && current.generation != NO_GENERATION)
+	if (relation_unchanged(&current.watch) && current.generation != NO_GENERATION)
 		return current.generation;
 
 	current.generation = NO_GENERATION;
-	current.relid = installed_table("log_generation");
-	current.known = true;
+	relation_watch_begin(&current.watch, installed_table("log_generation"));
 	SPI_connect();
 	generation = generation_here(&is_new);
 	if (is_new)

@@ -7,8 +7,6 @@
 
 #include "access/transam.h"
 
-extern void generation_init(void);
-
 /* The running transaction as the log names it */
 extern FullTransactionId log_transaction(void);
 

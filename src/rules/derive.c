@@ -11,7 +11,6 @@
  */
 #include "postgres.h"
 
-#include "commands/trigger.h"
 #include "common/int.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
@@ -21,12 +20,7 @@
 #include "base/settings.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
-#include "config/stage_lock.h"
-#include "log/event_log.h"
 #include "rules/derive.h"
-
-PG_FUNCTION_INFO_V1(crm_deals_deal_begin);
-PG_FUNCTION_INFO_V1(crm_deals_deal_rules);
 
 /* Did the writer state this value? */
 static bool
@@ -427,9 +421,8 @@ moment_after(const DealRow *old)
 	return now;
 }
 
-/* The clock, or what an import says; later than the event before, of a deal brought back, too */
-static TimestampTz
-moment_of(const DealRow *old, const DealRow *new)
+TimestampTz
+moment_of_change(const DealRow *old, const DealRow *new)
 {
 	WriteContext *context = write_context();
 	TimestampTz moment;
@@ -522,49 +515,4 @@ check_still_derived(const DealRow *old, const DealRow *new)
 	for (int column = 0; column < N_DEAL_COLUMNS; column++)
 		if (!deal_column_same(&again, new, column))
 			refuse_undone(new, column);
-}
-
-/* ----------
- * The triggers
- * ----------
- */
-
-/* BEFORE … FOR EACH STATEMENT: no row is locked yet. */
-Datum
-crm_deals_deal_begin(PG_FUNCTION_ARGS)
-{
-	TriggerData *data = trigger_data(fcinfo, BEFORE_STATEMENT, NULL);
-
-	(void) deal_table(data->tg_relation);
-	enter_as_writer();
-	write_context_claim();
-	remember_cascade();
-	event_log_statement_begins();
-	return PointerGetDatum(NULL);
-}
-
-/* BEFORE INSERT OR UPDATE … FOR EACH ROW: the row is locked. */
-Datum
-crm_deals_deal_rules(PG_FUNCTION_ARGS)
-{
-	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, NULL);
-	bool		update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
-	HeapTuple	written = update ? data->tg_newtuple : data->tg_trigtuple;
-	const DealTable *table = deal_table(data->tg_relation);
-	TupleDesc	desc = RelationGetDescr(data->tg_relation);
-	DealRow		new = deal_row_from_tuple(table, desc, written);
-
-	refresh_pipelines();
-	if (!deal_isnull(&new, DEAL_ID))
-		event_log_expect(update, deal_int64(&new, DEAL_ID));
-	if (update)
-	{
-		DealRow		old = deal_row_from_tuple(table, desc, data->tg_trigtuple);
-
-		derive_deal(&old, &new, moment_of(&old, &new));
-	}
-	else
-		derive_deal(NULL, &new, moment_of(NULL, &new));
-
-	return PointerGetDatum(deal_row_to_tuple(&new, written));
 }

@@ -20,6 +20,9 @@ extern int32 next_version(const DealRow *row);
 /* The moment of a change: the clock, but later than the deal's last event. */
 extern TimestampTz moment_after(const DealRow *old);
 
+/* The same, or the moment that an import or a restore gives */
+extern TimestampTz moment_of_change(const DealRow *old, const DealRow *new);
+
 /*
  * Refuses a row that a user's trigger changed after derive_deal; "old" is NULL
  * for an insert.

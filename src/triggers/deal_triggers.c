@@ -19,6 +19,7 @@
 #include "base/transition.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
+#include "config/stage_lock.h"
 #include "duplicates/duplicates.h"
 #include "duplicates/written_names.h"
 #include "events/notify.h"
@@ -27,7 +28,59 @@
 #include "rules/derive.h"
 #include "rules/gates.h"
 
+PG_FUNCTION_INFO_V1(crm_deals_deal_begin);
+PG_FUNCTION_INFO_V1(crm_deals_deal_rules);
 PG_FUNCTION_INFO_V1(crm_deals_deal_capture);
+
+/* ----------
+ * BEFORE: the order of writers, and what a deal derives from its stage
+ * ----------
+ */
+
+/* BEFORE … FOR EACH STATEMENT: no row is locked yet. */
+Datum
+crm_deals_deal_begin(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, BEFORE_STATEMENT, NULL);
+
+	(void) deal_table(data->tg_relation);
+	enter_as_writer();
+	write_context_claim();
+	remember_cascade();
+	event_log_statement_begins();
+	return PointerGetDatum(NULL);
+}
+
+/* BEFORE INSERT OR UPDATE … FOR EACH ROW: the row is locked. */
+Datum
+crm_deals_deal_rules(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, NULL);
+	bool		update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
+	HeapTuple	written = update ? data->tg_newtuple : data->tg_trigtuple;
+	const DealTable *table = deal_table(data->tg_relation);
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	DealRow		new = deal_row_from_tuple(table, desc, written);
+
+	refresh_pipelines();
+	if (!deal_isnull(&new, DEAL_ID))
+		event_log_expect(update, deal_int64(&new, DEAL_ID));
+	if (update)
+	{
+		DealRow		old = deal_row_from_tuple(table, desc, data->tg_trigtuple);
+
+		derive_deal(&old, &new, moment_of_change(&old, &new));
+	}
+	else
+		derive_deal(NULL, &new, moment_of_change(NULL, &new));
+
+	return PointerGetDatum(deal_row_to_tuple(&new, written));
+}
+
+/* ----------
+ * AFTER: one deal
+ * ----------
+ */
 
 typedef struct Capture
 {
@@ -40,10 +93,6 @@ typedef struct Capture
 	bool		bypass_gates;
 } Capture;
 
-/* ----------
- * One deal
- * ----------
- */
 
 static const char *
 kind_of(const DealRow *old, const DealRow *new)
@@ -129,7 +178,7 @@ capture_delete(Capture *capture, const DealRow *old)
 }
 
 /* ----------
- * The statement
+ * AFTER: the statement
  * ----------
  */
 

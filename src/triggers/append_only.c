@@ -1,0 +1,49 @@
+/*
+ * append_only.c
+ *		The trigger that keeps the log append-only, and deals from being truncated.
+ */
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "utils/rel.h"
+
+#include "base/catalog.h"
+#include "base/settings.h"
+#include "base/write_context.h"
+#include "duplicates/written_names.h"
+#include "events/subscriptions.h"
+
+PG_FUNCTION_INFO_V1(crm_deals_append_only);
+
+Datum
+crm_deals_append_only(PG_FUNCTION_ARGS)
+{
+	static const char *const tables[] = {"deal_event", "deal", NULL};
+	TriggerData *data = trigger_data(fcinfo, BEFORE_STATEMENT, tables);
+	bool		is_log = RelationGetRelid(data->tg_relation) == installed_table("deal_event");
+
+	if (TRIGGER_FIRED_BY_TRUNCATE(data->tg_event) && setting_allow_truncate)
+	{
+		if (is_log)
+			forget_places_of_consumers();
+		else
+			written_names_forget_all();
+		return PointerGetDatum(NULL);
+	}
+	if (in_maintenance() && is_log && !TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))
+		return PointerGetDatum(NULL);
+
+	if (!is_log)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("deals are not truncated"),
+				 errdetail("TRUNCATE would leave no trace in the log."),
+				 errhint("Use DELETE, or in a test suite, as superuser, set crm_deals.allow_truncate."),
+				 errtable(data->tg_relation)));
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("the log of deals is append-only"),
+			 errdetail("Events are never updated or deleted, by its owner neither."),
+			 errhint("Old ones are removed by prune_events(), a person is erased by redact()."),
+			 errtable(data->tg_relation)));
+}
