@@ -41,13 +41,14 @@ PG_CONFIG ?= pg_config
 PG_CPPFLAGS = -I$(if $(srcdir),$(srcdir),.)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
 PG_CFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
 
-EXTRA_CLEAN = $(DATA_built)
+EXTRA_CLEAN = $(DATA_built) $(DATA_built:%=%.new)
 
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
 $(EXTENSION)--$(EXTVERSION).sql: sql/extension.awk $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) Makefile
-	awk -f sql/extension.awk $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) > $@
+	awk -f sql/extension.awk $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) > $@.new
+	mv $@.new $@
 
 # Objects follow every header: there are few.
 $(OBJS): $(wildcard src/*/*.h src/*/*/*.h)

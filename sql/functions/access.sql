@@ -1,6 +1,7 @@
 -- Levels of access: each a set of ordinary privileges.
 
-CREATE FUNCTION crm_deals._level_includes(level text) RETURNS text[]
+-- access: owner
+CREATE FUNCTION crm_deals_internal.level_includes(level text) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -12,10 +13,11 @@ AS $$
         WHEN 'admin' THEN ARRAY['read', 'write', 'manager', 'admin']
     END
 $$;
-COMMENT ON FUNCTION crm_deals._level_includes(text) IS
+COMMENT ON FUNCTION crm_deals_internal.level_includes(text) IS
     'Internal: the levels that a level holds.';
 
-CREATE FUNCTION crm_deals._table_privileges() RETURNS TABLE (level text, relation text, privileges text)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.table_privileges() RETURNS TABLE (level text, relation text, privileges text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -34,220 +36,16 @@ AS $$
     VALUES ('admin', 'event_consumer', 'SELECT'),
            ('admin', 'consumer_status', 'SELECT')
 $$;
-COMMENT ON FUNCTION crm_deals._table_privileges() IS
+COMMENT ON FUNCTION crm_deals_internal.table_privileges() IS
     'Internal: what each level may do with each table.';
 
-CREATE FUNCTION crm_deals._function_privileges() RETURNS TABLE (level text, function text)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    VALUES ('read', '_label'),
-           ('read', '_check_installed'),
-           ('read', '_find_stage'),
-           ('read', '_broken_rules'),
-           ('read', '_raise_unknown_pipeline'),
-           ('read', '_raise_unknown_stage'),
-           ('read', 'check_move'),
-           ('read', '_find_pipeline'),
-           ('read', '_default_pipeline'),
-           ('read', '_organization_of'),
-           ('read', '_deal_field'),
-           ('read', '_refuse_filter'),
-           ('read', '_one_of'),
-           ('read', '_bounds'),
-           ('read', '_within_days'),
-           ('read', '_field_condition'),
-           ('read', '_filter_condition'),
-           ('read', '_grouping'),
-           ('read', '_known_groups'),
-           ('read', '_check_card_limit'),
-           ('read', '_cards'),
-           ('read', '_stages_of'),
-           ('read', '_board_sums'),
-           ('read', '_board_sums_add'),
-           ('read', '_board_sums_result'),
-           ('read', '_stage_columns'),
-           ('read', '_group_columns'),
-           ('read', 'board'),
-           ('read', '_page_condition'),
-           ('read', 'board_cards'),
-           ('read', '_pruning_horizon'),
-           ('read', '_check_moment'),
-           ('read', '_hide_later'),
-           ('read', '_first_changes'),
-           ('read', '_custom_fields_before'),
-           ('read', '_column_before'),
-           ('read', '_deals_before'),
-           ('read', 'deals_as_of'),
-           ('read', '_rate_of_pair'),
-           ('read', '_rate'),
-           ('read', '_converted'),
-           ('read', 'forecast'),
-           ('read', '_check_period'),
-           ('read', '_period_start'),
-           ('read', '_periods'),
-           ('read', '_empty_groups'),
-           ('read', '_report_scope'),
-           ('read', 'win_rate'),
-           ('read', 'lost_reasons'),
-           ('read', 'sales_velocity'),
-           ('read', 'pipeline_summary'),
-           ('read', 'stage_conversion'),
-           ('read', '_similar_deals'),
-           ('read', '_similarity'),
-           ('read', 'find_duplicates'),
-           ('read', 'scan_duplicates'),
-           ('read', 'resolve_deal'),
-           ('read', 'verify'),
-           ('consume', 'subscribe'),
-           ('consume', 'read_events'),
-           ('consume', 'ack_events'),
-           ('consume', 'unsubscribe'),
-           ('write', '_enter_as_writer'),
-           ('write', '_move'),
-           ('write', '_moved_subject'),
-           ('write', 'move_deal'),
-           ('write', 'move_deals'),
-           ('write', '_lock_to_merge'),
-           ('write', '_references_to_deal'),
-           ('write', '_repoint'),
-           ('write', '_values_lacking'),
-           ('write', '_deal_columns'),
-           ('write', '_complete'),
-           ('write', '_merge_deals'),
-           ('write', 'merge_deals'),
-           ('write', 'dismiss_duplicate'),
-           ('write', '_mappable'),
-           ('write', '_primary_key'),
-           ('write', '_host'),
-           ('write', '_filled'),
-           ('write', '_way_out'),
-           ('write', '_existing_key'),
-           ('write', '_given_key'),
-           ('write', '_key_by'),
-           ('write', '_account_of_contact'),
-           ('write', '_find_contact'),
-           ('write', '_find_account'),
-           ('write', '_lock_new'),
-           ('write', '_record_columns'),
-           ('write', '_insert_row'),
-           ('write', '_as_columns'),
-           ('write', '_person_name'),
-           ('write', '_inherited_fields'),
-           ('write', '_create_from_lead'),
-           ('write', '_create_account'),
-           ('write', '_create_contact'),
-           ('write', '_raise_refused'),
-           ('write', '_try_table'),
-           ('write', '_contact_of_lead'),
-           ('write', '_account_of_lead'),
-           ('write', '_names_person'),
-           ('write', '_check_deal_argument'),
-           ('write', '_pipeline_for'),
-           ('write', '_start_of_deal'),
-           ('write', '_organization_of_start'),
-           ('write', '_label_of_account'),
-           ('write', '_name_of_deal'),
-           ('write', '_deal_of_lead'),
-           ('write', '_insert_deal'),
-           ('write', '_lead_to_convert'),
-           ('write', '_mark_converted'),
-           ('write', 'convert_lead'),
-           ('write', 'start_dispatcher'),
-           ('write', '_import_as'),
-           ('write', '_import_similar'),
-           ('write', '_import_judge_names'),
-           ('write', '_import_write_range'),
-           ('write', '_next_deal_id'),
-           ('write', '_wrong_custom_fields'),
-           ('write', '_why_not'),
-           ('write', '_is_currency'),
-           ('write', '_import_deal_columns'),
-           ('write', '_import_history_columns'),
-           ('write', '_import_columns'),
-           ('write', '_check_import_columns'),
-           ('write', '_check_import_references'),
-           ('write', '_try_cast'),
-           ('write', '_import_filled'),
-           ('write', '_import_expression'),
-           ('write', '_import_fields_expression'),
-           ('write', '_import_query'),
-           ('write', '_import_stage'),
-           ('write', '_import_pipeline'),
-           ('write', '_import_default_pipeline'),
-           ('write', '_import_pipelines'),
-           ('write', '_import_names_wanted'),
-           ('write', '_import_names'),
-           ('write', '_import_field'),
-           ('write', '_import_fields'),
-           ('write', '_import_merged'),
-           ('write', '_import_lock'),
-           ('write', '_import_rows_table'),
-           ('write', '_import_resolve'),
-           ('write', '_import_find_twice'),
-           ('write', '_import_history'),
-           ('write', '_import_steps'),
-           ('write', '_import_own_columns'),
-           ('write', '_import_insert'),
-           ('write', '_import_assignments'),
-           ('write', '_import_update'),
-           ('write', '_import_create_accounts'),
-           ('write', '_import_find_suppressed'),
-           ('write', '_import_write_new'),
-           ('write', '_import_write_changes'),
-           ('write', '_import_write_history'),
-           ('write', '_import_is_fatal'),
-           ('write', '_import_refuse'),
-           ('write', '_import_judge'),
-           ('write', '_import_write'),
-           ('write', '_import_check_free'),
-           ('write', '_import_check_rights'),
-           ('write', '_import_job'),
-           ('write', '_import_repeat'),
-           ('write', '_import_result'),
-           ('write', '_import_deals'),
-           ('write', 'import_deals'),
-           ('manager', '_override_gates'),
-           ('manager', '_values_before'),
-           ('manager', '_put_back'),
-           ('manager', '_bring_back'),
-           ('manager', '_batch_events'),
-           ('manager', '_restore_deal'),
-           ('manager', 'restore_deal'),
-           ('manager', '_undo_batch'),
-           ('manager', 'undo_batch'),
-           ('admin', '_check_pipeline_arguments'),
-           ('admin', '_check_trigger_table'),
-           ('admin', '_default_stages'),
-           ('admin', '_list_moves'),
-           ('admin', '_enter_as_editor'),
-           ('admin', '_lock_out_writers'),
-           ('admin', '_dispatcher'),
-           ('admin', '_event_kinds'),
-           ('admin', '_events_between'),
-           ('admin', '_is_wanted'),
-           ('admin', '_pending'),
-           ('admin', '_slug'),
-           ('admin', '_stage_holds_deals'),
-           ('admin', '_stage_is_logged'),
-           ('admin', '_text_array'),
-           ('admin', 'create_pipeline'),
-           ('admin', 'add_stage'),
-           ('admin', 'reorder_stages'),
-           ('admin', 'remove_stage'),
-           ('admin', 'prune_events'),
-           ('admin', 'redact'),
-           ('admin', 'index_custom_field'),
-           ('admin', '_flag_duplicates'),
-           ('admin', 'flag_duplicates'),
-           ('admin', 'rebuild_duplicates')
-$$;
-COMMENT ON FUNCTION crm_deals._function_privileges() IS
-    'Internal: which functions each level may execute.';
+
+-- @function_privileges@
 
 -- Of the host's own tables each level may read key and label, what boards and lists show; who writes may also find
 -- and make accounts and contacts by the columns that are mapped.
-CREATE FUNCTION crm_deals._host_columns() RETURNS TABLE (host regclass, level text, privilege text, columns text)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.host_columns() RETURNS TABLE (host regclass, level text, privilege text, columns text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -255,21 +53,22 @@ AS $$
     FROM crm_deals.installation AS i
     CROSS JOIN LATERAL (VALUES ('account', i.account_table), ('contact', i.contact_table), ('owner', i.owner_table)) AS h (entity, host)
     CROSS JOIN (VALUES ('read', 'SELECT'), ('write', 'SELECT'), ('write', 'INSERT')) AS w (level, privilege)
-    CROSS JOIN LATERAL (SELECT crm_deals._mapped_column(h.entity, m.field, h.host, i.columns)
-                        FROM crm_deals._mappable() AS m
+    CROSS JOIN LATERAL (SELECT crm_deals_internal.mapped_column(h.entity, m.field, h.host, i.columns)
+                        FROM crm_deals_internal.mappable() AS m
                         WHERE m.entity = h.entity AND (m.in_label OR w.level = 'write')
                         UNION ALL
-                        SELECT k.name FROM crm_deals._primary_key(h.host) AS k WHERE w.privilege = 'SELECT') AS c (name)
+                        SELECT k.name FROM crm_deals_internal.primary_key(h.host) AS k WHERE w.privilege = 'SELECT') AS c (name)
     WHERE h.host IS NOT NULL AND h.host NOT IN (coalesce(to_regclass('crm_deals.account'), 0),
                                                 coalesce(to_regclass('crm_deals.contact'), 0))
       AND c.name IS NOT NULL
       AND (w.level = 'read' OR h.entity <> 'owner')
     GROUP BY h.host, w.level, w.privilege
 $$;
-COMMENT ON FUNCTION crm_deals._host_columns() IS
+COMMENT ON FUNCTION crm_deals_internal.host_columns() IS
     'Internal: the columns of the host''s tables that a level may read or write.';
 
-CREATE FUNCTION crm_deals._may_grant(host regclass, privilege text) RETURNS boolean
+-- access: owner
+CREATE FUNCTION crm_deals_internal.may_grant(host regclass, privilege text) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -277,17 +76,18 @@ AS $$
     FROM pg_class AS c
     WHERE c.oid = host
 $$;
-COMMENT ON FUNCTION crm_deals._may_grant(regclass, text) IS
+COMMENT ON FUNCTION crm_deals_internal.may_grant(regclass, text) IS
     'Internal: whether the caller may give others a right on a host table.';
 
 -- Writing into a host table takes its schema, and the sequences that fill its columns; identity columns take none.
 -- What the role was given by the host itself it needs still, when our level goes.
-CREATE FUNCTION crm_deals._host_surroundings(role_name text) RETURNS TABLE (privilege text, has boolean, still_needs boolean)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.host_surroundings(role_name text) RETURNS TABLE (privilege text, has boolean, still_needs boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH host AS (
-        SELECT DISTINCT h.host AS oid FROM crm_deals._host_columns() AS h WHERE h.privilege = 'INSERT'
+        SELECT DISTINCT h.host AS oid FROM crm_deals_internal.host_columns() AS h WHERE h.privilege = 'INSERT'
     )
     SELECT DISTINCT format('USAGE ON SCHEMA %I', n.nspname), has_schema_privilege(role_name, n.oid, 'USAGE'),
            EXISTS (SELECT FROM pg_class AS r
@@ -306,57 +106,59 @@ AS $$
     JOIN pg_class AS s ON s.oid = d.refobjid AND s.relkind = 'S'
     WHERE pg_has_role(s.relowner, 'USAGE')
 $$;
-COMMENT ON FUNCTION crm_deals._host_surroundings(text) IS
+COMMENT ON FUNCTION crm_deals_internal.host_surroundings(text) IS
     'Internal: what besides its columns a role needs to write into a host table.';
 
 -- What the levels consist of, as commands' ends: SELECT ON crm_deals.deal.
-CREATE FUNCTION crm_deals._privileges(levels text[]) RETURNS TABLE (privilege text)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.privileges(levels text[]) RETURNS TABLE (privilege text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'USAGE ON SCHEMA crm_deals'
     UNION ALL
     SELECT format('%s ON crm_deals.installation', m.mark)
-    FROM crm_deals._level_marks() AS m
+    FROM crm_deals_internal.level_marks() AS m
     WHERE m.level = ANY (levels)
     UNION ALL
     SELECT format('%s ON crm_deals.%I', t.privileges, t.relation)
-    FROM crm_deals._table_privileges() AS t
+    FROM crm_deals_internal.table_privileges() AS t
     WHERE t.level = ANY (levels) AND to_regclass('crm_deals.' || t.relation) IS NOT NULL
     UNION ALL
     SELECT format('EXECUTE ON FUNCTION %s', p.oid::regprocedure)
-    FROM crm_deals._function_privileges() AS f
-    JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = 'crm_deals'::regnamespace
+    FROM crm_deals_internal.function_privileges() AS f
+    JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = to_regnamespace(f.schema)
     WHERE f.level = ANY (levels)
     UNION ALL
     SELECT format('%s (%s) ON %s', h.privilege, h.columns, h.host)
-    FROM crm_deals._host_columns() AS h
-    WHERE h.level = ANY (levels) AND crm_deals._may_grant(h.host, h.privilege)
+    FROM crm_deals_internal.host_columns() AS h
+    WHERE h.level = ANY (levels) AND crm_deals_internal.may_grant(h.host, h.privilege)
 $$;
-COMMENT ON FUNCTION crm_deals._privileges(text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.privileges(text[]) IS
     'Internal: the privileges of levels on the tables that are there.';
 
-CREATE FUNCTION crm_deals._grant_level(role_name text, level text) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.grant_level(role_name text, level text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     granted text;
 BEGIN
-    FOR granted IN SELECT p.privilege FROM crm_deals._privileges(crm_deals._level_includes(level)) AS p LOOP
+    FOR granted IN SELECT p.privilege FROM crm_deals_internal.privileges(crm_deals_internal.level_includes(level)) AS p LOOP
         EXECUTE format('GRANT %s TO %I', granted, role_name);
     END LOOP;
     FOR granted IN
-        SELECT s.privilege FROM crm_deals._host_surroundings(role_name) AS s
-        WHERE 'write' = ANY (crm_deals._level_includes(level)) AND NOT s.has
+        SELECT s.privilege FROM crm_deals_internal.host_surroundings(role_name) AS s
+        WHERE 'write' = ANY (crm_deals_internal.level_includes(level)) AND NOT s.has
     LOOP
         EXECUTE format('GRANT %s TO %I', granted, role_name);
     END LOOP;
 
     FOR granted IN
         SELECT format('GRANT %s ON %s TO %I', string_agg(format('%s (%s)', h.privilege, h.columns), ', '), h.host, role_name)
-        FROM crm_deals._host_columns() AS h
-        WHERE h.level = ANY (crm_deals._level_includes(_grant_level.level)) AND NOT crm_deals._may_grant(h.host, h.privilege)
+        FROM crm_deals_internal.host_columns() AS h
+        WHERE h.level = ANY (crm_deals_internal.level_includes(grant_level.level)) AND NOT crm_deals_internal.may_grant(h.host, h.privilege)
         GROUP BY h.host
     LOOP
         RAISE WARNING 'role "%" was not given all that its level needs of a table of another owner', role_name
@@ -364,59 +166,62 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._grant_level(text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.grant_level(text, text) IS
     'Internal: gives a role the privileges of a level.';
 
 -- Which role has which level stands in the privileges on the view installation,
 -- which nobody can write to: there it is dumped with the schema, follows roles that
 -- are renamed or dropped, and outlives the functions.
-CREATE FUNCTION crm_deals._level_marks() RETURNS TABLE (level text, mark text)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.level_marks() RETURNS TABLE (level text, mark text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('read', 'SELECT'), ('consume', 'REFERENCES'), ('write', 'INSERT'), ('manager', 'UPDATE'), ('admin', 'DELETE')
 $$;
-COMMENT ON FUNCTION crm_deals._level_marks() IS
+COMMENT ON FUNCTION crm_deals_internal.level_marks() IS
     'Internal: which privilege on the view installation stands for which level.';
 
-CREATE FUNCTION crm_deals._granted_levels() RETURNS TABLE (role_name text, level text)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.granted_levels() RETURNS TABLE (role_name text, level text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT r.rolname, (array_agg(m.level ORDER BY cardinality(crm_deals._level_includes(m.level)) DESC))[1]
+    SELECT r.rolname, (array_agg(m.level ORDER BY cardinality(crm_deals_internal.level_includes(m.level)) DESC))[1]
     FROM pg_class AS c
     CROSS JOIN LATERAL aclexplode(c.relacl) AS a
-    JOIN crm_deals._level_marks() AS m ON m.mark = a.privilege_type
+    JOIN crm_deals_internal.level_marks() AS m ON m.mark = a.privilege_type
     JOIN pg_roles AS r ON r.oid = a.grantee
     WHERE c.oid = to_regclass('crm_deals.installation') AND a.grantee <> c.relowner
     GROUP BY r.rolname
 $$;
-COMMENT ON FUNCTION crm_deals._granted_levels() IS
+COMMENT ON FUNCTION crm_deals_internal.granted_levels() IS
     'Internal: the levels that grant_access() gave.';
 
-CREATE FUNCTION crm_deals._revoke_levels(role_name text) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.revoke_levels(role_name text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET client_min_messages = error
 AS $$
 DECLARE
-    wrote boolean := EXISTS (SELECT FROM crm_deals._granted_levels() AS g
-                             WHERE g.role_name = _revoke_levels.role_name AND 'write' = ANY (crm_deals._level_includes(g.level)));
+    wrote boolean := EXISTS (SELECT FROM crm_deals_internal.granted_levels() AS g
+                             WHERE g.role_name = revoke_levels.role_name AND 'write' = ANY (crm_deals_internal.level_includes(g.level)));
     revoked text;
     grantor text;
 BEGIN
-    FOR revoked IN SELECT p.privilege FROM crm_deals._privileges(ARRAY['read', 'consume', 'write', 'manager', 'admin']) AS p LOOP
+    FOR revoked IN SELECT p.privilege FROM crm_deals_internal.privileges(ARRAY['read', 'consume', 'write', 'manager', 'admin']) AS p LOOP
         EXECUTE format('REVOKE %s FROM %I', revoked, role_name);
     END LOOP;
-    FOR revoked IN SELECT s.privilege FROM crm_deals._host_surroundings(role_name) AS s WHERE wrote AND NOT s.still_needs LOOP
+    FOR revoked IN SELECT s.privilege FROM crm_deals_internal.host_surroundings(role_name) AS s WHERE wrote AND NOT s.still_needs LOOP
         EXECUTE format('REVOKE %s FROM %I', revoked, role_name);
     END LOOP;
 
     -- What another role granted only that role can take back.
     SELECT pg_get_userbyid(a.grantor)
     INTO grantor
-    FROM crm_deals._function_privileges() AS f
-    JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = 'crm_deals'::regnamespace
+    FROM crm_deals_internal.function_privileges() AS f
+    JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = to_regnamespace(f.schema)
     CROSS JOIN LATERAL aclexplode(p.proacl) AS a
     JOIN pg_roles AS r ON r.oid = a.grantee
     WHERE r.rolname = role_name
@@ -427,16 +232,17 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._revoke_levels(text) IS
+COMMENT ON FUNCTION crm_deals_internal.revoke_levels(text) IS
     'Internal: takes the privileges of every level from a role.';
 
 -- The owner has every right without a level, and C code acts with the owner's.
-CREATE FUNCTION crm_deals._check_no_owner(role regrole) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.check_no_owner(role regrole) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM crm_deals._check_installed();
+    PERFORM crm_deals_internal.check_installed();
     IF EXISTS (SELECT FROM pg_class AS c
                WHERE c.relnamespace = 'crm_deals'::regnamespace AND c.relkind = 'r' AND c.relowner = role) THEN
         RAISE EXCEPTION 'role "%" owns the tables of crm_deals', pg_get_userbyid(role)
@@ -444,9 +250,10 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._check_no_owner(regrole) IS
+COMMENT ON FUNCTION crm_deals_internal.check_no_owner(regrole) IS
     'Internal: refuses a level for the owner of the tables.';
 
+-- access: owner
 CREATE FUNCTION crm_deals.grant_access(role regrole, level text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -454,25 +261,26 @@ AS $$
 DECLARE
     name text := pg_get_userbyid(role);
 BEGIN
-    IF crm_deals._level_includes(level) IS NULL THEN
+    IF crm_deals_internal.level_includes(level) IS NULL THEN
         RAISE EXCEPTION 'there is no level "%"', level
             USING ERRCODE = '22023', HINT = 'The levels are read, consume, write, manager, admin.';
     END IF;
-    PERFORM crm_deals._check_no_owner(role);
-    PERFORM crm_deals._revoke_levels(name);
-    PERFORM crm_deals._grant_level(name, level);
+    PERFORM crm_deals_internal.check_no_owner(role);
+    PERFORM crm_deals_internal.revoke_levels(name);
+    PERFORM crm_deals_internal.grant_level(name, level);
 END
 $$;
 COMMENT ON FUNCTION crm_deals.grant_access(regrole, text) IS
     'Gives a role one level of access, read, consume, write, manager or admin, in place of the one it had.';
 
+-- access: owner
 CREATE FUNCTION crm_deals.revoke_access(role regrole) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM crm_deals._check_no_owner(role);
-    PERFORM crm_deals._revoke_levels(pg_get_userbyid(role));
+    PERFORM crm_deals_internal.check_no_owner(role);
+    PERFORM crm_deals_internal.revoke_levels(pg_get_userbyid(role));
 END
 $$;
 COMMENT ON FUNCTION crm_deals.revoke_access(regrole) IS

@@ -1,7 +1,8 @@
 -- The board of a pipeline: columns with exact counts and sums, and the first
 -- cards of each; and the next cards of one column.
 
-CREATE FUNCTION crm_deals._check_card_limit(card_limit integer) RETURNS void
+-- access: read
+CREATE FUNCTION crm_deals_internal.check_card_limit(card_limit integer) RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -11,10 +12,11 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._check_card_limit(integer) IS
+COMMENT ON FUNCTION crm_deals_internal.check_card_limit(integer) IS
     'Internal: refuses a negative number of cards.';
 
-CREATE FUNCTION crm_deals._cards(deals bigint[]) RETURNS TABLE (id bigint, card jsonb)
+-- access: read
+CREATE FUNCTION crm_deals_internal.cards(deals bigint[]) RETURNS TABLE (id bigint, card jsonb)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000 ROWS 100
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -45,31 +47,35 @@ BEGIN
     WHERE d.id = ANY (deals);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._cards(bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.cards(bigint[]) IS
     'Internal: deals as the cards of a board.';
 
-CREATE FUNCTION crm_deals._board_sums_add(sums internal, currency text, amount numeric, probability numeric) RETURNS internal
+-- access: read
+CREATE FUNCTION crm_deals_internal.board_sums_add(sums internal, currency text, amount numeric, probability numeric) RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'crm_deals_board_sums_add';
-COMMENT ON FUNCTION crm_deals._board_sums_add(internal, text, numeric, numeric) IS
+COMMENT ON FUNCTION crm_deals_internal.board_sums_add(internal, text, numeric, numeric) IS
     'Internal: adds a deal to the sums of a column.';
 
-CREATE FUNCTION crm_deals._board_sums_result(sums internal) RETURNS jsonb
+-- access: read
+CREATE FUNCTION crm_deals_internal.board_sums_result(sums internal) RETURNS jsonb
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_board_sums_result';
-COMMENT ON FUNCTION crm_deals._board_sums_result(internal) IS
+COMMENT ON FUNCTION crm_deals_internal.board_sums_result(internal) IS
     'Internal: the sums of a column.';
 
-CREATE AGGREGATE crm_deals._board_sums(currency text, amount numeric, probability numeric) (
-    SFUNC = crm_deals._board_sums_add,
+-- access: read
+CREATE AGGREGATE crm_deals_internal.board_sums(currency text, amount numeric, probability numeric) (
+    SFUNC = crm_deals_internal.board_sums_add,
     STYPE = internal,
     SSPACE = 1000,
-    FINALFUNC = crm_deals._board_sums_result,
+    FINALFUNC = crm_deals_internal.board_sums_result,
     PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE crm_deals._board_sums(text, numeric, numeric) IS
+COMMENT ON AGGREGATE crm_deals_internal.board_sums(text, numeric, numeric) IS
     'Internal: the number of deals, and per currency the sums of amounts and of weighted amounts.';
 
 -- Counts and sums come from the index deal_board alone, cards from the front of it.
-CREATE FUNCTION crm_deals._stage_columns(pipeline_id bigint, card_limit integer, filter jsonb)
+-- access: read
+CREATE FUNCTION crm_deals_internal.stage_columns(pipeline_id bigint, card_limit integer, filter jsonb)
 RETURNS TABLE (stage_id bigint, sums jsonb, deals bigint[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000 ROWS 10
 SET search_path = pg_catalog, pg_temp
@@ -87,26 +93,27 @@ BEGIN
                      WHERE d.stage_id = t.stage_id AND %2$s
                      ORDER BY d.stage_entered_at DESC, d.id DESC
                      LIMIT $1)
-        FROM (SELECT d.stage_id, crm_deals._board_sums(d.currency, d.amount, d.probability) AS sums
+        FROM (SELECT d.stage_id, crm_deals_internal.board_sums(d.currency, d.amount, d.probability) AS sums
               FROM crm_deals.deal AS d
               WHERE d.stage_id = ANY (%1$L) AND %2$s
               GROUP BY d.stage_id) AS t
-        $query$, crm_deals._stages_of(pipeline_id, statuses), crm_deals._filter_condition(filter, NULL))
+        $query$, crm_deals_internal.stages_of(pipeline_id, statuses), crm_deals_internal.filter_condition(filter, NULL))
     USING card_limit;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._stage_columns(bigint, integer, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.stage_columns(bigint, integer, jsonb) IS
     'Internal: sums and first deals of each stage that holds any, for a filter that the index deal_board can judge.';
 
 -- Any filter, any grouping, any row security: one pass over the deals that are left.
-CREATE FUNCTION crm_deals._group_columns(pipeline_id bigint, group_by text, card_limit integer, filter jsonb, language text)
+-- access: read
+CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, filter jsonb, language text)
 RETURNS TABLE (group_key text, group_label text, sums jsonb, deals bigint[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000 ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    grouping record := crm_deals._grouping(group_by, language);
+    grouping record := crm_deals_internal.grouping(group_by, language);
 BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH matched AS (
@@ -115,7 +122,7 @@ BEGIN
             FROM crm_deals.deal AS d %2$s
             WHERE d.stage_id = ANY ($1) AND %3$s
         ), g AS (
-            SELECT m.raw, crm_deals._board_sums(m.currency, m.amount, m.probability) AS sums,
+            SELECT m.raw, crm_deals_internal.board_sums(m.currency, m.amount, m.probability) AS sums,
                    array_agg(m.id ORDER BY m.place) FILTER (WHERE m.place <= $2) AS deals
             FROM matched AS m
             GROUP BY m.raw
@@ -123,13 +130,14 @@ BEGIN
         SELECT g.raw::text, coalesce(%4$s, g.raw::text), g.sums, g.deals
         FROM g
         $query$, grouping.group_key, grouping.joined,
-        crm_deals._filter_condition(filter, crm_deals._organization_of(pipeline_id)), grouping.group_label)
-    USING crm_deals._stages_of(pipeline_id), card_limit;
+        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id)), grouping.group_label)
+    USING crm_deals_internal.stages_of(pipeline_id), card_limit;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._group_columns(bigint, text, integer, jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, jsonb, text) IS
     'Internal: sums and first deals of each group that holds any.';
 
+-- access: read
 CREATE FUNCTION crm_deals.board(pipeline text DEFAULT NULL, group_by text DEFAULT 'stage', card_limit integer DEFAULT 20,
                                 filter jsonb DEFAULT NULL, language text DEFAULT NULL)
 RETURNS TABLE (column_key text, label text, ordinal integer, deal_count bigint, amounts jsonb, weighted_amounts jsonb,
@@ -143,30 +151,30 @@ DECLARE
     by_stage boolean := coalesce(group_by, 'stage') = 'stage';
     in_index boolean;
 BEGIN
-    PERFORM crm_deals._check_installed();
-    PERFORM crm_deals._check_card_limit(card_limit);
-    wanted_pipeline := coalesce(crm_deals._find_pipeline(pipeline), crm_deals._default_pipeline());
+    PERFORM crm_deals_internal.check_installed();
+    PERFORM crm_deals_internal.check_card_limit(card_limit);
+    wanted_pipeline := coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline());
     in_index := by_stage AND NOT row_security_active('crm_deals.deal')
                 AND (filter IS NULL OR filter = 'null' OR (jsonb_typeof(filter) = 'object' AND filter - 'status' = '{}'));
 
     RETURN QUERY
     WITH filled AS MATERIALIZED (
         SELECT c.stage_id::text AS group_key, NULL::text AS group_label, c.sums, c.deals
-        FROM crm_deals._stage_columns(wanted_pipeline, card_limit, filter) AS c
+        FROM crm_deals_internal.stage_columns(wanted_pipeline, card_limit, filter) AS c
         WHERE in_index
         UNION ALL
         SELECT c.group_key, c.group_label, c.sums, c.deals
-        FROM crm_deals._group_columns(wanted_pipeline, CASE WHEN by_stage THEN 'stage_id' ELSE group_by END,
+        FROM crm_deals_internal.group_columns(wanted_pipeline, CASE WHEN by_stage THEN 'stage_id' ELSE group_by END,
                                       card_limit, filter, language) AS c
         WHERE NOT in_index
     ), known AS (
-        SELECT s.id::text AS group_key, s.key AS column_key, crm_deals._label(s.labels, s.name, language) AS label,
+        SELECT s.id::text AS group_key, s.key AS column_key, crm_deals_internal.label(s.labels, s.name, language) AS label,
                s.position AS place
         FROM crm_deals.stage AS s
         WHERE by_stage AND s.pipeline_id = wanted_pipeline AND s.archived_at IS NULL
         UNION ALL
         SELECT k.group_key, k.group_key, k.group_label, k.ordinal
-        FROM crm_deals._known_groups(group_by, crm_deals._organization_of(wanted_pipeline), language) AS k
+        FROM crm_deals_internal.known_groups(group_by, crm_deals_internal.organization_of(wanted_pipeline), language) AS k
         WHERE NOT by_stage
     ), shown AS (
         SELECT k.column_key, k.label, k.place, f.sums, f.deals
@@ -180,7 +188,7 @@ BEGIN
     ), pile AS (
         SELECT u.front, jsonb_agg(c.card ORDER BY u.place) AS cards
         FROM (SELECT f.deals[1] AS front, u.id, u.place FROM filled AS f, unnest(f.deals) WITH ORDINALITY AS u (id, place)) AS u
-        JOIN crm_deals._cards(ARRAY(SELECT u.id FROM filled AS f, unnest(f.deals) AS u (id))) AS c ON c.id = u.id
+        JOIN crm_deals_internal.cards(ARRAY(SELECT u.id FROM filled AS f, unnest(f.deals) AS u (id))) AS c ON c.id = u.id
         GROUP BY u.front
     )
     SELECT s.column_key, s.label,
@@ -196,7 +204,8 @@ COMMENT ON FUNCTION crm_deals.board(text, text, integer, jsonb, text) IS
     'The columns of a pipeline''s board, empty ones included, with exact counts, sums per currency and the first cards of each.';
 
 -- Where a page ended: what board_cards() gave as page_key.
-CREATE FUNCTION crm_deals._page_condition(after jsonb) RETURNS text
+-- access: read
+CREATE FUNCTION crm_deals_internal.page_condition(after jsonb) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -212,9 +221,10 @@ BEGIN
     RETURN format('(d.stage_entered_at, d.id) < (%L::timestamptz, %L::bigint)', after ->> 'stage_entered_at', after ->> 'id');
 END
 $$;
-COMMENT ON FUNCTION crm_deals._page_condition(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.page_condition(jsonb) IS
     'Internal: the condition that a card comes after a page key.';
 
+-- access: read
 CREATE FUNCTION crm_deals.board_cards(pipeline text, column_key text, group_by text DEFAULT 'stage', after jsonb DEFAULT NULL,
                                       card_limit integer DEFAULT 20, filter jsonb DEFAULT NULL, language text DEFAULT NULL)
 RETURNS TABLE (card jsonb, page_key jsonb)
@@ -228,24 +238,24 @@ DECLARE
     in_column text;
     grouping record;
 BEGIN
-    PERFORM crm_deals._check_installed();
-    PERFORM crm_deals._check_card_limit(card_limit);
-    wanted_pipeline := coalesce(crm_deals._find_pipeline(pipeline), crm_deals._default_pipeline());
+    PERFORM crm_deals_internal.check_installed();
+    PERFORM crm_deals_internal.check_card_limit(card_limit);
+    wanted_pipeline := coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline());
 
     IF coalesce(group_by, 'stage') = 'stage' THEN
         SELECT s.id INTO wanted_stage
         FROM crm_deals.stage AS s
         WHERE s.pipeline_id = wanted_pipeline AND s.key = column_key AND s.archived_at IS NULL;
         IF wanted_stage IS NULL THEN
-            PERFORM crm_deals._raise_unknown_stage(column_key, wanted_pipeline);
+            PERFORM crm_deals_internal.raise_unknown_stage(column_key, wanted_pipeline);
         END IF;
-        grouping := crm_deals._grouping(NULL, language);
+        grouping := crm_deals_internal.grouping(NULL, language);
         in_column := format('d.stage_id = %L', wanted_stage);
     ELSE
-        grouping := crm_deals._grouping(group_by, language);
+        grouping := crm_deals_internal.grouping(group_by, language);
         in_column := format(CASE WHEN column_key IS NULL THEN '%s IS NULL' ELSE '%s = %L' END
                             || ' AND d.stage_id = ANY (%3$L)',
-                            grouping.group_key, column_key, crm_deals._stages_of(wanted_pipeline));
+                            grouping.group_key, column_key, crm_deals_internal.stages_of(wanted_pipeline));
     END IF;
 
     RETURN QUERY EXECUTE format($query$
@@ -258,10 +268,10 @@ BEGIN
         )
         SELECT c.card, jsonb_build_object('stage_entered_at', p.stage_entered_at, 'id', p.id)
         FROM page AS p
-        JOIN crm_deals._cards(ARRAY(SELECT p.id FROM page AS p)) AS c ON c.id = p.id
+        JOIN crm_deals_internal.cards(ARRAY(SELECT p.id FROM page AS p)) AS c ON c.id = p.id
         ORDER BY p.stage_entered_at DESC, p.id DESC
-        $query$, grouping.joined, in_column, crm_deals._page_condition(after),
-        crm_deals._filter_condition(filter, crm_deals._organization_of(wanted_pipeline)))
+        $query$, grouping.joined, in_column, crm_deals_internal.page_condition(after),
+        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(wanted_pipeline)))
     USING card_limit;
 END
 $$;

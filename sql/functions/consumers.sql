@@ -10,39 +10,44 @@
 
 -- In the transaction numbers of the log. All that has begun and not ended is listed
 -- as running, the caller's own transaction too.
-CREATE FUNCTION crm_deals._log_snapshot() RETURNS pg_snapshot
+-- access: owner
+CREATE FUNCTION crm_deals_internal.log_snapshot() RETURNS pg_snapshot
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_log_snapshot';
-COMMENT ON FUNCTION crm_deals._log_snapshot() IS
+COMMENT ON FUNCTION crm_deals_internal.log_snapshot() IS
     'Internal: the snapshot of the calling statement, as the log numbers transactions.';
 
-CREATE FUNCTION crm_deals._event_kinds(version integer, kind text, from_stage_id bigint, from_status text,
+-- access: admin
+CREATE FUNCTION crm_deals_internal.event_kinds(version integer, kind text, from_stage_id bigint, from_status text,
                                        to_stage_id bigint, status text) RETURNS text[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_event_kinds';
-COMMENT ON FUNCTION crm_deals._event_kinds(integer, text, bigint, text, bigint, text) IS
+COMMENT ON FUNCTION crm_deals_internal.event_kinds(integer, text, bigint, text, bigint, text) IS
     'Internal: every kind by which a consumer may ask for an event.';
 
 -- The dispatcher is a consumer, too: of what writers left to it.
-CREATE FUNCTION crm_deals._dispatcher() RETURNS text
+-- access: admin
+CREATE FUNCTION crm_deals_internal.dispatcher() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT 'crm_deals dispatcher' $$;
-COMMENT ON FUNCTION crm_deals._dispatcher() IS
+COMMENT ON FUNCTION crm_deals_internal.dispatcher() IS
     'Internal: the name under which the dispatcher keeps its place.';
 
 -- A body that is parsed here and inlined where it is called.
-CREATE FUNCTION crm_deals._is_wanted(consumer text, kinds text[], include_imports boolean,
+-- access: admin
+CREATE FUNCTION crm_deals_internal.is_wanted(consumer text, kinds text[], include_imports boolean,
                                      origin text, dispatch text, event_kinds text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (include_imports OR origin OPERATOR(pg_catalog.=) 'live')
-   AND CASE WHEN consumer OPERATOR(pg_catalog.=) crm_deals._dispatcher() THEN dispatch OPERATOR(pg_catalog.<>) 'counted'
+   AND CASE WHEN consumer OPERATOR(pg_catalog.=) crm_deals_internal.dispatcher() THEN dispatch OPERATOR(pg_catalog.<>) 'counted'
             ELSE kinds IS NULL OR kinds OPERATOR(pg_catalog.&&) event_kinds END;
-COMMENT ON FUNCTION crm_deals._is_wanted(text, text[], boolean, text, text, text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.is_wanted(text, text[], boolean, text, text, text[]) IS
     'Internal: whether a consumer gets an event.';
 
 -- Transactions that were running in "seen" are looked up one by one, later ones have ids beyond "seen_id": what was
 -- delivered before is not read again. The order by transaction and id is that of an index, and of none but that: where
 -- the log came in a few large transactions, as an import's, ids alone would look as selective to the planner.
-CREATE FUNCTION crm_deals._events_between(consumer text, kinds text[], include_imports boolean,
+-- access: admin
+CREATE FUNCTION crm_deals_internal.events_between(consumer text, kinds text[], include_imports boolean,
                                           seen pg_snapshot, seen_id bigint, upto pg_snapshot, upto_id bigint,
                                           delivered_id bigint, most bigint) RETURNS TABLE (id bigint, occurred_at timestamptz)
 LANGUAGE plpgsql STABLE
@@ -58,41 +63,42 @@ BEGIN
     SELECT e.id, e.occurred_at
     FROM (
         (SELECT w.id, w.occurred_at
-         FROM pg_snapshot_xip(_events_between.seen) AS r (transaction),
+         FROM pg_snapshot_xip(events_between.seen) AS r (transaction),
               LATERAL (SELECT e.id, e.occurred_at
                        FROM crm_deals.deal_event AS e
-                       WHERE (e.transaction, e.id) > (r.transaction, _events_between.delivered_id)
+                       WHERE (e.transaction, e.id) > (r.transaction, events_between.delivered_id)
                          AND e.transaction <= r.transaction
-                         AND crm_deals._is_wanted(_events_between.consumer, _events_between.kinds, _events_between.include_imports,
+                         AND crm_deals_internal.is_wanted(events_between.consumer, events_between.kinds, events_between.include_imports,
                                                   e.origin, e.dispatch,
-                                                  crm_deals._event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
+                                                  crm_deals_internal.event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
                                                                          e.to_stage_id, e.status::text))
                        ORDER BY e.transaction, e.id
-                       LIMIT _events_between.most) AS w
-         WHERE pg_visible_in_snapshot(r.transaction, _events_between.upto))
+                       LIMIT events_between.most) AS w
+         WHERE pg_visible_in_snapshot(r.transaction, events_between.upto))
         UNION ALL
         (SELECT e.id, e.occurred_at
          FROM crm_deals.deal_event AS e
-         WHERE e.id > greatest(_events_between.delivered_id, _events_between.seen_id)
-           AND e.id <= _events_between.upto_id
-           AND e.transaction >= pg_snapshot_xmax(_events_between.seen)
-           AND pg_visible_in_snapshot(e.transaction, _events_between.upto)
-           AND crm_deals._is_wanted(_events_between.consumer, _events_between.kinds, _events_between.include_imports,
+         WHERE e.id > greatest(events_between.delivered_id, events_between.seen_id)
+           AND e.id <= events_between.upto_id
+           AND e.transaction >= pg_snapshot_xmax(events_between.seen)
+           AND pg_visible_in_snapshot(e.transaction, events_between.upto)
+           AND crm_deals_internal.is_wanted(events_between.consumer, events_between.kinds, events_between.include_imports,
                                     e.origin, e.dispatch,
-                                    crm_deals._event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
+                                    crm_deals_internal.event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
                                                            e.to_stage_id, e.status::text))
          ORDER BY e.id
-         LIMIT _events_between.most)
+         LIMIT events_between.most)
     ) AS e
     ORDER BY e.id
-    LIMIT _events_between.most;
+    LIMIT events_between.most;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._events_between(text, text[], boolean, pg_snapshot, bigint, pg_snapshot, bigint, bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.events_between(text, text[], boolean, pg_snapshot, bigint, pg_snapshot, bigint, bigint, bigint) IS
     'Internal: the first events that a consumer gets of those visible in one snapshot and not in an earlier one.';
 
 -- All that a consumer has still to acknowledge; what runs is counted when it ends.
-CREATE FUNCTION crm_deals._pending(consumer text) RETURNS TABLE (id bigint, occurred_at timestamptz)
+-- access: admin
+CREATE FUNCTION crm_deals_internal.pending(consumer text) RETURNS TABLE (id bigint, occurred_at timestamptz)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 SET jit = off
@@ -101,24 +107,25 @@ AS $$
     FROM crm_deals.event_consumer AS c,
          LATERAL unnest(c.unacked) AS u (id)
     JOIN crm_deals.deal_event AS e ON e.id = u.id
-    WHERE c.consumer = _pending.consumer
+    WHERE c.consumer = pending.consumer
     UNION ALL
     SELECT e.id, e.occurred_at
     FROM crm_deals.event_consumer AS c,
-         LATERAL crm_deals._events_between(c.consumer, c.kinds, c.include_imports, c.seen, c.seen_id,
+         LATERAL crm_deals_internal.events_between(c.consumer, c.kinds, c.include_imports, c.seen, c.seen_id,
                                            c.upto, c.upto_id, c.delivered_id, NULL) AS e
-    WHERE c.consumer = _pending.consumer AND c.upto IS NOT NULL
+    WHERE c.consumer = pending.consumer AND c.upto IS NOT NULL
     UNION ALL
     SELECT e.id, e.occurred_at
     FROM crm_deals.event_consumer AS c,
-         LATERAL crm_deals._events_between(c.consumer, c.kinds, c.include_imports, coalesce(c.upto, c.seen), coalesce(c.upto_id, c.seen_id),
+         LATERAL crm_deals_internal.events_between(c.consumer, c.kinds, c.include_imports, coalesce(c.upto, c.seen), coalesce(c.upto_id, c.seen_id),
                                            '9223372036854775807:9223372036854775807:', 9223372036854775807, 0, NULL) AS e
-    WHERE c.consumer = _pending.consumer
+    WHERE c.consumer = pending.consumer
 $$;
-COMMENT ON FUNCTION crm_deals._pending(text) IS
+COMMENT ON FUNCTION crm_deals_internal.pending(text) IS
     'Internal: the events that a consumer has not acknowledged.';
 
-CREATE FUNCTION crm_deals._raise_unknown_consumer(consumer text) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.raise_unknown_consumer(consumer text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -129,17 +136,18 @@ BEGIN
               DETAIL = coalesce((SELECT 'There are ' || string_agg(format('"%s"', c.consumer), ', ' ORDER BY c.consumer) || '.'
                                  FROM (SELECT e.consumer
                                        FROM crm_deals.event_consumer AS e
-                                       WHERE e.consumer <> crm_deals._dispatcher()
+                                       WHERE e.consumer <> crm_deals_internal.dispatcher()
                                        ORDER BY e.consumer
                                        LIMIT 50) AS c),
                                 'There is none.'),
               HINT = 'Run subscribe() first.';
 END
 $$;
-COMMENT ON FUNCTION crm_deals._raise_unknown_consumer(text) IS
+COMMENT ON FUNCTION crm_deals_internal.raise_unknown_consumer(text) IS
     'Internal: the error that names the consumers that exist.';
 
-CREATE FUNCTION crm_deals._subscribe(consumer text, kinds text[], from_start boolean, include_imports boolean) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.subscribe(consumer text, kinds text[], from_start boolean, include_imports boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -154,7 +162,7 @@ BEGIN
                                   ELSE format('there are no events of kind "%s"', unknown) END
             USING ERRCODE = '22023', HINT = format('The kinds are %s; NULL is all of them.', array_to_string(known, ', '));
     END IF;
-    IF consumer = crm_deals._dispatcher() THEN
+    IF consumer = crm_deals_internal.dispatcher() THEN
         RAISE EXCEPTION 'the name "%" is reserved', consumer USING ERRCODE = '22023', HINT = 'Choose another name.';
     END IF;
     IF EXISTS (SELECT FROM crm_deals.event_consumer AS c
@@ -168,32 +176,34 @@ BEGIN
     END IF;
     INSERT INTO crm_deals.event_consumer AS c (consumer, kinds, include_imports, seen, seen_id)
     SELECT consumer, kinds, coalesce(include_imports, false),
-           CASE WHEN from_start THEN '1:1:' ELSE crm_deals._log_snapshot() END,
+           CASE WHEN from_start THEN '1:1:' ELSE crm_deals_internal.log_snapshot() END,
            CASE WHEN from_start THEN 0 ELSE coalesce((SELECT max(e.id) FROM crm_deals.deal_event AS e), 0) END
     ON CONFLICT ON CONSTRAINT event_consumer_pkey DO UPDATE
         SET kinds = excluded.kinds, include_imports = excluded.include_imports;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._subscribe(text, text[], boolean, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.subscribe(text, text[], boolean, boolean) IS
     'Internal: subscribe() as the owner of the tables.';
 
-CREATE FUNCTION crm_deals._unsubscribe(consumer text) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.unsubscribe(consumer text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    DELETE FROM crm_deals.event_consumer AS c WHERE c.consumer = consumer AND consumer <> crm_deals._dispatcher();
+    DELETE FROM crm_deals.event_consumer AS c WHERE c.consumer = consumer AND consumer <> crm_deals_internal.dispatcher();
     IF NOT FOUND THEN
-        PERFORM crm_deals._raise_unknown_consumer(consumer);
+        PERFORM crm_deals_internal.raise_unknown_consumer(consumer);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._unsubscribe(text) IS
+COMMENT ON FUNCTION crm_deals_internal.unsubscribe(text) IS
     'Internal: unsubscribe() as the owner of the tables.';
 
 -- Is there an event behind the cut, or one of a transaction that was running in it?
-CREATE FUNCTION crm_deals._has_news(seen pg_snapshot, seen_id bigint) RETURNS boolean
+-- access: owner
+CREATE FUNCTION crm_deals_internal.has_news(seen pg_snapshot, seen_id bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 SET plan_cache_mode = force_generic_plan
@@ -201,17 +211,18 @@ SET enable_seqscan = off
 SET jit = off
 AS $$
 BEGIN
-    RETURN coalesce((SELECT max(e.id) FROM crm_deals.deal_event AS e), 0) <> _has_news.seen_id
-           OR EXISTS (SELECT FROM pg_snapshot_xip(_has_news.seen) AS r (transaction),
+    RETURN coalesce((SELECT max(e.id) FROM crm_deals.deal_event AS e), 0) <> has_news.seen_id
+           OR EXISTS (SELECT FROM pg_snapshot_xip(has_news.seen) AS r (transaction),
                            LATERAL (SELECT FROM crm_deals.deal_event AS e WHERE e.transaction = r.transaction LIMIT 1) AS e);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._has_news(pg_snapshot, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.has_news(pg_snapshot, bigint) IS
     'Internal: whether anything is visible that was not in a cut.';
 
 -- The next batch, its ids in the order of delivery: first what was delivered and not
 -- acknowledged, then the rest of the cut on the way, then a new cut.
-CREATE FUNCTION crm_deals._take_events(consumer text, max_events integer, lease interval) RETURNS bigint[]
+-- access: owner
+CREATE FUNCTION crm_deals_internal.take_events(consumer text, max_events integer, lease interval) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_seqscan = off
@@ -228,10 +239,10 @@ DECLARE
 BEGIN
     SELECT e.* INTO c FROM crm_deals.event_consumer AS e WHERE e.consumer = consumer;
     IF NOT FOUND THEN
-        PERFORM crm_deals._raise_unknown_consumer(consumer);
+        PERFORM crm_deals_internal.raise_unknown_consumer(consumer);
     END IF;
     -- who looks in vain writes nothing, no lock neither
-    IF c.unacked = '{}' AND c.upto IS NULL AND c.leased_until IS NULL AND NOT crm_deals._has_news(c.seen, c.seen_id) THEN
+    IF c.unacked = '{}' AND c.upto IS NULL AND c.leased_until IS NULL AND NOT crm_deals_internal.has_news(c.seen, c.seen_id) THEN
         RETURN '{}';
     END IF;
     SELECT e.* INTO c FROM crm_deals.event_consumer AS e WHERE e.consumer = consumer FOR UPDATE SKIP LOCKED;
@@ -247,8 +258,8 @@ BEGIN
         room := max_events - cardinality(batch);
         EXIT WHEN room <= 0;
         IF c.upto IS NULL THEN
-            EXIT WHEN is_new_cut OR NOT crm_deals._has_news(c.seen, c.seen_id);
-            SELECT crm_deals._log_snapshot(), coalesce((SELECT max(e.id) FROM crm_deals.deal_event AS e), 0)
+            EXIT WHEN is_new_cut OR NOT crm_deals_internal.has_news(c.seen, c.seen_id);
+            SELECT crm_deals_internal.log_snapshot(), coalesce((SELECT max(e.id) FROM crm_deals.deal_event AS e), 0)
             INTO c.upto, c.upto_id;
             c.delivered_id := 0;
             is_new_cut := true;
@@ -256,7 +267,7 @@ BEGIN
 
         moved := true;
         news := ARRAY(SELECT e.id
-                      FROM crm_deals._events_between(c.consumer, c.kinds, c.include_imports, c.seen, c.seen_id,
+                      FROM crm_deals_internal.events_between(c.consumer, c.kinds, c.include_imports, c.seen, c.seen_id,
                                                      c.upto, c.upto_id, c.delivered_id, room) AS e);
         batch := batch || news;
         c.unacked := c.unacked || news;
@@ -280,12 +291,13 @@ BEGIN
     RETURN batch;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._take_events(text, integer, interval) IS
+COMMENT ON FUNCTION crm_deals_internal.take_events(text, integer, interval) IS
     'Internal: the ids of the events that read_events() delivers next.';
 
 -- Names, account, external id and closing time are those that the deal had then: the old value of the next change of
 -- each. Here, where any of these events has one: an object of them by the event's id.
-CREATE FUNCTION crm_deals._changed_since(ids bigint[]) RETURNS jsonb
+-- access: owner
+CREATE FUNCTION crm_deals_internal.changed_since(ids bigint[]) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 SET enable_hashjoin = on
@@ -294,7 +306,7 @@ SET jit = off
 AS $$
     WITH event AS MATERIALIZED (
         SELECT e.id, e.deal_id, e.version
-        FROM unnest(_changed_since.ids) AS a (id)
+        FROM unnest(changed_since.ids) AS a (id)
         JOIN crm_deals.deal_event AS e ON e.id = a.id
     ), kept AS (
         SELECT k.key FROM unnest(ARRAY['name', 'external_id', 'account_id', 'closed_at']) AS k (key)
@@ -320,11 +332,12 @@ AS $$
     )
     SELECT jsonb_object_agg(c.id, c.old) FROM changed AS c
 $$;
-COMMENT ON FUNCTION crm_deals._changed_since(bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.changed_since(bigint[]) IS
     'Internal: what the deals of these events had then and have no longer.';
 
 -- Few of many events, by keys: a plan that is made once, where making one takes longer than a short batch.
-CREATE FUNCTION crm_deals._event_facts(ids bigint[])
+-- access: owner
+CREATE FUNCTION crm_deals_internal.event_facts(ids bigint[])
 RETURNS TABLE (id bigint, deal_id bigint, kind text, occurred_at timestamptz, batch_id bigint, pipeline_id bigint,
                old_stage_id bigint, old_stage_key text, old_stage_name text,
                new_stage_id bigint, new_stage_key text, new_stage_name text,
@@ -344,13 +357,13 @@ BEGIN
     RETURN QUERY
     WITH event AS MATERIALIZED (
         SELECT a.place, e.*
-        FROM unnest(_event_facts.ids) WITH ORDINALITY AS a (id, place)
+        FROM unnest(event_facts.ids) WITH ORDINALITY AS a (id, place)
         JOIN crm_deals.deal_event AS e ON e.id = a.id
     ), since AS MATERIALIZED (
         SELECT CASE WHEN bool_or(EXISTS (SELECT FROM crm_deals.deal_event AS l
                                          WHERE l.deal_id = first.deal_id AND l.version > first.version
                                            AND l.changes ?| '{name,external_id,account_id,closed_at}'))
-                    THEN crm_deals._changed_since(_event_facts.ids) END AS changed,
+                    THEN crm_deals_internal.changed_since(event_facts.ids) END AS changed,
                EXISTS (SELECT FROM crm_deals.stage_name AS n WHERE n.until > min(first.occurred_at)) AS stages_changed
         FROM (SELECT e.deal_id, min(e.version) AS version, min(e.occurred_at) AS occurred_at
               FROM event AS e GROUP BY e.deal_id) AS first
@@ -384,24 +397,26 @@ BEGIN
     ORDER BY e.place;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._event_facts(bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.event_facts(bigint[]) IS
     'Internal: events with all that a payload says of them, as it was when they happened.';
 
-CREATE FUNCTION crm_deals._read_events(consumer text, max_events integer, lease interval) RETURNS bigint[]
+-- access: owner
+CREATE FUNCTION crm_deals_internal.read_events(consumer text, max_events integer, lease interval) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF consumer = crm_deals._dispatcher() THEN
-        PERFORM crm_deals._raise_unknown_consumer(consumer);
+    IF consumer = crm_deals_internal.dispatcher() THEN
+        PERFORM crm_deals_internal.raise_unknown_consumer(consumer);
     END IF;
-    RETURN crm_deals._take_events(consumer, max_events, lease);
+    RETURN crm_deals_internal.take_events(consumer, max_events, lease);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._read_events(text, integer, interval) IS
+COMMENT ON FUNCTION crm_deals_internal.read_events(text, integer, interval) IS
     'Internal: read_events() as the owner of the tables; the ids of its events.';
 
-CREATE FUNCTION crm_deals._ack_events(consumer text, event_id bigint) RETURNS bigint
+-- access: owner
+CREATE FUNCTION crm_deals_internal.ack_events(consumer text, event_id bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -412,8 +427,8 @@ DECLARE
     place integer;
 BEGIN
     SELECT c.unacked, c.leased INTO delivered, still_leased FROM crm_deals.event_consumer AS c WHERE c.consumer = consumer FOR UPDATE;
-    IF NOT FOUND OR consumer = crm_deals._dispatcher() THEN
-        PERFORM crm_deals._raise_unknown_consumer(consumer);
+    IF NOT FOUND OR consumer = crm_deals_internal.dispatcher() THEN
+        PERFORM crm_deals_internal.raise_unknown_consumer(consumer);
     END IF;
     place := array_position(delivered, event_id);
     IF place IS NULL THEN
@@ -429,31 +444,36 @@ BEGIN
     RETURN place;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._ack_events(text, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.ack_events(text, bigint) IS
     'Internal: ack_events() as the owner of the tables.';
 
-CREATE FUNCTION crm_deals._keep_stage_name() RETURNS trigger
+-- access: owner
+CREATE FUNCTION crm_deals_internal.keep_stage_name() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_keep_stage_name';
-COMMENT ON FUNCTION crm_deals._keep_stage_name() IS
+COMMENT ON FUNCTION crm_deals_internal.keep_stage_name() IS
     'Trigger: keeps what a stage was called, for the events of that time.';
 
+-- access: consume
 CREATE FUNCTION crm_deals.subscribe(consumer text, kinds text[] DEFAULT NULL, from_start boolean DEFAULT false,
                                     include_imports boolean DEFAULT false) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_subscribe';
 COMMENT ON FUNCTION crm_deals.subscribe(text, text[], boolean, boolean) IS
     'Makes a consumer of events, of all or of some kinds, from now on or from the start of the log.';
 
+-- access: consume
 CREATE FUNCTION crm_deals.read_events(consumer text, max_events integer DEFAULT 100, lease interval DEFAULT NULL)
 RETURNS TABLE (id bigint, deal_id bigint, kind text, occurred_at timestamptz, payload jsonb)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_read_events';
 COMMENT ON FUNCTION crm_deals.read_events(text, integer, interval) IS
     'Delivers the next events to a consumer; those that it does not acknowledge come again.';
 
+-- access: consume
 CREATE FUNCTION crm_deals.ack_events(consumer text, event_id bigint) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_ack_events';
 COMMENT ON FUNCTION crm_deals.ack_events(text, bigint) IS
     'Acknowledges an event and all that were delivered before it; returns how many.';
 
+-- access: consume
 CREATE FUNCTION crm_deals.unsubscribe(consumer text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_unsubscribe';
 COMMENT ON FUNCTION crm_deals.unsubscribe(text) IS

@@ -4,7 +4,8 @@
 
 -- What a column was before an event, custom fields put together, as one object. A
 -- key that is not there was NULL.
-CREATE FUNCTION crm_deals._values_before(changes jsonb) RETURNS jsonb
+-- access: manager
+CREATE FUNCTION crm_deals_internal.values_before(changes jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -14,13 +15,14 @@ AS $$
                                      coalesce(jsonb_object_agg(substr(c.key, 15), c.value -> 0)
                                                   FILTER (WHERE c.key LIKE 'custom\_fields.%' AND c.value -> 0 <> 'null'), '{}'))
               ELSE '{}' END
-    FROM jsonb_each(_values_before.changes) AS c
+    FROM jsonb_each(values_before.changes) AS c
 $$;
-COMMENT ON FUNCTION crm_deals._values_before(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.values_before(jsonb) IS
     'Internal: the old values of an event''s changes.';
 
 -- The columns of deal that a writer can set, but those that are derived or never change.
-CREATE FUNCTION crm_deals._deal_columns() RETURNS TABLE (name text, may_be_null boolean)
+-- access: write
+CREATE FUNCTION crm_deals_internal.deal_columns() RETURNS TABLE (name text, may_be_null boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -32,10 +34,11 @@ AS $$
       AND a.attgenerated = ''
       AND a.attname NOT IN ('organization', 'status')
 $$;
-COMMENT ON FUNCTION crm_deals._deal_columns() IS
+COMMENT ON FUNCTION crm_deals_internal.deal_columns() IS
     'Internal: the columns of deal that are put back.';
 
-CREATE FUNCTION crm_deals._put_back(deal_ids bigint[], changes jsonb[]) RETURNS void
+-- access: manager
+CREATE FUNCTION crm_deals_internal.put_back(deal_ids bigint[], changes jsonb[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -44,7 +47,7 @@ DECLARE
 BEGIN
     SELECT string_agg(format('%1$I = r.%1$I', c.name), ', ')
     INTO columns
-    FROM crm_deals._deal_columns() AS c
+    FROM crm_deals_internal.deal_columns() AS c
     WHERE c.name NOT IN ('id', 'version', 'created_at', 'updated_at')
       AND EXISTS (SELECT FROM unnest(changes) AS w (changes), jsonb_object_keys(w.changes) AS k (key)
                   WHERE k.key = c.name OR c.name = 'custom_fields' AND k.key LIKE 'custom\_fields.%');
@@ -53,17 +56,18 @@ BEGIN
                     FROM unnest($1, $2) AS w (deal_id, changes)
                     JOIN crm_deals.deal AS x ON x.id = w.deal_id
                     CROSS JOIN LATERAL jsonb_populate_record(x,
-                        crm_deals._values_before(w.changes)
-                        || jsonb_build_object(''custom_fields'', crm_deals._custom_fields_before(x.custom_fields, w.changes))) AS r
+                        crm_deals_internal.values_before(w.changes)
+                        || jsonb_build_object(''custom_fields'', crm_deals_internal.custom_fields_before(x.custom_fields, w.changes))) AS r
                     WHERE d.id = w.deal_id', columns)
     USING deal_ids, changes;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._put_back(bigint[], jsonb[]) IS
+COMMENT ON FUNCTION crm_deals_internal.put_back(bigint[], jsonb[]) IS
     'Internal: gives the columns that events changed their old values.';
 
 -- A column that cannot be NULL and did not exist then gets its default.
-CREATE FUNCTION crm_deals._bring_back(events bigint[]) RETURNS void
+-- access: manager
+CREATE FUNCTION crm_deals_internal.bring_back(events bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -77,23 +81,24 @@ BEGIN
                                   WHEN 'custom_fields' THEN 'coalesce(r.custom_fields, ''{}'')'
                                   ELSE format('r.%I', c.name) END, ', ')
     INTO columns, sources
-    FROM crm_deals._deal_columns() AS c
+    FROM crm_deals_internal.deal_columns() AS c
     WHERE c.may_be_null
        OR c.name = 'custom_fields'
        OR EXISTS (SELECT FROM crm_deals.deal_event AS e WHERE e.id = ANY (events) AND e.changes ? c.name);
     EXECUTE format('INSERT INTO crm_deals.deal (%s)
                     SELECT %s
                     FROM crm_deals.deal_event AS e
-                    CROSS JOIN LATERAL jsonb_populate_record(NULL::crm_deals.deal, crm_deals._values_before(e.changes)) AS r
+                    CROSS JOIN LATERAL jsonb_populate_record(NULL::crm_deals.deal, crm_deals_internal.values_before(e.changes)) AS r
                     WHERE e.id = ANY ($1)
                     ORDER BY e.deal_id', columns, sources)
     USING events;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._bring_back(bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.bring_back(bigint[]) IS
     'Internal: inserts deals again as they were when these events deleted them.';
 
-CREATE FUNCTION crm_deals._restore_deal(deal_id bigint) RETURNS bigint
+-- access: manager
+CREATE FUNCTION crm_deals_internal.restore_deal(deal_id bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -116,20 +121,22 @@ BEGIN
         RAISE EXCEPTION 'deal % does not exist', deal_id
             USING ERRCODE = 'P0002', DETAIL = 'The log does not know of a deal of this id that was deleted.';
     END IF;
-    PERFORM crm_deals._bring_back(ARRAY[last.id]);
+    PERFORM crm_deals_internal.bring_back(ARRAY[last.id]);
     RETURN deal_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._restore_deal(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.restore_deal(bigint) IS
     'Internal: restore_deal() as the caller.';
 
+-- access: manager
 CREATE FUNCTION crm_deals.restore_deal(deal_id bigint, actor text DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_restore_deal';
 COMMENT ON FUNCTION crm_deals.restore_deal(bigint, text) IS
     'Brings a deleted deal back under its old id, as it was; its stakeholders and activities are gone.';
 
 -- The events of a batch stand in the log from the one that gave it its number.
-CREATE FUNCTION crm_deals._batch_events(batch_id bigint)
+-- access: manager
+CREATE FUNCTION crm_deals_internal.batch_events(batch_id bigint)
 RETURNS TABLE (id bigint, deal_id bigint, version integer, kind text, changes jsonb)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -148,10 +155,11 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._batch_events(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.batch_events(bigint) IS
     'Internal: the events of one statement.';
 
-CREATE FUNCTION crm_deals._undo_batch(batch_id bigint) RETURNS TABLE (deal_id bigint, outcome text, detail text)
+-- access: manager
+CREATE FUNCTION crm_deals_internal.undo_batch(batch_id bigint) RETURNS TABLE (deal_id bigint, outcome text, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -163,15 +171,15 @@ DECLARE
     last_kinds text[];
     last_changes jsonb[];
 BEGIN
-    PERFORM crm_deals._enter_as_writer();
+    PERFORM crm_deals_internal.enter_as_writer();
     PERFORM FROM crm_deals.deal AS d
-    WHERE d.id IN (SELECT e.deal_id FROM crm_deals._batch_events(_undo_batch.batch_id) AS e)
+    WHERE d.id IN (SELECT e.deal_id FROM crm_deals_internal.batch_events(undo_batch.batch_id) AS e)
     ORDER BY d.id
     FOR UPDATE;
 
     SELECT array_agg(e.id), array_agg(e.deal_id), array_agg(e.kind), array_agg(e.changes)
     INTO last_ids, last_deals, last_kinds, last_changes
-    FROM crm_deals._batch_events(_undo_batch.batch_id) AS e
+    FROM crm_deals_internal.batch_events(undo_batch.batch_id) AS e
     LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
     WHERE CASE e.kind WHEN 'merged' THEN false
                       WHEN 'deleted' THEN d.id IS NULL
@@ -181,9 +189,9 @@ BEGIN
     DELETE FROM crm_deals.deal AS d
     WHERE d.id IN (SELECT l.deal_id FROM unnest(last_deals, last_changes) AS l (deal_id, changes) WHERE l.changes -> 'id' -> 0 = 'null');
     IF 'deleted' = ANY (last_kinds) THEN
-        PERFORM crm_deals._bring_back(ARRAY(SELECT l.id FROM unnest(last_ids, last_kinds) AS l (id, kind) WHERE l.kind = 'deleted'));
+        PERFORM crm_deals_internal.bring_back(ARRAY(SELECT l.id FROM unnest(last_ids, last_kinds) AS l (id, kind) WHERE l.kind = 'deleted'));
     END IF;
-    PERFORM crm_deals._put_back(array_agg(l.deal_id), array_agg(l.changes))
+    PERFORM crm_deals_internal.put_back(array_agg(l.deal_id), array_agg(l.changes))
     FROM unnest(last_deals, last_kinds, last_changes) AS l (deal_id, kind, changes)
     WHERE l.kind <> 'deleted' AND NOT l.changes ? 'id'
     HAVING count(*) > 0;
@@ -196,14 +204,15 @@ BEGIN
                 WHEN d.id IS NULL THEN 'It was deleted since.'
                 WHEN e.kind = 'deleted' THEN 'It was restored since.'
                 ELSE format('Its version is %s, that of the batch was %s.', d.version, e.version) END
-    FROM crm_deals._batch_events(_undo_batch.batch_id) AS e
+    FROM crm_deals_internal.batch_events(undo_batch.batch_id) AS e
     LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
     ORDER BY e.deal_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._undo_batch(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.undo_batch(bigint) IS
     'Internal: undo_batch() as the caller.';
 
+-- access: manager
 CREATE FUNCTION crm_deals.undo_batch(batch_id bigint, actor text DEFAULT NULL)
 RETURNS TABLE (deal_id bigint, outcome text, detail text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_undo_batch';
@@ -211,7 +220,8 @@ COMMENT ON FUNCTION crm_deals.undo_batch(bigint, text) IS
     'Puts back what a statement changed of deals; a deal changed since is left alone and said so.';
 
 -- Both locked, in the order of their ids; merged ones are followed.
-CREATE FUNCTION crm_deals._lock_to_merge(survivor bigint, duplicate bigint) RETURNS bigint[]
+-- access: write
+CREATE FUNCTION crm_deals_internal.lock_to_merge(survivor bigint, duplicate bigint) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -222,7 +232,7 @@ BEGIN
     IF survivor IS NULL OR duplicate IS NULL THEN
         RAISE EXCEPTION 'merge_deals needs two deals' USING ERRCODE = '22004';
     END IF;
-    PERFORM crm_deals._enter_as_writer();
+    PERFORM crm_deals_internal.enter_as_writer();
     survivor := crm_deals.resolve_deal(survivor);
     duplicate := crm_deals.resolve_deal(duplicate);
     IF survivor = duplicate THEN
@@ -239,11 +249,12 @@ BEGIN
     RETURN ARRAY[survivor, duplicate];
 END
 $$;
-COMMENT ON FUNCTION crm_deals._lock_to_merge(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.lock_to_merge(bigint, bigint) IS
     'Internal: the two deals of a merge, locked.';
 
 -- Foreign keys of one column to deal, of any table; stakeholders, flags and aliases are treated apart.
-CREATE FUNCTION crm_deals._references_to_deal() RETURNS TABLE (name text, relation regclass, field text)
+-- access: write
+CREATE FUNCTION crm_deals_internal.references_to_deal() RETURNS TABLE (name text, relation regclass, field text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -259,17 +270,18 @@ AS $$
       AND c.conrelid NOT IN ('crm_deals.deal_contact'::regclass, 'crm_deals.deal_duplicate'::regclass, 'crm_deals.deal_alias'::regclass)
     ORDER BY c.conrelid::regclass::text, c.conname
 $$;
-COMMENT ON FUNCTION crm_deals._references_to_deal() IS
+COMMENT ON FUNCTION crm_deals_internal.references_to_deal() IS
     'Internal: the foreign keys that a merge repoints.';
 
-CREATE FUNCTION crm_deals._repoint(survivor bigint, duplicate bigint) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.repoint(survivor bigint, duplicate bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     reference record;
 BEGIN
-    FOR reference IN SELECT r.name, r.relation, r.field FROM crm_deals._references_to_deal() AS r LOOP
+    FOR reference IN SELECT r.name, r.relation, r.field FROM crm_deals_internal.references_to_deal() AS r LOOP
         BEGIN
             EXECUTE format('UPDATE %s SET %I = $1 WHERE %I = $2', reference.relation, reference.field, reference.field)
             USING survivor, duplicate;
@@ -285,11 +297,12 @@ BEGIN
     DELETE FROM crm_deals.deal_contact AS c WHERE c.deal_id = duplicate;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._repoint(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.repoint(bigint, bigint) IS
     'Internal: what belonged to the duplicate belongs to the survivor.';
 
 -- What the survivor lacks of the duplicate; stage, status and owner are its own.
-CREATE FUNCTION crm_deals._values_lacking(survivor jsonb, duplicate jsonb) RETURNS jsonb
+-- access: write
+CREATE FUNCTION crm_deals_internal.values_lacking(survivor jsonb, duplicate jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -297,26 +310,27 @@ AS $$
            || CASE WHEN survivor -> 'amount' = 'null' AND duplicate -> 'amount' <> 'null'
                    THEN jsonb_build_object('amount', duplicate -> 'amount', 'currency', duplicate -> 'currency') ELSE '{}' END
            || jsonb_build_object('custom_fields', (duplicate -> 'custom_fields') || (survivor -> 'custom_fields'))
-    FROM jsonb_each(_values_lacking.duplicate) AS d
+    FROM jsonb_each(values_lacking.duplicate) AS d
     WHERE survivor -> d.key = 'null'
       AND d.value <> 'null'
       AND d.key NOT IN ('id', 'organization', 'pipeline_id', 'stage_id', 'status', 'closed_at', 'lost_reason', 'owner', 'amount', 'currency',
                         'probability', 'probability_overridden', 'last_open_stage_id', 'version', 'stage_entered_at', 'created_at', 'updated_at')
 $$;
-COMMENT ON FUNCTION crm_deals._values_lacking(jsonb, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.values_lacking(jsonb, jsonb) IS
     'Internal: values that a merge moves.';
 
-CREATE FUNCTION crm_deals._complete(deal bigint, duplicate jsonb) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.complete(deal bigint, duplicate jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    lacking jsonb := (SELECT crm_deals._values_lacking(to_jsonb(d), duplicate) FROM crm_deals.deal AS d WHERE d.id = deal);
+    lacking jsonb := (SELECT crm_deals_internal.values_lacking(to_jsonb(d), duplicate) FROM crm_deals.deal AS d WHERE d.id = deal);
     columns text;
 BEGIN
     SELECT string_agg(format('%1$I = r.%1$I', c.name), ', ')
     INTO columns
-    FROM crm_deals._deal_columns() AS c
+    FROM crm_deals_internal.deal_columns() AS c
     WHERE lacking ? c.name;
     EXECUTE format('UPDATE crm_deals.deal AS d
                     SET %s
@@ -326,10 +340,11 @@ BEGIN
     USING deal, lacking;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._complete(bigint, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.complete(bigint, jsonb) IS
     'Internal: gives a deal the values that it lacks.';
 
-CREATE FUNCTION crm_deals._merge_deals(survivor bigint, duplicate bigint) RETURNS text
+-- access: write
+CREATE FUNCTION crm_deals_internal.merge_deals(survivor bigint, duplicate bigint) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -337,15 +352,16 @@ AS $$
 DECLARE
     gone jsonb := (SELECT to_jsonb(d) FROM crm_deals.deal AS d WHERE d.id = duplicate);
 BEGIN
-    PERFORM crm_deals._repoint(survivor, duplicate);
+    PERFORM crm_deals_internal.repoint(survivor, duplicate);
     DELETE FROM crm_deals.deal AS d WHERE d.id = duplicate;
-    PERFORM crm_deals._complete(survivor, gone);
+    PERFORM crm_deals_internal.complete(survivor, gone);
     RETURN gone ->> 'external_id';
 END
 $$;
-COMMENT ON FUNCTION crm_deals._merge_deals(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.merge_deals(bigint, bigint) IS
     'Internal: merge_deals() as the caller; returns the external id of the one that goes.';
 
+-- access: write
 CREATE FUNCTION crm_deals.merge_deals(survivor bigint, duplicate bigint, actor text DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_merge_deals';
 COMMENT ON FUNCTION crm_deals.merge_deals(bigint, bigint, text) IS

@@ -2,14 +2,15 @@
 -- tables, called by src/field_index.c: who defines fields may index them.
 
 -- The table and its column of custom fields, the host's or ours.
-CREATE FUNCTION crm_deals._custom_fields_of(entity text, OUT relation regclass, OUT column_name text)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.custom_fields_of(entity text, OUT relation regclass, OUT column_name text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
     IF entity IN ('account', 'contact') THEN
-        SELECT h.host, h.columns ->> 'custom_fields' INTO relation, column_name FROM crm_deals._host(entity) AS h;
+        SELECT h.host, h.columns ->> 'custom_fields' INTO relation, column_name FROM crm_deals_internal.host(entity) AS h;
     ELSIF entity IN ('deal', 'lead') THEN
         relation := 'crm_deals.' || entity;
         column_name := 'custom_fields';
@@ -19,30 +20,32 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._custom_fields_of(text) IS
+COMMENT ON FUNCTION crm_deals_internal.custom_fields_of(text) IS
     'Internal: table and column that hold the custom fields of an entity; no column where the host has none.';
 
 -- A field's index, as CREATE INDEX takes it and as the catalog shows it: the expression by which filters ask, and
 -- for numbers their guard. An index that cast every value would refuse what stands there from before the definition,
 -- or is written after it was removed.
-CREATE FUNCTION crm_deals._field_index(kind text, column_name text, key text,
+-- access: owner
+CREATE FUNCTION crm_deals_internal.field_index(kind text, column_name text, key text,
                                        OUT method text, OUT expression text, OUT predicate text)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE _field_index.kind WHEN 'array' THEN 'gin' ELSE 'btree' END,
-           format(CASE _field_index.kind WHEN 'number' THEN '((%I ->> %s::text))::numeric'
+    SELECT CASE field_index.kind WHEN 'array' THEN 'gin' ELSE 'btree' END,
+           format(CASE field_index.kind WHEN 'number' THEN '((%I ->> %s::text))::numeric'
                                          WHEN 'array' THEN '(%I -> %s::text)'
                                          ELSE '(%I ->> %s::text)' END, column_name, k.literal),
-           CASE _field_index.kind WHEN 'number'
+           CASE field_index.kind WHEN 'number'
                THEN format('(jsonb_typeof((%I -> %s::text)) = ''number''::text)', column_name, k.literal) END
     -- as the catalog shows a text, which is never E'...'
     FROM (SELECT '''' || replace(key, '''', '''''') || '''') AS k (literal)
 $$;
-COMMENT ON FUNCTION crm_deals._field_index(text, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.field_index(text, text, text) IS
     'Internal: the one expression by which a custom field is filtered and indexed.';
 
-CREATE FUNCTION crm_deals._existing_field_index(kind text, relation regclass, column_name text, key text) RETURNS regclass
+-- access: owner
+CREATE FUNCTION crm_deals_internal.existing_field_index(kind text, relation regclass, column_name text, key text) RETURNS regclass
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 SET standard_conforming_strings = on
@@ -51,7 +54,7 @@ AS $$
     FROM pg_index AS i
     JOIN pg_class AS c ON c.oid = i.indexrelid
     JOIN pg_am AS a ON a.oid = c.relam
-    CROSS JOIN LATERAL crm_deals._field_index(_existing_field_index.kind, column_name, _existing_field_index.key) AS f
+    CROSS JOIN LATERAL crm_deals_internal.field_index(existing_field_index.kind, column_name, existing_field_index.key) AS f
     WHERE i.indrelid = relation AND i.indisvalid AND i.indnatts = 1
       AND a.amname = f.method
       AND pg_get_expr(i.indexprs, i.indrelid) = f.expression
@@ -59,11 +62,12 @@ AS $$
     ORDER BY i.indexrelid
     LIMIT 1
 $$;
-COMMENT ON FUNCTION crm_deals._existing_field_index(text, regclass, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.existing_field_index(text, regclass, text, text) IS
     'Internal: the index of a custom field, whoever made it, NULL where there is none.';
 
 -- The kinds of index that the definitions of a key ask for, the system's own first.
-CREATE FUNCTION crm_deals._field_kinds(entity text, key text) RETURNS text[]
+-- access: owner
+CREATE FUNCTION crm_deals_internal.field_kinds(entity text, key text) RETURNS text[]
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -72,14 +76,15 @@ AS $$
                              WHEN 'number' THEN 'number' ELSE 'text' END AS kind,
                  bool_and(f.organization IS NOT NULL) AS own
           FROM crm_deals.custom_field AS f
-          WHERE f.entity = _field_kinds.entity AND f.key = _field_kinds.key
+          WHERE f.entity = field_kinds.entity AND f.key = field_kinds.key
           GROUP BY 1) AS k
 $$;
-COMMENT ON FUNCTION crm_deals._field_kinds(text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.field_kinds(text, text) IS
     'Internal: which indexes a custom field needs: one, but where organizations define it differently.';
 
 -- DDL that waits for others as long as changes of stages do, src/stage_lock.c.
-CREATE FUNCTION crm_deals._execute_impatiently(statement text) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.execute_impatiently(statement text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -94,16 +99,17 @@ BEGIN
     PERFORM set_config('lock_timeout', timeout_before, true);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._execute_impatiently(text) IS
+COMMENT ON FUNCTION crm_deals_internal.execute_impatiently(text) IS
     'Internal: a statement under a lock_timeout of 5 seconds where none is set.';
 
-CREATE FUNCTION crm_deals._name_of_field_index(relation regclass, key text) RETURNS text
+-- access: owner
+CREATE FUNCTION crm_deals_internal.name_of_field_index(relation regclass, key text) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT n.name
     FROM pg_class AS c
-    CROSS JOIN LATERAL (SELECT left(format('%s_custom_%s', c.relname, crm_deals._slug(key)), 46)) AS s (start)
+    CROSS JOIN LATERAL (SELECT left(format('%s_custom_%s', c.relname, crm_deals_internal.slug(key)), 46)) AS s (start)
     CROSS JOIN LATERAL (VALUES (1, s.start), (2, s.start || '_' || left(md5(key), 8)),
                                (3, s.start || '_' || left(md5(key || clock_timestamp()), 8))) AS n (place, name)
     WHERE c.oid = relation
@@ -111,10 +117,11 @@ AS $$
     ORDER BY n.place
     LIMIT 1
 $$;
-COMMENT ON FUNCTION crm_deals._name_of_field_index(regclass, text) IS
+COMMENT ON FUNCTION crm_deals_internal.name_of_field_index(regclass, text) IS
     'Internal: a name that is free for the index of a custom field.';
 
-CREATE FUNCTION crm_deals._create_field_index(kind text, relation regclass, column_name text, key text) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.create_field_index(kind text, relation regclass, column_name text, key text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET standard_conforming_strings = on
@@ -123,52 +130,55 @@ AS $$
 DECLARE
     wanted record;
 BEGIN
-    SELECT * INTO wanted FROM crm_deals._field_index(kind, column_name, key);
-    PERFORM crm_deals._execute_impatiently(
-        format('CREATE INDEX %I ON %s USING %s ((%s)) %s', crm_deals._name_of_field_index(relation, key), relation,
+    SELECT * INTO wanted FROM crm_deals_internal.field_index(kind, column_name, key);
+    PERFORM crm_deals_internal.execute_impatiently(
+        format('CREATE INDEX %I ON %s USING %s ((%s)) %s', crm_deals_internal.name_of_field_index(relation, key), relation,
                wanted.method, wanted.expression, 'WHERE ' || wanted.predicate));
 END
 $$;
-COMMENT ON FUNCTION crm_deals._create_field_index(text, regclass, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.create_field_index(text, regclass, text, text) IS
     'Internal: makes an index of a custom field.';
 
-CREATE FUNCTION crm_deals._ensure_field_index(kind text, relation regclass, column_name text, key text) RETURNS regclass
+-- access: owner
+CREATE FUNCTION crm_deals_internal.ensure_field_index(kind text, relation regclass, column_name text, key text) RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    existing regclass := crm_deals._existing_field_index(kind, relation, column_name, key);
+    existing regclass := crm_deals_internal.existing_field_index(kind, relation, column_name, key);
 BEGIN
     IF existing IS NULL THEN
-        PERFORM crm_deals._create_field_index(kind, relation, column_name, key);
-        existing := crm_deals._existing_field_index(kind, relation, column_name, key);
+        PERFORM crm_deals_internal.create_field_index(kind, relation, column_name, key);
+        existing := crm_deals_internal.existing_field_index(kind, relation, column_name, key);
     END IF;
     RETURN existing;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._ensure_field_index(text, regclass, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.ensure_field_index(text, regclass, text, text) IS
     'Internal: the index of a custom field, made where it is missing.';
 
 -- An index of a kind that the definitions do not ask for any more. One that is not named as ours are is the user's.
-CREATE FUNCTION crm_deals._drop_field_index(kind text, relation regclass, column_name text, key text) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.drop_field_index(kind text, relation regclass, column_name text, key text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    stale regclass := crm_deals._existing_field_index(kind, relation, column_name, key);
+    stale regclass := crm_deals_internal.existing_field_index(kind, relation, column_name, key);
 BEGIN
     IF EXISTS (SELECT FROM pg_class AS i JOIN pg_class AS r ON r.oid = relation
                WHERE i.oid = stale AND starts_with(i.relname, r.relname || '_custom_')) THEN
-        PERFORM crm_deals._execute_impatiently(format('DROP INDEX %s', stale));
+        PERFORM crm_deals_internal.execute_impatiently(format('DROP INDEX %s', stale));
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._drop_field_index(text, regclass, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.drop_field_index(text, regclass, text, text) IS
     'Internal: drops an index of a custom field, where there is one.';
 
-CREATE FUNCTION crm_deals._raise_undefined_field(entity text, key text) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.raise_undefined_field(entity text, key text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -180,10 +190,11 @@ BEGIN
                                  FROM crm_deals.custom_field AS f WHERE f.entity = entity), 'There is none.');
 END
 $$;
-COMMENT ON FUNCTION crm_deals._raise_undefined_field(text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.raise_undefined_field(text, text) IS
     'Internal: the error that names the custom fields that are defined.';
 
-CREATE FUNCTION crm_deals._index_custom_field(entity text, key text) RETURNS regclass
+-- access: owner
+CREATE FUNCTION crm_deals_internal.index_custom_field(entity text, key text) RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -193,26 +204,27 @@ DECLARE
     kinds text[];
     made regclass[];
 BEGIN
-    SELECT * INTO place FROM crm_deals._custom_fields_of(entity);
-    kinds := crm_deals._field_kinds(entity, key);
+    SELECT * INTO place FROM crm_deals_internal.custom_fields_of(entity);
+    kinds := crm_deals_internal.field_kinds(entity, key);
     IF kinds IS NULL THEN
-        PERFORM crm_deals._raise_undefined_field(entity, key);
+        PERFORM crm_deals_internal.raise_undefined_field(entity, key);
     ELSIF place.column_name IS NULL THEN
         RAISE EXCEPTION 'table % has no column of custom fields', place.relation
             USING ERRCODE = '55000', HINT = 'Name one in the argument columns of crm_deals.install().';
     END IF;
 
-    PERFORM crm_deals._drop_field_index(k.kind, place.relation, place.column_name, key)
+    PERFORM crm_deals_internal.drop_field_index(k.kind, place.relation, place.column_name, key)
     FROM unnest(ARRAY['text', 'number', 'array']) AS k (kind)
     WHERE k.kind <> ALL (kinds);
-    made := ARRAY(SELECT crm_deals._ensure_field_index(k.kind, place.relation, place.column_name, key)
+    made := ARRAY(SELECT crm_deals_internal.ensure_field_index(k.kind, place.relation, place.column_name, key)
                   FROM unnest(kinds) WITH ORDINALITY AS k (kind, place) ORDER BY k.place);
     RETURN made[1];
 END
 $$;
-COMMENT ON FUNCTION crm_deals._index_custom_field(text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.index_custom_field(text, text) IS
     'Internal: index_custom_field() as the owner of the tables.';
 
+-- access: admin
 CREATE FUNCTION crm_deals.index_custom_field(entity text, key text) RETURNS regclass
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_index_custom_field';
 COMMENT ON FUNCTION crm_deals.index_custom_field(text, text) IS

@@ -1,31 +1,33 @@
 -- What the background worker of crm_deals.notify = dispatch does; the worker is src/dispatcher.c.
 
 -- What it is to send next, acknowledged as it is taken: sending and place commit together.
-CREATE FUNCTION crm_deals._take_for_dispatch(most integer) RETURNS bigint[]
+-- access: owner
+CREATE FUNCTION crm_deals_internal.take_for_dispatch(most integer) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     batch bigint[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM crm_deals.event_consumer AS c WHERE c.consumer = crm_deals._dispatcher()) THEN
+    IF NOT EXISTS (SELECT FROM crm_deals.event_consumer AS c WHERE c.consumer = crm_deals_internal.dispatcher()) THEN
         INSERT INTO crm_deals.event_consumer (consumer, include_imports, seen, seen_id)
-        VALUES (crm_deals._dispatcher(), true, '1:1:', 0);
+        VALUES (crm_deals_internal.dispatcher(), true, '1:1:', 0);
     END IF;
-    batch := crm_deals._take_events(crm_deals._dispatcher(), most, NULL);
+    batch := crm_deals_internal.take_events(crm_deals_internal.dispatcher(), most, NULL);
     IF batch <> '{}' THEN
         UPDATE crm_deals.event_consumer AS c
         SET unacked = '{}', last_acked_at = clock_timestamp()
-        WHERE c.consumer = crm_deals._dispatcher();
+        WHERE c.consumer = crm_deals_internal.dispatcher();
     END IF;
     RETURN batch;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._take_for_dispatch(integer) IS
+COMMENT ON FUNCTION crm_deals_internal.take_for_dispatch(integer) IS
     'Internal: the ids of the next events that writers left to the dispatcher.';
 
 -- One summary a channel for what a transaction wrote beyond crm_deals.notify_limit.
-CREATE FUNCTION crm_deals._summaries(transaction xid8)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.summaries(transaction xid8)
 RETURNS TABLE (channel text, batch_id bigint, events bigint, first_event_id bigint, last_event_id bigint)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -33,16 +35,17 @@ AS $$
     SELECT k.kind, CASE WHEN min(e.batch_id) = max(e.batch_id) THEN min(e.batch_id) END, count(*), min(e.id), max(e.id)
     FROM crm_deals.deal_event AS e
     CROSS JOIN LATERAL (SELECT DISTINCT u.kind
-                        FROM unnest(crm_deals._event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
+                        FROM unnest(crm_deals_internal.event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
                                                            e.to_stage_id, e.status::text)) AS u (kind)) AS k
-    WHERE e.transaction = _summaries.transaction
+    WHERE e.transaction = summaries.transaction
       AND e.dispatch IN ('summary', 'counted')
       AND k.kind IN ('stage_changed', 'won', 'lost', 'abandoned', 'reopened')
     GROUP BY k.kind
 $$;
-COMMENT ON FUNCTION crm_deals._summaries(xid8) IS
+COMMENT ON FUNCTION crm_deals_internal.summaries(xid8) IS
     'Internal: what the summaries of a transaction say.';
 
+-- access: write
 CREATE FUNCTION crm_deals.start_dispatcher() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_start_dispatcher';
 COMMENT ON FUNCTION crm_deals.start_dispatcher() IS

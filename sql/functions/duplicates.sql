@@ -1,89 +1,99 @@
 -- Duplicates: names alike by pg_trgm's similarity().
 
-CREATE FUNCTION crm_deals._similarity(a text, b text) RETURNS real
+-- access: read
+CREATE FUNCTION crm_deals_internal.similarity(a text, b text) RETURNS real
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_similarity';
-COMMENT ON FUNCTION crm_deals._similarity(text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.similarity(text, text) IS
     'Internal: what similarity() of pg_trgm says, in whatever schema that is.';
 
 -- The index of names
 
-CREATE FUNCTION crm_deals._signatures(organization text, name text, threshold real, made_for text) RETURNS bigint[]
+-- access: owner
+CREATE FUNCTION crm_deals_internal.signatures(organization text, name text, threshold real, made_for text) RETURNS bigint[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100
 AS 'MODULE_PATHNAME', 'crm_deals_signatures';
-COMMENT ON FUNCTION crm_deals._signatures(text, text, real, text) IS
+COMMENT ON FUNCTION crm_deals_internal.signatures(text, text, real, text) IS
     'Internal: the keys of a name; of two names as similar as the threshold one is the same.';
 
-CREATE FUNCTION crm_deals._signatures_meet(signatures bigint[], query bigint[]) RETURNS boolean
+-- access: owner
+CREATE FUNCTION crm_deals_internal.signatures_meet(signatures bigint[], query bigint[]) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100
 AS 'MODULE_PATHNAME', 'crm_deals_signatures_meet';
-COMMENT ON FUNCTION crm_deals._signatures_meet(bigint[], bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.signatures_meet(bigint[], bigint[]) IS
     'Internal: whether a name may be as similar as a query asks.';
 
-CREATE FUNCTION crm_deals._signature_query(query bigint[], internal, smallint, internal, internal, internal, internal) RETURNS internal
+-- access: owner
+CREATE FUNCTION crm_deals_internal.signature_query(query bigint[], internal, smallint, internal, internal, internal, internal) RETURNS internal
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_signature_query';
-COMMENT ON FUNCTION crm_deals._signature_query(bigint[], internal, smallint, internal, internal, internal, internal) IS
+COMMENT ON FUNCTION crm_deals_internal.signature_query(bigint[], internal, smallint, internal, internal, internal, internal) IS
     'Internal: the look-ups of a query in the index of names.';
 
-CREATE FUNCTION crm_deals._signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal) RETURNS boolean
+-- access: owner
+CREATE FUNCTION crm_deals_internal.signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_signature_consistent';
-COMMENT ON FUNCTION crm_deals._signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal) IS
+COMMENT ON FUNCTION crm_deals_internal.signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal) IS
     'Internal: one look-up that succeeds is enough.';
 
-CREATE FUNCTION crm_deals._signature_compare_partial(bigint, bigint, smallint, internal) RETURNS integer
+-- access: owner
+CREATE FUNCTION crm_deals_internal.signature_compare_partial(bigint, bigint, smallint, internal) RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_signature_compare_partial';
-COMMENT ON FUNCTION crm_deals._signature_compare_partial(bigint, bigint, smallint, internal) IS
+COMMENT ON FUNCTION crm_deals_internal.signature_compare_partial(bigint, bigint, smallint, internal) IS
     'Internal: what a key tells of the name behind it.';
 
 CREATE OPERATOR crm_deals.&&~ (
-    LEFTARG = bigint[], RIGHTARG = bigint[], FUNCTION = crm_deals._signatures_meet
+    LEFTARG = bigint[], RIGHTARG = bigint[], FUNCTION = crm_deals_internal.signatures_meet
 );
 COMMENT ON OPERATOR crm_deals.&&~ (bigint[], bigint[]) IS
     'Internal: whether a name may be as similar as a query asks.';
 
-CREATE OPERATOR CLASS crm_deals._signature_ops FOR TYPE bigint[] USING gin AS
+CREATE OPERATOR CLASS crm_deals_internal.signature_ops FOR TYPE bigint[] USING gin AS
     OPERATOR 1 crm_deals.&&~ (bigint[], bigint[]),
     FUNCTION 1 pg_catalog.btint8cmp(bigint, bigint),
     FUNCTION 2 pg_catalog.ginarrayextract(anyarray, internal, internal),
-    FUNCTION 3 crm_deals._signature_query(bigint[], internal, smallint, internal, internal, internal, internal),
-    FUNCTION 4 crm_deals._signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal),
-    FUNCTION 5 crm_deals._signature_compare_partial(bigint, bigint, smallint, internal),
+    FUNCTION 3 crm_deals_internal.signature_query(bigint[], internal, smallint, internal, internal, internal, internal),
+    FUNCTION 4 crm_deals_internal.signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal),
+    FUNCTION 5 crm_deals_internal.signature_compare_partial(bigint, bigint, smallint, internal),
     STORAGE bigint;
-COMMENT ON OPERATOR CLASS crm_deals._signature_ops USING gin IS
+COMMENT ON OPERATOR CLASS crm_deals_internal.signature_ops USING gin IS
     'Internal: of the index of names.';
 
-CREATE FUNCTION crm_deals._trigram_canary() RETURNS bigint
+-- access: owner
+CREATE FUNCTION crm_deals_internal.trigram_canary() RETURNS bigint
 LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_trigram_canary';
-COMMENT ON FUNCTION crm_deals._trigram_canary() IS
+COMMENT ON FUNCTION crm_deals_internal.trigram_canary() IS
     'Internal: a number that changes with what pg_trgm makes of letters.';
 
 -- All that signatures depend on. The name of a database's locale is in columns that differ between majors.
-CREATE FUNCTION crm_deals._made_for() RETURNS text
+-- access: owner
+CREATE FUNCTION crm_deals_internal.made_for() RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat_ws('/', '1', current_setting('server_version_num')::integer / 10000, getdatabaseencoding(), d.datlocprovider,
                      d.datctype, to_jsonb(d) ->> 'daticulocale', to_jsonb(d) ->> 'datlocale',
                      pg_database_collation_actual_version(d.oid),
-                     (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'pg_trgm'), crm_deals._trigram_canary())
+                     (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'pg_trgm'), crm_deals_internal.trigram_canary())
     FROM pg_database AS d
     WHERE d.datname = current_database()
 $$;
-COMMENT ON FUNCTION crm_deals._made_for() IS
+COMMENT ON FUNCTION crm_deals_internal.made_for() IS
     'Internal: locale, encoding and versions, as one text.';
 
-CREATE FUNCTION crm_deals._keep_names() RETURNS trigger
+-- access: owner
+CREATE FUNCTION crm_deals_internal.keep_names() RETURNS trigger
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'crm_deals_keep_names';
-COMMENT ON FUNCTION crm_deals._keep_names() IS
+COMMENT ON FUNCTION crm_deals_internal.keep_names() IS
     'Internal: trigger of pipeline, the names of an organization''s deals are kept or not.';
 
 -- Runs as the owner of the tables. A lower threshold makes more signatures: below 0.6 so many that a scan is no worse.
-CREATE FUNCTION crm_deals._rebuild_duplicates() RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.rebuild_duplicates() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -98,14 +108,15 @@ BEGIN
     FROM crm_deals.deal AS d
     WHERE EXISTS (SELECT FROM crm_deals.pipeline AS p
                   WHERE p.organization IS NOT DISTINCT FROM d.organization AND p.duplicate_policy <> 'off');
-    EXECUTE crm_deals._fill(crm_deals._schema('name_index'),
+    EXECUTE crm_deals_internal.fill(crm_deals_internal.schema('name_index'),
                             jsonb_build_object('threshold', quote_literal(threshold),
-                                               'made_for', quote_literal(crm_deals._made_for())));
+                                               'made_for', quote_literal(crm_deals_internal.made_for())));
 END
 $$;
-COMMENT ON FUNCTION crm_deals._rebuild_duplicates() IS
+COMMENT ON FUNCTION crm_deals_internal.rebuild_duplicates() IS
     'Internal: names and their index, made anew for this server and for the lowest threshold in use.';
 
+-- access: admin
 CREATE FUNCTION crm_deals.rebuild_duplicates() RETURNS void
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'crm_deals_rebuild_duplicates';
@@ -114,13 +125,15 @@ COMMENT ON FUNCTION crm_deals.rebuild_duplicates() IS
 
 -- Questions
 
-CREATE FUNCTION crm_deals._similar_deals(name text, threshold real, max_results integer, pipeline bigint)
+-- access: read
+CREATE FUNCTION crm_deals_internal.similar_deals(name text, threshold real, max_results integer, pipeline bigint)
 RETURNS TABLE (deal_id bigint, deal_name text, similarity real)
 LANGUAGE c STABLE
 AS 'MODULE_PATHNAME', 'crm_deals_similar_deals';
-COMMENT ON FUNCTION crm_deals._similar_deals(text, real, integer, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.similar_deals(text, real, integer, bigint) IS
     'Internal: find_duplicates() of a pipeline that is known.';
 
+-- access: read
 CREATE FUNCTION crm_deals.find_duplicates(name text, threshold real DEFAULT NULL, max_results integer DEFAULT 10, pipeline text DEFAULT NULL)
 RETURNS TABLE (deal_id bigint, deal_name text, similarity real)
 LANGUAGE plpgsql STABLE COST 1000 ROWS 10
@@ -128,19 +141,20 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    PERFORM crm_deals._check_installed();
+    PERFORM crm_deals_internal.check_installed();
     IF max_results < 0 THEN
         RAISE EXCEPTION 'max_results cannot be negative' USING ERRCODE = '22023';
     END IF;
     RETURN QUERY
     SELECT s.deal_id, s.deal_name, s.similarity
-    FROM crm_deals._similar_deals(name, threshold, max_results,
-                                  coalesce(crm_deals._find_pipeline(pipeline), crm_deals._default_pipeline())) AS s;
+    FROM crm_deals_internal.similar_deals(name, threshold, max_results,
+                                  coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline())) AS s;
 END
 $$;
 COMMENT ON FUNCTION crm_deals.find_duplicates(text, real, integer, text) IS
     'Deals of the pipeline''s organization whose names are similar to a name, the most similar first.';
 
+-- access: read
 CREATE FUNCTION crm_deals.scan_duplicates(threshold real DEFAULT NULL)
 RETURNS TABLE (deal_id bigint, other_deal_id bigint, similarity real)
 LANGUAGE c STABLE COST 100000 ROWS 1000
@@ -150,24 +164,27 @@ COMMENT ON FUNCTION crm_deals.scan_duplicates(real) IS
 
 -- Flags
 
-CREATE FUNCTION crm_deals._flag_duplicates(pipeline bigint) RETURNS bigint
+-- access: admin
+CREATE FUNCTION crm_deals_internal.flag_duplicates(pipeline bigint) RETURNS bigint
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'crm_deals_flag_duplicates';
-COMMENT ON FUNCTION crm_deals._flag_duplicates(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.flag_duplicates(bigint) IS
     'Internal: flag_duplicates() of a pipeline that is known, of all for NULL.';
 
+-- access: admin
 CREATE FUNCTION crm_deals.flag_duplicates(pipeline text DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM crm_deals._check_installed();
-    RETURN crm_deals._flag_duplicates(crm_deals._find_pipeline(pipeline));
+    PERFORM crm_deals_internal.check_installed();
+    RETURN crm_deals_internal.flag_duplicates(crm_deals_internal.find_pipeline(pipeline));
 END
 $$;
 COMMENT ON FUNCTION crm_deals.flag_duplicates(text) IS
     'Flags the deals of a pipeline, of all for NULL, that are already there as if they were written now; returns how many flags are new.';
 
+-- access: write
 CREATE FUNCTION crm_deals.dismiss_duplicate(deal_id bigint, other_deal_id bigint, actor text DEFAULT NULL) RETURNS void
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'crm_deals_dismiss_duplicate';

@@ -2,7 +2,8 @@
 -- grouping. Filter and grouping become pieces of SQL over a row of deal called d;
 -- values get into them as literals of format(), never otherwise.
 
-CREATE FUNCTION crm_deals._find_pipeline(pipeline text) RETURNS bigint
+-- access: read
+CREATE FUNCTION crm_deals_internal.find_pipeline(pipeline text) RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -21,15 +22,16 @@ BEGIN
         SELECT p.id INTO found_id FROM crm_deals.pipeline AS p WHERE p.id = pipeline::bigint;
     END IF;
     IF found_id IS NULL AND pipeline IS NOT NULL THEN
-        PERFORM crm_deals._raise_unknown_pipeline(pipeline);
+        PERFORM crm_deals_internal.raise_unknown_pipeline(pipeline);
     END IF;
     RETURN found_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._find_pipeline(text) IS
+COMMENT ON FUNCTION crm_deals_internal.find_pipeline(text) IS
     'Internal: a pipeline by name, in the session''s organization, then system-wide, or by id as text; NULL for NULL.';
 
-CREATE FUNCTION crm_deals._default_pipeline() RETURNS bigint
+-- access: read
+CREATE FUNCTION crm_deals_internal.default_pipeline() RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -51,10 +53,11 @@ BEGIN
     RETURN found_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._default_pipeline() IS
+COMMENT ON FUNCTION crm_deals_internal.default_pipeline() IS
     'Internal: the default pipeline of the session''s organization, else of the system.';
 
-CREATE FUNCTION crm_deals._organization_of(pipeline_id bigint) RETURNS text
+-- access: read
+CREATE FUNCTION crm_deals_internal.organization_of(pipeline_id bigint) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -66,10 +69,11 @@ BEGIN
     RETURN (SELECT p.organization FROM crm_deals.pipeline AS p WHERE p.id = pipeline_id);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._organization_of(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.organization_of(bigint) IS
     'Internal: whose definitions of custom fields count: those of a pipeline''s organization, without one the session''s.';
 
-CREATE FUNCTION crm_deals._deal_field(key text, organization text, OUT type text, OUT options jsonb)
+-- access: read
+CREATE FUNCTION crm_deals_internal.deal_field(key text, organization text, OUT type text, OUT options jsonb)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -78,17 +82,18 @@ BEGIN
     SELECT f.type, f.options
     INTO type, options
     FROM crm_deals.custom_field AS f
-    WHERE f.entity = 'deal' AND f.key = _deal_field.key
-      AND (f.organization = _deal_field.organization OR f.organization IS NULL)
+    WHERE f.entity = 'deal' AND f.key = deal_field.key
+      AND (f.organization = deal_field.organization OR f.organization IS NULL)
     ORDER BY f.organization NULLS LAST
     LIMIT 1;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._deal_field(text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.deal_field(text, text) IS
     'Internal: type and options of a custom field of deals, NULL where it is not defined.';
 
 -- There is no index on a deal's pipeline or status: both are its stage's, and by that it is found. Archived stages count.
-CREATE FUNCTION crm_deals._stages_of(pipeline_id bigint, statuses text[] DEFAULT NULL) RETURNS bigint[]
+-- access: read
+CREATE FUNCTION crm_deals_internal.stages_of(pipeline_id bigint, statuses text[] DEFAULT NULL) RETURNS bigint[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -96,16 +101,17 @@ AS $$
 BEGIN
     RETURN ARRAY(SELECT s.id
                  FROM crm_deals.stage AS s
-                 WHERE (pipeline_id IS NULL OR s.pipeline_id = _stages_of.pipeline_id)
+                 WHERE (pipeline_id IS NULL OR s.pipeline_id = stages_of.pipeline_id)
                    AND (statuses IS NULL OR s.status::text = ANY (statuses)));
 END
 $$;
-COMMENT ON FUNCTION crm_deals._stages_of(bigint, text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.stages_of(bigint, text[]) IS
     'Internal: the stages by which the deals of a pipeline, or of all, are found; of some statuses only.';
 
 -- Filter ---------------------------------------------------------------------
 
-CREATE FUNCTION crm_deals._refuse_filter(problem text) RETURNS void
+-- access: read
+CREATE FUNCTION crm_deals_internal.refuse_filter(problem text) RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -116,11 +122,12 @@ BEGIN
                      'amount {min, max}, expected_close_date, created_at, closed_at {from, to}, text, custom_fields {key: value}.';
 END
 $$;
-COMMENT ON FUNCTION crm_deals._refuse_filter(text) IS
+COMMENT ON FUNCTION crm_deals_internal.refuse_filter(text) IS
     'Internal: the error of a filter that is not understood.';
 
 -- A null among the values is a deal without one.
-CREATE FUNCTION crm_deals._one_of(expression text, key text, wanted jsonb) RETURNS text
+-- access: read
+CREATE FUNCTION crm_deals_internal.one_of(expression text, key text, wanted jsonb) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -129,7 +136,7 @@ DECLARE
     given_values text[] := ARRAY(SELECT e.value FROM jsonb_array_elements_text(given) AS e (value) WHERE e.value IS NOT NULL);
 BEGIN
     IF jsonb_path_exists(given, 'strict $[*] ? (@.type() == "object" || @.type() == "array")') THEN
-        PERFORM crm_deals._refuse_filter(format('filter %s must be a value or an array of values', key));
+        PERFORM crm_deals_internal.refuse_filter(format('filter %s must be a value or an array of values', key));
     END IF;
     RETURN format('(%s)', concat_ws(' OR ',
         CASE cardinality(given_values) WHEN 0 THEN 'false'
@@ -138,11 +145,12 @@ BEGIN
         CASE WHEN given @> '[null]' THEN format('%s IS NULL', expression) END));
 END
 $$;
-COMMENT ON FUNCTION crm_deals._one_of(text, text, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.one_of(text, text, jsonb) IS
     'Internal: the condition that an expression is one of the values that a filter names.';
 
 -- The bounds of a range, checked: an object with no keys but the two.
-CREATE FUNCTION crm_deals._bounds(key text, given jsonb, lower_key text, upper_key text, type text,
+-- access: read
+CREATE FUNCTION crm_deals_internal.bounds(key text, given jsonb, lower_key text, upper_key text, type text,
                                   OUT lower_bound text, OUT upper_bound text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -150,21 +158,22 @@ AS $$
 BEGIN
     IF jsonb_typeof(given) <> 'object' OR given - lower_key - upper_key <> '{}'
        OR jsonb_path_exists(given, '$.* ? (@.type() != $type && @.type() != "null")', jsonb_build_object('type', type)) THEN
-        PERFORM crm_deals._refuse_filter(format('filter %s must be an object of %s and %s, each a %s', key, lower_key, upper_key,
+        PERFORM crm_deals_internal.refuse_filter(format('filter %s must be an object of %s and %s, each a %s', key, lower_key, upper_key,
                                                 CASE type WHEN 'string' THEN 'day as YYYY-MM-DD' ELSE type END));
     END IF;
     lower_bound := given ->> lower_key;
     upper_bound := given ->> upper_key;
     IF type = 'string' AND concat(lower_bound || ' ', upper_bound || ' ') !~ '^([0-9]{4}-[0-9]{2}-[0-9]{2} )*$' THEN
-        PERFORM crm_deals._refuse_filter(format('filter %s must name days as YYYY-MM-DD', key));
+        PERFORM crm_deals_internal.refuse_filter(format('filter %s must name days as YYYY-MM-DD', key));
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._bounds(text, jsonb, text, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.bounds(text, jsonb, text, text, text) IS
     'Internal: the two ends of a range in a filter.';
 
 -- Days in the session's time zone, both ends inclusive; an end that is NULL is open.
-CREATE FUNCTION crm_deals._within_days(expression text, from_day date, to_day date) RETURNS text
+-- access: read
+CREATE FUNCTION crm_deals_internal.within_days(expression text, from_day date, to_day date) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -172,15 +181,16 @@ AS $$
         CASE WHEN isfinite(from_day) THEN format('%s >= %L::date', expression, from_day) END,
         CASE WHEN isfinite(to_day) THEN format('%s < %L::date', expression, to_day + 1) END), ''), 'true')
 $$;
-COMMENT ON FUNCTION crm_deals._within_days(text, date, date) IS
+COMMENT ON FUNCTION crm_deals_internal.within_days(text, date, date) IS
     'Internal: the condition that a date or moment is in a range of days.';
 
-CREATE FUNCTION crm_deals._field_condition(key text, wanted jsonb, organization text) RETURNS text
+-- access: read
+CREATE FUNCTION crm_deals_internal.field_condition(key text, wanted jsonb, organization text) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    field_type text := (crm_deals._deal_field(key, organization)).type;
+    field_type text := (crm_deals_internal.deal_field(key, organization)).type;
     given jsonb := CASE jsonb_typeof(wanted) WHEN 'array' THEN wanted ELSE jsonb_build_array(wanted) END;
 BEGIN
     IF field_type = 'multiselect' THEN
@@ -190,17 +200,18 @@ BEGIN
     ELSIF field_type = 'number' AND NOT jsonb_path_exists(given, '$[*] ? (@.type() != "number" && @.type() != "null")') THEN
         -- What is no number was stored before the field was defined.
         RETURN format('(jsonb_typeof(d.custom_fields -> %1$L) = ''number'' AND %2$s%3$s)', key,
-                      crm_deals._one_of(format('(d.custom_fields ->> %L)::numeric', key), 'custom_fields.' || key,
+                      crm_deals_internal.one_of(format('(d.custom_fields ->> %L)::numeric', key), 'custom_fields.' || key,
                                         jsonb_path_query_array(given, '$[*] ? (@.type() == "number")')),
                       CASE WHEN given @> '[null]' THEN format(' OR d.custom_fields ->> %L IS NULL', key) END);
     END IF;
-    RETURN crm_deals._one_of(format('(d.custom_fields ->> %L)', key), 'custom_fields.' || key, given);
+    RETURN crm_deals_internal.one_of(format('(d.custom_fields ->> %L)', key), 'custom_fields.' || key, given);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._field_condition(text, jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.field_condition(text, jsonb, text) IS
     'Internal: the condition of a filter on one custom field, by the expression that an index on it has.';
 
-CREATE FUNCTION crm_deals._filter_condition(filter jsonb, organization text) RETURNS text
+-- access: read
+CREATE FUNCTION crm_deals_internal.filter_condition(filter jsonb, organization text) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -212,54 +223,55 @@ BEGIN
     IF filter IS NULL OR filter = 'null' THEN
         RETURN 'true';
     ELSIF jsonb_typeof(filter) <> 'object' THEN
-        PERFORM crm_deals._refuse_filter('the filter must be an object');
+        PERFORM crm_deals_internal.refuse_filter('the filter must be an object');
     END IF;
 
     FOR part IN SELECT f.key, f.value FROM jsonb_each(filter) AS f LOOP
         CASE part.key
         WHEN 'owner', 'account_id', 'source' THEN
-            conditions := conditions || crm_deals._one_of(format('d.%I', part.key), part.key, part.value);
+            conditions := conditions || crm_deals_internal.one_of(format('d.%I', part.key), part.key, part.value);
         WHEN 'contact_id' THEN
-            conditions := conditions || crm_deals._one_of('d.primary_contact_id', part.key, part.value);
+            conditions := conditions || crm_deals_internal.one_of('d.primary_contact_id', part.key, part.value);
         WHEN 'status' THEN
             IF jsonb_path_exists(part.value, '$[*] ? (!(@ == "open" || @ == "won" || @ == "lost" || @ == "abandoned"))') THEN
-                PERFORM crm_deals._refuse_filter('filter status must be open, won, lost or abandoned, or an array of these');
+                PERFORM crm_deals_internal.refuse_filter('filter status must be open, won, lost or abandoned, or an array of these');
             END IF;
-            conditions := conditions || crm_deals._one_of('d.status', part.key, part.value);
+            conditions := conditions || crm_deals_internal.one_of('d.status', part.key, part.value);
         WHEN 'amount' THEN
-            bounds := crm_deals._bounds(part.key, part.value, 'min', 'max', 'number');
+            bounds := crm_deals_internal.bounds(part.key, part.value, 'min', 'max', 'number');
             conditions := conditions || concat_ws(' AND ', 'true', 'd.amount >= ' || quote_literal(bounds.lower_bound),
                                                   'd.amount <= ' || quote_literal(bounds.upper_bound));
         WHEN 'expected_close_date', 'created_at', 'closed_at' THEN
-            bounds := crm_deals._bounds(part.key, part.value, 'from', 'to', 'string');
-            conditions := conditions || crm_deals._within_days(format('d.%I', part.key),
+            bounds := crm_deals_internal.bounds(part.key, part.value, 'from', 'to', 'string');
+            conditions := conditions || crm_deals_internal.within_days(format('d.%I', part.key),
                                                                  bounds.lower_bound::date, bounds.upper_bound::date);
         WHEN 'text' THEN
             IF jsonb_typeof(part.value) <> 'string' THEN
-                PERFORM crm_deals._refuse_filter('filter text must be a text');
+                PERFORM crm_deals_internal.refuse_filter('filter text must be a text');
             END IF;
             conditions := conditions || format('(d.name ILIKE %1$L OR d.external_id ILIKE %1$L OR d.notes ILIKE %1$L)',
                                                '%' || regexp_replace(filter ->> 'text', '([%_\\])', '\\\1', 'g') || '%');
         WHEN 'custom_fields' THEN
             IF jsonb_typeof(part.value) <> 'object' THEN
-                PERFORM crm_deals._refuse_filter('filter custom_fields must be an object');
+                PERFORM crm_deals_internal.refuse_filter('filter custom_fields must be an object');
             END IF;
-            conditions := conditions || ARRAY(SELECT crm_deals._field_condition(f.key, f.value, organization)
+            conditions := conditions || ARRAY(SELECT crm_deals_internal.field_condition(f.key, f.value, organization)
                                               FROM jsonb_each(part.value) AS f);
         ELSE
-            PERFORM crm_deals._refuse_filter(format('a filter has no "%s"', part.key));
+            PERFORM crm_deals_internal.refuse_filter(format('a filter has no "%s"', part.key));
         END CASE;
     END LOOP;
     RETURN coalesce(nullif(array_to_string(conditions, ' AND '), ''), 'true');
 END
 $$;
-COMMENT ON FUNCTION crm_deals._filter_condition(jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.filter_condition(jsonb, text) IS
     'Internal: a filter as a condition on a row of deal called d.';
 
 -- Grouping -------------------------------------------------------------------
 
 -- group_key: what to group by, over d and what joined adds; group_label: its label, over g.raw.
-CREATE FUNCTION crm_deals._grouping(group_by text, language text,
+-- access: read
+CREATE FUNCTION crm_deals_internal.grouping(group_by text, language text,
                                     OUT group_key text, OUT joined text, OUT group_label text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -281,11 +293,11 @@ BEGIN
     WHEN group_by = 'stage' THEN
         joined := 'JOIN crm_deals.stage AS s ON s.id = d.stage_id';
         group_key := 's.key';
-        group_label := format('(SELECT crm_deals._label(n.labels, n.name, %L)
+        group_label := format('(SELECT crm_deals_internal.label(n.labels, n.name, %L)
                                 FROM crm_deals.stage AS n WHERE n.key = g.raw ORDER BY n.id LIMIT 1)', language);
     WHEN group_by IN ('pipeline', 'pipeline_id', 'stage_id') THEN
         group_key := CASE WHEN group_by = 'stage_id' THEN 'd.stage_id' ELSE 'd.pipeline_id' END;
-        group_label := format('(SELECT crm_deals._label(n.labels, n.name, %L)
+        group_label := format('(SELECT crm_deals_internal.label(n.labels, n.name, %L)
                                 FROM crm_deals.%I AS n WHERE n.id = g.raw)', language,
                               CASE WHEN group_by = 'stage_id' THEN 'stage' ELSE 'pipeline' END);
     WHEN group_by LIKE 'custom\_fields.%' THEN
@@ -302,11 +314,12 @@ BEGIN
     END CASE;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._grouping(text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.grouping(text, text) IS
     'Internal: how to group deals, as pieces of SQL.';
 
 -- Groups that are there before any deal is in them, in their order.
-CREATE FUNCTION crm_deals._known_groups(group_by text, organization text, language text)
+-- access: read
+CREATE FUNCTION crm_deals_internal.known_groups(group_by text, organization text, language text)
 RETURNS TABLE (group_key text, group_label text, ordinal integer)
 LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 10
 SET search_path = pg_catalog, pg_temp
@@ -320,10 +333,10 @@ BEGIN
         SELECT s.status, s.status, s.number::integer
         FROM unnest(ARRAY['open', 'won', 'lost', 'abandoned']) WITH ORDINALITY AS s (status, number);
     ELSIF group_by LIKE 'custom\_fields.%' THEN
-        field := crm_deals._deal_field(substr(group_by, length('custom_fields.') + 1), organization);
+        field := crm_deals_internal.deal_field(substr(group_by, length('custom_fields.') + 1), organization);
         IF field.type = 'select' THEN
             RETURN QUERY
-            SELECT o.option_value, crm_deals._label(o.option -> 'labels', o.option_value, language), o.number::integer
+            SELECT o.option_value, crm_deals_internal.label(o.option -> 'labels', o.option_value, language), o.number::integer
             FROM (SELECT CASE jsonb_typeof(e.option) WHEN 'string' THEN e.option #>> '{}' ELSE e.option ->> 'value' END,
                          e.option, e.number
                   FROM jsonb_array_elements(field.options) WITH ORDINALITY AS e (option, number))
@@ -332,5 +345,5 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._known_groups(text, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.known_groups(text, text, text) IS
     'Internal: the options of a select field, or the statuses: groups that are shown though empty.';

@@ -2,27 +2,29 @@
 
 -- amount in base = amount in currency * times / per. Kept apart, so that what is
 -- divided is divided once.
-CREATE FUNCTION crm_deals._rate_of_pair(currency text, base text, at date, OUT times numeric, OUT per numeric)
+-- access: read
+CREATE FUNCTION crm_deals_internal.rate_of_pair(currency text, base text, at date, OUT times numeric, OUT per numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    SELECT CASE WHEN r.currency = _rate_of_pair.currency THEN r.rate ELSE 1 END,
-           CASE WHEN r.currency = _rate_of_pair.currency THEN 1 ELSE r.rate END
+    SELECT CASE WHEN r.currency = rate_of_pair.currency THEN r.rate ELSE 1 END,
+           CASE WHEN r.currency = rate_of_pair.currency THEN 1 ELSE r.rate END
     INTO times, per
     FROM crm_deals.exchange_rate AS r
     WHERE r.valid_from <= at
-      AND ((r.currency = _rate_of_pair.currency AND r.base = _rate_of_pair.base)
-           OR (r.currency = _rate_of_pair.base AND r.base = _rate_of_pair.currency))
-    ORDER BY r.currency = _rate_of_pair.currency DESC, r.valid_from DESC
+      AND ((r.currency = rate_of_pair.currency AND r.base = rate_of_pair.base)
+           OR (r.currency = rate_of_pair.base AND r.base = rate_of_pair.currency))
+    ORDER BY r.currency = rate_of_pair.currency DESC, r.valid_from DESC
     LIMIT 1;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._rate_of_pair(text, text, date) IS
+COMMENT ON FUNCTION crm_deals_internal.rate_of_pair(text, text, date) IS
     'Internal: the rate between two currencies on a day, direct, else inverse; NULL where there is none.';
 
-CREATE FUNCTION crm_deals._rate(currency text, convert_to text, at date, OUT times numeric, OUT per numeric)
+-- access: read
+CREATE FUNCTION crm_deals_internal.rate(currency text, convert_to text, at date, OUT times numeric, OUT per numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -35,7 +37,7 @@ BEGIN
         per := 1;
         RETURN;
     END IF;
-    SELECT r.times, r.per INTO times, per FROM crm_deals._rate_of_pair(currency, convert_to, at) AS r;
+    SELECT r.times, r.per INTO times, per FROM crm_deals_internal.rate_of_pair(currency, convert_to, at) AS r;
     IF times IS NOT NULL THEN
         RETURN;
     END IF;
@@ -43,11 +45,11 @@ BEGIN
     -- Through one common base: of several, the first by name.
     SELECT f.times * t.per, f.per * t.times
     INTO times, per
-    FROM (SELECT DISTINCT r.base FROM crm_deals.exchange_rate AS r WHERE r.currency = _rate.currency
+    FROM (SELECT DISTINCT r.base FROM crm_deals.exchange_rate AS r WHERE r.currency = rate.currency
           UNION
-          SELECT DISTINCT r.currency FROM crm_deals.exchange_rate AS r WHERE r.base = _rate.currency) AS common (base),
-         LATERAL crm_deals._rate_of_pair(_rate.currency, common.base, at) AS f,
-         LATERAL crm_deals._rate_of_pair(_rate.convert_to, common.base, at) AS t
+          SELECT DISTINCT r.currency FROM crm_deals.exchange_rate AS r WHERE r.base = rate.currency) AS common (base),
+         LATERAL crm_deals_internal.rate_of_pair(rate.currency, common.base, at) AS f,
+         LATERAL crm_deals_internal.rate_of_pair(rate.convert_to, common.base, at) AS t
     WHERE f.times IS NOT NULL AND t.times IS NOT NULL
     ORDER BY common.base COLLATE "C"
     LIMIT 1;
@@ -57,19 +59,21 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._rate(text, text, date) IS
+COMMENT ON FUNCTION crm_deals_internal.rate(text, text, date) IS
     'Internal: how to convert one currency into another on a day: direct, else inverse, else through one common base.';
 
 -- Not divided where it need not be: an amount keeps its decimals.
-CREATE FUNCTION crm_deals._converted(amount numeric, times numeric, per numeric) RETURNS numeric
+-- access: read
+CREATE FUNCTION crm_deals_internal.converted(amount numeric, times numeric, per numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN per = 1 THEN amount * times ELSE amount * times / per END
 $$;
-COMMENT ON FUNCTION crm_deals._converted(numeric, numeric, numeric) IS
+COMMENT ON FUNCTION crm_deals_internal.converted(numeric, numeric, numeric) IS
     'Internal: an amount at an exchange rate.';
 
+-- access: read
 CREATE FUNCTION crm_deals.forecast(pipeline text DEFAULT NULL, convert_to text DEFAULT NULL, from_date date DEFAULT NULL,
                                    to_date date DEFAULT NULL, filter jsonb DEFAULT NULL, group_by text DEFAULT NULL,
                                    as_of timestamptz DEFAULT NULL)
@@ -86,17 +90,17 @@ DECLARE
     condition text;
     open_condition text;    -- the stages of today say little of the past
 BEGIN
-    PERFORM crm_deals._check_installed();
-    pipeline_id := crm_deals._find_pipeline(pipeline);
-    grouping := crm_deals._grouping(group_by, NULL);
-    deals := CASE WHEN as_of IS NULL THEN 'crm_deals.deal' ELSE crm_deals._deals_before(as_of) END || ' AS d ' || grouping.joined;
-    condition := crm_deals._filter_condition(filter, crm_deals._organization_of(pipeline_id));
+    PERFORM crm_deals_internal.check_installed();
+    pipeline_id := crm_deals_internal.find_pipeline(pipeline);
+    grouping := crm_deals_internal.grouping(group_by, NULL);
+    deals := CASE WHEN as_of IS NULL THEN 'crm_deals.deal' ELSE crm_deals_internal.deals_before(as_of) END || ' AS d ' || grouping.joined;
+    condition := crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id));
     IF pipeline_id IS NOT NULL THEN
-        condition := format('d.stage_id = ANY (%L) AND %s', crm_deals._stages_of(pipeline_id), condition);
+        condition := format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(pipeline_id), condition);
     END IF;
     open_condition := condition;
     IF as_of IS NULL THEN
-        open_condition := format('d.stage_id = ANY (%L) AND %s', crm_deals._stages_of(pipeline_id, ARRAY['open']), condition);
+        open_condition := format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(pipeline_id, ARRAY['open']), condition);
     END IF;
 
     -- By the day first: of many deals few days, and a month is told of a day at once.
@@ -122,13 +126,13 @@ BEGIN
             SELECT c.currency, r.times, r.per
             FROM (SELECT m.currency FROM monthly AS m
                   GROUP BY m.currency HAVING bool_or(m.amount IS NOT NULL OR m.won_amount IS NOT NULL)) AS c,
-                 LATERAL crm_deals._rate(c.currency, coalesce($1, c.currency), $2) AS r
+                 LATERAL crm_deals_internal.rate(c.currency, coalesce($1, c.currency), $2) AS r
         ), g AS (
             SELECT m.month, m.raw, coalesce($1, m.currency) AS currency,
                    sum(m.deals)::bigint AS deals, sum(m.won_deals)::bigint AS won_deals,
-                   coalesce(sum(crm_deals._converted(m.amount, r.times, r.per)), 0) AS amount,
-                   coalesce(sum(crm_deals._converted(m.weighted, r.times, r.per)), 0) AS weighted,
-                   coalesce(sum(crm_deals._converted(m.won_amount, r.times, r.per)), 0) AS won_amount
+                   coalesce(sum(crm_deals_internal.converted(m.amount, r.times, r.per)), 0) AS amount,
+                   coalesce(sum(crm_deals_internal.converted(m.weighted, r.times, r.per)), 0) AS weighted,
+                   coalesce(sum(crm_deals_internal.converted(m.won_amount, r.times, r.per)), 0) AS won_amount
             FROM monthly AS m
             LEFT JOIN rate AS r ON r.currency = m.currency
             GROUP BY m.month, m.raw, 3
@@ -138,8 +142,8 @@ BEGIN
         FROM g
         ORDER BY 1 NULLS LAST, 3 NULLS LAST, 2 NULLS LAST, 4
         $query$, grouping.group_key, deals, condition,
-        crm_deals._within_days('d.expected_close_date', from_date, to_date),
-        crm_deals._within_days('d.closed_at', from_date, to_date), grouping.group_label, open_condition)
+        crm_deals_internal.within_days('d.expected_close_date', from_date, to_date),
+        crm_deals_internal.within_days('d.closed_at', from_date, to_date), grouping.group_label, open_condition)
     USING convert_to, coalesce(as_of::date, CURRENT_DATE);
 END
 $$;

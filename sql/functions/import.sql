@@ -13,35 +13,41 @@
 -- What C knows
 -- ----------
 
-CREATE FUNCTION crm_deals._import_as(actor text) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_as(actor text) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_import_as';
-COMMENT ON FUNCTION crm_deals._import_as(text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_as(text) IS
     'Internal: who did what the running import writes next; NULL is the actor of the import.';
 
-CREATE FUNCTION crm_deals._next_deal_id() RETURNS bigint
+-- access: write
+CREATE FUNCTION crm_deals_internal.next_deal_id() RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_next_deal_id';
-COMMENT ON FUNCTION crm_deals._next_deal_id() IS
+COMMENT ON FUNCTION crm_deals_internal.next_deal_id() IS
     'Internal: the next id of a deal.';
 
-CREATE FUNCTION crm_deals._wrong_custom_fields(pipeline_id bigint, old jsonb, new jsonb) RETURNS text
+-- access: write
+CREATE FUNCTION crm_deals_internal.wrong_custom_fields(pipeline_id bigint, old jsonb, new jsonb) RETURNS text
 LANGUAGE c STABLE COST 10 AS 'MODULE_PATHNAME', 'crm_deals_wrong_custom_fields';
-COMMENT ON FUNCTION crm_deals._wrong_custom_fields(bigint, jsonb, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.wrong_custom_fields(bigint, jsonb, jsonb) IS
     'Internal: which custom fields of a deal are not as defined; NULL where all are.';
 
-CREATE FUNCTION crm_deals._why_not(old anyelement, new anyelement, gates boolean) RETURNS text
+-- access: write
+CREATE FUNCTION crm_deals_internal.why_not(old anyelement, new anyelement, gates boolean) RETURNS text
 LANGUAGE c STABLE COST 100 AS 'MODULE_PATHNAME', 'crm_deals_why_not';
-COMMENT ON FUNCTION crm_deals._why_not(anyelement, anyelement, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.why_not(anyelement, anyelement, boolean) IS
     'Internal: the rules that a row of deal would break as another one, NULL for a new one; NULL where it breaks none.';
 
-CREATE FUNCTION crm_deals._import_similar(low bigint, high bigint, threshold real, renamed bigint[], moved bigint[])
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_similar(low bigint, high bigint, threshold real, renamed bigint[], moved bigint[])
 RETURNS TABLE (row_number bigint, other_deal_id bigint, other_row bigint, similarity real)
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'crm_deals_import_similar';
-COMMENT ON FUNCTION crm_deals._import_similar(bigint, bigint, real, bigint[], bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_similar(bigint, bigint, real, bigint[], bigint[]) IS
     'Internal: the rows that their pipelines refuse as duplicates of a deal, NULL where the caller does not see it, or of an earlier row.';
 
-CREATE FUNCTION crm_deals._is_currency(code text) RETURNS boolean
+-- access: write
+CREATE FUNCTION crm_deals_internal.is_currency(code text) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_is_currency';
-COMMENT ON FUNCTION crm_deals._is_currency(text) IS
+COMMENT ON FUNCTION crm_deals_internal.is_currency(text) IS
     'Internal: whether a text is an ISO 4217 code.';
 
 -- ----------
@@ -49,7 +55,8 @@ COMMENT ON FUNCTION crm_deals._is_currency(text) IS
 -- ----------
 
 -- What a source may say of a deal. References are texts: a name, or a key.
-CREATE FUNCTION crm_deals._import_deal_columns() RETURNS TABLE (name text, type text)
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_deal_columns() RETURNS TABLE (name text, type text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,21 +70,23 @@ AS $$
     UNION ALL
     VALUES ('pipeline', 'text'), ('stage', 'text'), ('account', 'text')
 $$;
-COMMENT ON FUNCTION crm_deals._import_deal_columns() IS
+COMMENT ON FUNCTION crm_deals_internal.import_deal_columns() IS
     'Internal: the columns that a source of import_deals() can have, besides custom_fields.KEY.';
 
-CREATE FUNCTION crm_deals._import_history_columns() RETURNS TABLE (name text, type text)
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_history_columns() RETURNS TABLE (name text, type text)
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('external_id', 'text'), ('stage', 'text'), ('entered_at', 'timestamp with time zone'),
            ('actor', 'text'), ('lost_reason', 'text'), ('amount', 'numeric')
 $$;
-COMMENT ON FUNCTION crm_deals._import_history_columns() IS
+COMMENT ON FUNCTION crm_deals_internal.import_history_columns() IS
     'Internal: the columns that a history of import_deals() can have.';
 
 -- The columns that a table has, with what they mean: a name and a type of ours.
-CREATE FUNCTION crm_deals._import_columns(source regclass, names text[], types text[])
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_columns(source regclass, names text[], types text[])
 RETURNS TABLE (name text, type text, source_type text, is_text boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -89,10 +98,11 @@ AS $$
     WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped
     ORDER BY a.attnum
 $$;
-COMMENT ON FUNCTION crm_deals._import_columns(regclass, text[], text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_columns(regclass, text[], text[]) IS
     'Internal: the columns of a table to import; those without a type of ours are custom fields.';
 
-CREATE FUNCTION crm_deals._check_import_columns(source regclass, names text[], wanted text[], with_custom_fields boolean)
+-- access: write
+CREATE FUNCTION crm_deals_internal.check_import_columns(source regclass, names text[], wanted text[], with_custom_fields boolean)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -121,11 +131,12 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._check_import_columns(regclass, text[], text[], boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.check_import_columns(regclass, text[], text[], boolean) IS
     'Internal: refuses a table to import that has columns that mean nothing, or lacks one that is needed.';
 
 -- Two columns that say the same may say two things.
-CREATE FUNCTION crm_deals._check_import_references(given text[]) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.check_import_references(given text[]) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -141,7 +152,7 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._check_import_references(text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.check_import_references(text[]) IS
     'Internal: refuses a source that names pipeline, stage or account in two columns.';
 
 -- ----------
@@ -150,7 +161,8 @@ COMMENT ON FUNCTION crm_deals._check_import_references(text[]) IS
 
 -- A value of another type, NULL where the text is none. What is written as a program
 -- writes it needs no attempt that could fail, hence no subtransaction.
-CREATE FUNCTION crm_deals._try_cast(value text, INOUT kind anyelement)
+-- access: write
+CREATE FUNCTION crm_deals_internal.try_cast(value text, INOUT kind anyelement)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -178,20 +190,22 @@ BEGIN
     END;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._try_cast(text, anyelement) IS
+COMMENT ON FUNCTION crm_deals_internal.try_cast(text, anyelement) IS
     'Internal: a text as a value of another type; NULL where it is none.';
 
 -- A text without the blanks around it, NULL where nothing is left: an expression, as a function that pins its
 -- search_path costs microseconds a row.
-CREATE FUNCTION crm_deals._import_filled(expression text) RETURNS text
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_filled(expression text) RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT format('nullif(btrim(%s::text, E'' \t\r\n''), '''')', expression) $$;
-COMMENT ON FUNCTION crm_deals._import_filled(text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_filled(text) IS
     'Internal: the expression that trims a text.';
 
 -- A column of the source as it is to be staged. A blank is nothing, but in free texts.
-CREATE FUNCTION crm_deals._import_expression(name text, type text, source_type text, careful boolean) RETURNS text
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_expression(name text, type text, source_type text, careful boolean) RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -199,39 +213,41 @@ AS $$
         WHEN source_type IS NULL THEN format('NULL::%s', type)
         WHEN type = 'text' AND name IN ('pipeline', 'stage', 'account', 'owner', 'organization', 'status', 'currency',
                                         'lost_reason', 'actor') THEN
-            crm_deals._import_filled(format('s.%I', name))
+            crm_deals_internal.import_filled(format('s.%I', name))
         WHEN type = 'text' AND name = 'external_id' THEN
-            format('CASE WHEN %s IS NOT NULL THEN s.%I::text END', crm_deals._import_filled(format('s.%I', name)), name)
+            format('CASE WHEN %s IS NOT NULL THEN s.%I::text END', crm_deals_internal.import_filled(format('s.%I', name)), name)
         WHEN type = 'text' THEN format('s.%I::text', name)
         WHEN type = source_type THEN format('s.%I', name)
         -- as a text it could name its time zone by letters that others use, too
         WHEN source_type ~ '^(date|timestamp)' AND type ~ '^(date|timestamp)' THEN format('s.%I::%s', name, type)
-        WHEN careful THEN format('crm_deals._try_cast(%s, NULL::%s)', crm_deals._import_filled(format('s.%I', name)), type)
-        ELSE format('%s::%s', crm_deals._import_filled(format('s.%I', name)), type) END
+        WHEN careful THEN format('crm_deals_internal.try_cast(%s, NULL::%s)', crm_deals_internal.import_filled(format('s.%I', name)), type)
+        ELSE format('%s::%s', crm_deals_internal.import_filled(format('s.%I', name)), type) END
 $$;
-COMMENT ON FUNCTION crm_deals._import_expression(text, text, text, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_expression(text, text, text, boolean) IS
     'Internal: the expression that gives a column of the source its type.';
 
 -- The columns custom_fields.KEY as one object; a NULL of the source is a JSON null. A
 -- function takes a hundred arguments, hence the chunks.
-CREATE FUNCTION crm_deals._import_fields_expression(names text[], are_texts boolean[]) RETURNS text
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_fields_expression(names text[], are_texts boolean[]) RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(string_agg(c.object, ' || '), 'NULL::jsonb')
     FROM (SELECT format('jsonb_build_object(%s)',
                         string_agg(format('%L, %s', substr(f.name, length('custom_fields.') + 1),
-                                          CASE WHEN f.is_text THEN crm_deals._import_filled(format('s.%I', f.name))
+                                          CASE WHEN f.is_text THEN crm_deals_internal.import_filled(format('s.%I', f.name))
                                                ELSE format('to_jsonb(s.%I)', f.name) END), ', ')) AS object
           FROM unnest(names, are_texts) WITH ORDINALITY AS f (name, is_text, place)
           GROUP BY f.place / 40) AS c
 $$;
-COMMENT ON FUNCTION crm_deals._import_fields_expression(text[], boolean[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_fields_expression(text[], boolean[]) IS
     'Internal: the expression that gathers the columns custom_fields.KEY.';
 
 -- The query that stages a table: all columns of ours, those that it lacks as NULL. "_place" tells apart
 -- what rows say of their pipeline.
-CREATE FUNCTION crm_deals._import_query(source regclass, names text[], types text[], careful boolean) RETURNS text
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_query(source regclass, names text[], types text[], careful boolean) RETURNS text
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -244,23 +260,23 @@ DECLARE
     fields text;
 BEGIN
     WITH given AS (
-        SELECT c.name, c.type, c.source_type, c.is_text FROM crm_deals._import_columns(source, names, types) AS c
+        SELECT c.name, c.type, c.source_type, c.is_text FROM crm_deals_internal.import_columns(source, names, types) AS c
     ), wanted AS (
         SELECT w.name, w.type, g.source_type, w.place,
                careful AND w.type NOT IN ('text', g.source_type) AS can_fail
         FROM unnest(names, types) WITH ORDINALITY AS w (name, type, place)
         LEFT JOIN given AS g ON g.name = w.name
     )
-    SELECT string_agg(format('%s AS %I', crm_deals._import_expression(w.name, w.type, w.source_type, careful), w.name), ', ' ORDER BY w.place),
+    SELECT string_agg(format('%s AS %I', crm_deals_internal.import_expression(w.name, w.type, w.source_type, careful), w.name), ', ' ORDER BY w.place),
            string_agg(format('c.%I', w.name), ', ' ORDER BY w.place),
-           coalesce(string_agg(format(', %s AS %I', crm_deals._import_filled(format('s.%I', w.name)), '_raw.' || w.name), '') FILTER (WHERE w.can_fail), ''),
+           coalesce(string_agg(format(', %s AS %I', crm_deals_internal.import_filled(format('s.%I', w.name)), '_raw.' || w.name), '') FILTER (WHERE w.can_fail), ''),
            coalesce('nullif(concat_ws(E''\n'', '
                     || string_agg(format('CASE WHEN c.%1$I IS NULL AND c.%2$I IS NOT NULL THEN format(%3$L, left(c.%2$I, 100)) END',
                                          w.name, '_raw.' || w.name,
                                          replace(w.name, '%', '%%') || ' "%s" is not of type ' || w.type || '.'), ', ' ORDER BY w.place)
                        FILTER (WHERE w.can_fail)
                     || '), '''')', 'NULL::text'),
-           (SELECT crm_deals._import_fields_expression(array_agg(g.name), array_agg(g.is_text))
+           (SELECT crm_deals_internal.import_fields_expression(array_agg(g.name), array_agg(g.is_text))
             FROM given AS g WHERE g.name <> ALL (names))
     INTO columns, staged, raw, problems, fields
     FROM wanted AS w;
@@ -272,12 +288,13 @@ BEGIN
                   columns, raw, coalesce(fields, 'NULL::jsonb'), source);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_query(regclass, text[], text[], boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_query(regclass, text[], text[], boolean) IS
     'Internal: the query that reads a table to import; a careful one finds the values that have a wrong type.';
 
 -- Rows are numbered as a plain scan finds them. First all at once; where that fails,
 -- again and value by value.
-CREATE FUNCTION crm_deals._import_stage(staging text, source regclass, names text[], types text[]) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_stage(staging text, source regclass, names text[], types text[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET synchronize_seqscans = off
@@ -288,16 +305,16 @@ AS $$
 BEGIN
     BEGIN
         EXECUTE format('CREATE TEMPORARY TABLE pg_temp.%I ON COMMIT DROP AS %s',
-                       staging, crm_deals._import_query(source, names, types, false));
+                       staging, crm_deals_internal.import_query(source, names, types, false));
     EXCEPTION WHEN data_exception OR integrity_constraint_violation OR program_limit_exceeded OR SQLSTATE '0A000' THEN
         EXECUTE format('CREATE TEMPORARY TABLE pg_temp.%I ON COMMIT DROP AS %s',
-                       staging, crm_deals._import_query(source, names, types, true));
+                       staging, crm_deals_internal.import_query(source, names, types, true));
     END;
     EXECUTE format('CREATE INDEX ON pg_temp.%I (_row)', staging);
     EXECUTE format('ANALYZE pg_temp.%I', staging);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_stage(text, regclass, text[], text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_stage(text, regclass, text[], text[]) IS
     'Internal: a temporary copy of a table to import, with our types.';
 
 -- ----------
@@ -305,35 +322,38 @@ COMMENT ON FUNCTION crm_deals._import_stage(text, regclass, text[], text[]) IS
 -- ----------
 
 -- A name of the organization, else one of the whole system, else an id.
-CREATE FUNCTION crm_deals._import_pipeline(pipeline text, organization text) RETURNS bigint
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_pipeline(pipeline text, organization text) RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT p.id
     FROM crm_deals.pipeline AS p
-    WHERE p.name = _import_pipeline.pipeline AND (p.organization = _import_pipeline.organization OR p.organization IS NULL)
-       OR p.id::text = _import_pipeline.pipeline
-    ORDER BY p.name = _import_pipeline.pipeline DESC, p.organization IS NULL
+    WHERE p.name = import_pipeline.pipeline AND (p.organization = import_pipeline.organization OR p.organization IS NULL)
+       OR p.id::text = import_pipeline.pipeline
+    ORDER BY p.name = import_pipeline.pipeline DESC, p.organization IS NULL
     LIMIT 1
 $$;
-COMMENT ON FUNCTION crm_deals._import_pipeline(text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_pipeline(text, text) IS
     'Internal: the pipeline that a text means in an organization.';
 
-CREATE FUNCTION crm_deals._import_default_pipeline(organization text) RETURNS bigint
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_default_pipeline(organization text) RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT p.id
     FROM crm_deals.pipeline AS p
-    WHERE p.is_default AND (p.organization = _import_default_pipeline.organization OR p.organization IS NULL)
+    WHERE p.is_default AND (p.organization = import_default_pipeline.organization OR p.organization IS NULL)
     ORDER BY p.organization IS NULL
     LIMIT 1
 $$;
-COMMENT ON FUNCTION crm_deals._import_default_pipeline(text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_default_pipeline(text) IS
     'Internal: the pipeline of rows that name none.';
 
 -- The organization of a row is that of its pipeline: in it the deal is looked for.
-CREATE FUNCTION crm_deals._import_pipelines() RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_pipelines() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -345,20 +365,21 @@ BEGIN
                     CASE WHEN coalesce(w.given_id, w.default_id) IS NULL THEN w.searched END) AS owner,
            w.searched
     FROM (SELECT r._place, r.searched,
-                 CASE WHEN r.pipeline IS NOT NULL THEN crm_deals._import_pipeline(r.pipeline, r.searched)
+                 CASE WHEN r.pipeline IS NOT NULL THEN crm_deals_internal.import_pipeline(r.pipeline, r.searched)
                       ELSE (SELECT p.id FROM crm_deals.pipeline AS p WHERE p.id = r.pipeline_id) END AS given_id,
                  CASE WHEN num_nonnulls(r.pipeline, r.pipeline_id) = 0
-                      THEN crm_deals._import_default_pipeline(r.searched) END AS default_id
+                      THEN crm_deals_internal.import_default_pipeline(r.searched) END AS default_id
           FROM (SELECT DISTINCT s._place, s.pipeline, s.pipeline_id,
                        coalesce(s.organization, nullif(current_setting('crm_deals.organization', true), '')) AS searched
                 FROM pg_temp._crm_deals_source AS s) AS r) AS w;
     ANALYZE pg_temp._crm_deals_pipelines;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_pipelines() IS
+COMMENT ON FUNCTION crm_deals_internal.import_pipelines() IS
     'Internal: the pipelines that the rows mean.';
 
-CREATE FUNCTION crm_deals._import_names_wanted(entity text) RETURNS TABLE (name text, organization text)
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_names_wanted(entity text) RETURNS TABLE (name text, organization text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -375,11 +396,12 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_names_wanted(text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_names_wanted(text) IS
     'Internal: the accounts or owners that the rows name.';
 
 -- What the names mean: blanks and case do not count; a text that is no name is tried as a key.
-CREATE FUNCTION crm_deals._import_names(entity text) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_names(entity text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -390,12 +412,12 @@ DECLARE
     by_name text := 'false';
     rank text := '1';
 BEGIN
-    SELECT * INTO host FROM crm_deals._host(entity);
+    SELECT * INTO host FROM crm_deals_internal.host(entity);
     EXECUTE format('CREATE TEMPORARY TABLE pg_temp.%I ON COMMIT DROP AS '
                    'SELECT NULL::text AS name, NULL::text AS organization, NULL::text AS problem, d.%I AS key '
                    'FROM crm_deals.deal AS d WHERE false', staging, CASE entity WHEN 'account' THEN 'account_id' ELSE 'owner' END);
     IF host.host IS NULL THEN
-        EXECUTE format('INSERT INTO pg_temp.%I (name, key) SELECT w.name, w.name FROM crm_deals._import_names_wanted($1) AS w', staging)
+        EXECUTE format('INSERT INTO pg_temp.%I (name, key) SELECT w.name, w.name FROM crm_deals_internal.import_names_wanted($1) AS w', staging)
         USING entity;
         RETURN;
     END IF;
@@ -408,14 +430,14 @@ BEGIN
                        'WHEN t.%1$I IS NULL OR w.organization IS NULL THEN 2 END', host.columns ->> 'organization');
     END IF;
     EXECUTE format(
-        'WITH wanted AS MATERIALIZED (SELECT w.name, w.organization FROM crm_deals._import_names_wanted($1) AS w), '
+        'WITH wanted AS MATERIALIZED (SELECT w.name, w.organization FROM crm_deals_internal.import_names_wanted($1) AS w), '
         'named AS (SELECT r.name, r.organization, array_agg(r.key ORDER BY r.key) AS keys '
         '          FROM (SELECT w.name, w.organization, t.%1$I AS key, '
         '                       rank() OVER (PARTITION BY w.name, w.organization ORDER BY %4$s) AS place '
         '                FROM wanted AS w JOIN %2$s AS t ON %3$s WHERE %4$s IS NOT NULL) AS r '
         '          WHERE r.place = 1 GROUP BY r.name, r.organization), '
         'keyed AS (SELECT w.name, w.organization, t.%1$I AS key '
-        '          FROM (SELECT w.name, w.organization, crm_deals._try_cast(w.name, NULL::%5$s) AS key FROM wanted AS w OFFSET 0) AS w '
+        '          FROM (SELECT w.name, w.organization, crm_deals_internal.try_cast(w.name, NULL::%5$s) AS key FROM wanted AS w OFFSET 0) AS w '
         '          JOIN %2$s AS t ON t.%1$I = w.key) '
         'INSERT INTO pg_temp.%6$I (name, organization, key, problem) '
         'SELECT w.name, w.organization, CASE WHEN n.keys IS NULL THEN k.key WHEN cardinality(n.keys) = 1 THEN n.keys[1] END, '
@@ -430,7 +452,7 @@ BEGIN
     EXECUTE format('ANALYZE pg_temp.%I', staging);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_names(text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_names(text) IS
     'Internal: the accounts or owners that the rows mean.';
 
 -- ----------
@@ -438,7 +460,8 @@ COMMENT ON FUNCTION crm_deals._import_names(text) IS
 -- ----------
 
 -- A text of the source as the definition wants it; what cannot be so stays a text, and is refused as one.
-CREATE FUNCTION crm_deals._import_field(type text, value jsonb) RETURNS jsonb
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_field(type text, value jsonb) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -449,36 +472,38 @@ AS $$
         WHEN type = 'boolean' AND lower(value #>> '{}') IN ('true', 't', 'yes', 'y', 'on', '1') THEN 'true'
         WHEN type = 'boolean' AND lower(value #>> '{}') IN ('false', 'f', 'no', 'n', 'off', '0') THEN 'false'
         WHEN type = 'multiselect' THEN
-            coalesce(CASE WHEN value #>> '{}' LIKE '[%' THEN crm_deals._try_cast(value #>> '{}', NULL::jsonb) END,
+            coalesce(CASE WHEN value #>> '{}' LIKE '[%' THEN crm_deals_internal.try_cast(value #>> '{}', NULL::jsonb) END,
                      (SELECT jsonb_agg(btrim(e.element)) FROM string_to_table(value #>> '{}', ';') AS e (element)))
         ELSE value END
 $$;
-COMMENT ON FUNCTION crm_deals._import_field(text, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.import_field(text, jsonb) IS
     'Internal: a custom field of the source as its definition wants it.';
 
-CREATE FUNCTION crm_deals._import_fields(fields jsonb, organization text) RETURNS jsonb
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_fields(fields jsonb, organization text) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT jsonb_object_agg(f.key, crm_deals._import_field(
+    SELECT jsonb_object_agg(f.key, crm_deals_internal.import_field(
                (SELECT c.type FROM crm_deals.custom_field AS c
                 WHERE c.entity = 'deal' AND c.key = f.key
-                  AND (c.organization = _import_fields.organization OR c.organization IS NULL)
+                  AND (c.organization = import_fields.organization OR c.organization IS NULL)
                 ORDER BY c.organization IS NULL LIMIT 1), f.value))
     FROM jsonb_each(fields) AS f
 $$;
-COMMENT ON FUNCTION crm_deals._import_fields(jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_fields(jsonb, text) IS
     'Internal: the columns custom_fields.KEY of a row, as the definitions of its organization want them.';
 
 -- Keys that the source has take the place of those that are there; those it has as NULL go.
-CREATE FUNCTION crm_deals._import_merged(there jsonb, fields jsonb) RETURNS jsonb
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_merged(there jsonb, fields jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN fields IS NULL OR jsonb_typeof(there) <> 'object' THEN there
                 ELSE (there || fields) - ARRAY(SELECT f.key FROM jsonb_each(fields) AS f WHERE f.value = 'null') END
 $$;
-COMMENT ON FUNCTION crm_deals._import_merged(jsonb, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.import_merged(jsonb, jsonb) IS
     'Internal: custom fields with those of the source.';
 
 -- ----------
@@ -486,7 +511,8 @@ COMMENT ON FUNCTION crm_deals._import_merged(jsonb, jsonb) IS
 -- ----------
 
 -- The deals that are there already, locked in the order of their ids.
-CREATE FUNCTION crm_deals._import_lock() RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_lock() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -507,10 +533,11 @@ BEGIN
           FOR NO KEY UPDATE) AS l;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_lock() IS
+COMMENT ON FUNCTION crm_deals_internal.import_lock() IS
     'Internal: locks the deals that the rows may change.';
 
-CREATE FUNCTION crm_deals._import_rows_table() RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_rows_table() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -525,11 +552,12 @@ BEGIN
     CREATE INDEX ON pg_temp._crm_deals_rows (_row);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_rows_table() IS
+COMMENT ON FUNCTION crm_deals_internal.import_rows_table() IS
     'Internal: where it is kept what is to be done with each row.';
 
 -- "given": the columns of the source; "chosen": the rows, NULL for all.
-CREATE FUNCTION crm_deals._import_resolve(given text[], create_accounts boolean, chosen bigint[]) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_resolve(given text[], create_accounts boolean, chosen bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET default_statistics_target = 10
@@ -547,7 +575,7 @@ BEGIN
     INSERT INTO pg_temp._crm_deals_rows (_row, _problem, _is_new, _writes_name, _again, _creates_account, _version, _lost_reason, _account_organization,
                                          id, external_id, organization, pipeline_id, stage_id, account_id, owner, custom_fields)
     SELECT j._row, j.problem, j.is_new, j.writes_name, false, j.creates_account, j.version, j.lost_reason, j.account_organization,
-           CASE WHEN j.is_new THEN crm_deals._next_deal_id() ELSE j.deal_id END,
+           CASE WHEN j.is_new THEN crm_deals_internal.next_deal_id() ELSE j.deal_id END,
            j.external_id, j.organization, j.pipeline_id, j.stage_id, j.account_id, j.owner, j.custom_fields
     FROM (
         SELECT r._row, r.is_new, r.is_new OR gives_name AND r.name <> r.stored_name AS writes_name, r.version, r.deal_id, r.external_id, r.organization, r.target_pipeline_id AS pipeline_id,
@@ -572,7 +600,7 @@ BEGIN
                    CASE WHEN r.written_status <> r.status::text
                         THEN format('Status "%s" contradicts the stage, which is %s.', r.written_status, r.status) END,
                    CASE WHEN r.amount < 0 THEN 'The amount is negative.' WHEN r.amount >= 'Infinity' THEN 'The amount is not finite.' END,
-                   CASE WHEN NOT crm_deals._is_currency(r.currency) THEN format('"%s" is not a currency code.', r.currency) END,
+                   CASE WHEN NOT crm_deals_internal.is_currency(r.currency) THEN format('"%s" is not a currency code.', r.currency) END,
                    CASE WHEN r.probability < 0 OR r.probability > 100 THEN 'The probability is not between 0 and 100.' END,
                    CASE WHEN NOT isfinite(r.expected_close_date) OR NOT isfinite(r.closed_at) OR NOT isfinite(r.created_at)
                              OR NOT isfinite(r.stage_entered_at) THEN 'A date is not finite.' END,
@@ -594,7 +622,7 @@ BEGIN
                    CASE WHEN gives_contact AND r.written_contact_id IS NOT NULL AND NOT r.contact_exists
                         THEN format('Contact %s does not exist.', r.written_contact_id) END,
                    CASE WHEN gives_fields AND jsonb_typeof(r.custom_fields) <> 'object' THEN 'custom_fields is not an object.'
-                        ELSE crm_deals._wrong_custom_fields(r.target_pipeline_id, r.stored_fields, r.custom_fields) END), '') AS problem
+                        ELSE crm_deals_internal.wrong_custom_fields(r.target_pipeline_id, r.stored_fields, r.custom_fields) END), '') AS problem
         FROM (
             SELECT s._row, s._problem AS problem, s.name, s.external_id, s.pipeline, s.pipeline_id AS written_pipeline_id,
                    s.organization AS written_organization, s.stage, s.stage_id AS written_stage_id, s.status AS written_status,
@@ -615,8 +643,8 @@ BEGIN
                    a.key IS NULL AND a.problem ~ 'does not exist' AS account_key_missing,
                    o.key AS owner, o.problem AS owner_problem, c.id IS NOT NULL AS contact_exists,
                    CASE WHEN gives_fields THEN
-                        crm_deals._import_merged(CASE WHEN gives_all_fields OR d.id IS NULL THEN coalesce(s.custom_fields, '{}') ELSE d.custom_fields END,
-                                                 CASE WHEN s._fields IS NOT NULL THEN crm_deals._import_fields(s._fields, p.owner) END)
+                        crm_deals_internal.import_merged(CASE WHEN gives_all_fields OR d.id IS NULL THEN coalesce(s.custom_fields, '{}') ELSE d.custom_fields END,
+                                                 CASE WHEN s._fields IS NOT NULL THEN crm_deals_internal.import_fields(s._fields, p.owner) END)
                         WHEN d.id IS NULL THEN '{}' ELSE d.custom_fields END AS custom_fields
             FROM pg_temp._crm_deals_source AS s
             JOIN pg_temp._crm_deals_pipelines AS p ON p._place = s._place
@@ -658,14 +686,15 @@ BEGIN
         ORDER BY r._row
         OFFSET 0) AS j;
     ANALYZE pg_temp._crm_deals_rows;
-    PERFORM crm_deals._import_find_twice(chosen);
+    PERFORM crm_deals_internal.import_find_twice(chosen);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_resolve(text[], boolean, bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_resolve(text[], boolean, bigint[]) IS
     'Internal: what is to be done with each row, or why it is refused.';
 
 -- Of rows that mean one deal the first counts.
-CREATE FUNCTION crm_deals._import_find_twice(chosen bigint[]) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_find_twice(chosen bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -692,14 +721,15 @@ BEGIN
     WHERE NOT r._is_new AND r.id = f.id AND r._row > f.first AND r._problem IS NULL;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_find_twice(bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_find_twice(bigint[]) IS
     'Internal: refuses rows that mean the deal of an earlier row.';
 
 -- ----------
 -- The history
 -- ----------
 
-CREATE FUNCTION crm_deals._import_history(history regclass) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_history(history regclass) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -714,16 +744,17 @@ BEGIN
             actor text, lost_reason text, amount numeric) ON COMMIT DROP;
         RETURN;
     END IF;
-    SELECT array_agg(c.name), array_agg(c.type) INTO names, types FROM crm_deals._import_history_columns() AS c;
-    PERFORM crm_deals._check_import_columns(history, names, ARRAY['external_id', 'stage', 'entered_at'], false);
-    PERFORM crm_deals._import_stage('_crm_deals_history', history, names, types);
+    SELECT array_agg(c.name), array_agg(c.type) INTO names, types FROM crm_deals_internal.import_history_columns() AS c;
+    PERFORM crm_deals_internal.check_import_columns(history, names, ARRAY['external_id', 'stage', 'entered_at'], false);
+    PERFORM crm_deals_internal.import_stage('_crm_deals_history', history, names, types);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_history(regclass) IS
+COMMENT ON FUNCTION crm_deals_internal.import_history(regclass) IS
     'Internal: a temporary copy of the history.';
 
 -- Each row of the history is an event; the last one makes the deal what its source says.
-CREATE FUNCTION crm_deals._import_steps(given text[]) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_steps(given text[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -797,7 +828,7 @@ BEGIN
     ANALYZE pg_temp._crm_deals_steps;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_steps(text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_steps(text[]) IS
     'Internal: the events of the history, and why a deal''s history is refused.';
 
 -- ----------
@@ -805,23 +836,25 @@ COMMENT ON FUNCTION crm_deals._import_steps(text[]) IS
 -- ----------
 
 -- Columns of the deal that only this database has.
-CREATE FUNCTION crm_deals._import_own_columns(given text[]) RETURNS text[]
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_own_columns(given text[]) RETURNS text[]
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(array_agg(c.name), '{}')
-    FROM crm_deals._import_deal_columns() AS c
+    FROM crm_deals_internal.import_deal_columns() AS c
     WHERE c.name = ANY (given)
       AND c.name NOT IN ('organization', 'name', 'account_id', 'primary_contact_id', 'pipeline_id', 'stage_id', 'status',
                          'amount', 'currency', 'probability', 'expected_close_date', 'closed_at', 'lost_reason', 'owner',
                          'source', 'notes', 'custom_fields', 'external_id', 'stage_entered_at', 'created_at',
                          'pipeline', 'stage', 'account')
 $$;
-COMMENT ON FUNCTION crm_deals._import_own_columns(text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_own_columns(text[]) IS
     'Internal: the columns of the source that a user has added to deal.';
 
 -- $1 to $2: the rows, $3: who did it. A deal with a history begins with its first event.
-CREATE FUNCTION crm_deals._import_insert(given text[], OUT columns text, OUT query text)
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_insert(given text[], OUT columns text, OUT query text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -847,13 +880,14 @@ AS $$
                        (19, 'created_at', 'coalesce(s.created_at, f.entered_at)'), (20, 'updated_at', 'f.entered_at')) AS v (place, name, value)
           UNION ALL
           SELECT 20 + o.place, o.name, format('s.%I', o.name)
-          FROM unnest(crm_deals._import_own_columns(given)) WITH ORDINALITY AS o (name, place)) AS c
+          FROM unnest(crm_deals_internal.import_own_columns(given)) WITH ORDINALITY AS o (name, place)) AS c
 $$;
-COMMENT ON FUNCTION crm_deals._import_insert(text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_insert(text[]) IS
     'Internal: the columns of new deals, and the query that gives them.';
 
 -- What the source makes of each column of a deal that is there: a NULL clears what a deal can be without.
-CREATE FUNCTION crm_deals._import_assignments(given text[]) RETURNS TABLE (name text, value text, is_own boolean)
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_assignments(given text[]) RETURNS TABLE (name text, value text, is_own boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -878,14 +912,15 @@ AS $$
     SELECT 'custom_fields', 'r.custom_fields', false
     WHERE EXISTS (SELECT FROM unnest(given) AS g (name) WHERE g.name ~ '^custom_fields')
     UNION ALL
-    SELECT o.name, format('s.%I', o.name), true FROM unnest(crm_deals._import_own_columns(given)) AS o (name)
+    SELECT o.name, format('s.%I', o.name), true FROM unnest(crm_deals_internal.import_own_columns(given)) AS o (name)
 $$;
-COMMENT ON FUNCTION crm_deals._import_assignments(text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_assignments(text[]) IS
     'Internal: the columns that the source sets in a deal that is there, and what to.';
 
 -- $1 to $2: the rows. Deals that are so already are not touched. A column of the user's own may
 -- have a type that knows no equality: its text does.
-CREATE FUNCTION crm_deals._import_update(given text[], OUT assignments text, OUT changes text, OUT query text)
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_update(given text[], OUT assignments text, OUT changes text, OUT query text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -895,14 +930,15 @@ AS $$
                   'WHERE d.id = r.id AND r._row BETWEEN $1 AND $2 AND NOT r._is_new AND r._problem IS NULL AND NOT r._again AND (%s)',
                   string_agg(format(CASE WHEN a.is_own THEN 'd.%I::text IS DISTINCT FROM %s::text' ELSE 'd.%I IS DISTINCT FROM %s' END,
                                     a.name, a.value), ' OR '))
-    FROM crm_deals._import_assignments(given) AS a
+    FROM crm_deals_internal.import_assignments(given) AS a
     HAVING count(*) > 0
 $$;
-COMMENT ON FUNCTION crm_deals._import_update(text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_update(text[]) IS
     'Internal: what an import sets in deals that are there, and in which; NULL where the source says nothing of them.';
 
 -- $1 to $2: the rows. An account that several rows name is made once.
-CREATE FUNCTION crm_deals._import_create_accounts(OUT "insert" text, OUT assign text)
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_create_accounts(OUT "insert" text, OUT assign text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -917,7 +953,7 @@ DECLARE
         'WHERE r._row BETWEEN $1 AND $2 AND r._creates_account AND r._problem IS NULL AND NOT r._again) AS w';
     same text;
 BEGIN
-    SELECT * INTO host FROM crm_deals._host('account');
+    SELECT * INTO host FROM crm_deals_internal.host('account');
     name_column := host.columns ->> 'name';
     organization_column := host.columns ->> 'organization';
     IF name_column IS NULL THEN
@@ -936,11 +972,12 @@ BEGIN
                      host.key_column, searched, host.host, same);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_create_accounts() IS
+COMMENT ON FUNCTION crm_deals_internal.import_create_accounts() IS
     'Internal: the statements that create the accounts that are missing, and name them in the rows.';
 
 -- What a trigger of the user's or row security let pass by is said.
-CREATE FUNCTION crm_deals._import_find_suppressed(low bigint, high bigint) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_find_suppressed(low bigint, high bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -952,10 +989,11 @@ BEGIN
       AND NOT EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = r.id);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_find_suppressed(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_find_suppressed(bigint, bigint) IS
     'Internal: marks new rows that were not written.';
 
-CREATE FUNCTION crm_deals._import_write_new(job jsonb, low bigint, high bigint) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_write_new(job jsonb, low bigint, high bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -966,22 +1004,23 @@ DECLARE
     total bigint := 0;
 BEGIN
     FOR who IN SELECT NULL UNION SELECT f.actor FROM pg_temp._crm_deals_steps AS f WHERE f.step = 1 AND f._row BETWEEN low AND high LOOP
-        PERFORM crm_deals._import_as(who);
+        PERFORM crm_deals_internal.import_as(who);
         EXECUTE job ->> 'insert' USING low, high, who;
         GET DIAGNOSTICS written = ROW_COUNT;
         total := total + written;
     END LOOP;
-    PERFORM crm_deals._import_as(NULL);
+    PERFORM crm_deals_internal.import_as(NULL);
     IF total < (SELECT count(*) FROM pg_temp._crm_deals_rows AS r
                 WHERE r._row BETWEEN low AND high AND r._is_new AND r._problem IS NULL AND NOT r._again) THEN
-        PERFORM crm_deals._import_find_suppressed(low, high);
+        PERFORM crm_deals_internal.import_find_suppressed(low, high);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_write_new(jsonb, bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_new(jsonb, bigint, bigint) IS
     'Internal: writes the new deals of a range of rows.';
 
-CREATE FUNCTION crm_deals._import_write_changes(job jsonb, low bigint, high bigint) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_write_changes(job jsonb, low bigint, high bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1009,11 +1048,12 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_write_changes(jsonb, bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_changes(jsonb, bigint, bigint) IS
     'Internal: changes the deals that are there of a range of rows.';
 
 -- The events after the first: the next one of all deals at once, but for who did it.
-CREATE FUNCTION crm_deals._import_write_history(low bigint, high bigint) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_write_history(low bigint, high bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1023,7 +1063,7 @@ DECLARE
 BEGIN
     FOR next IN SELECT DISTINCT f.step, f.actor FROM pg_temp._crm_deals_steps AS f
                 WHERE f.step > 1 AND f._row BETWEEN low AND high ORDER BY f.step, f.actor LOOP
-        PERFORM crm_deals._import_as(next.actor);
+        PERFORM crm_deals_internal.import_as(next.actor);
         UPDATE crm_deals.deal AS d
         SET stage_id = f.stage_id,
             updated_at = f.entered_at,
@@ -1036,25 +1076,27 @@ BEGIN
         WHERE d.id = r.id AND f.step = next.step AND f.actor IS NOT DISTINCT FROM next.actor
           AND r._row BETWEEN low AND high AND r._problem IS NULL AND NOT r._again;
     END LOOP;
-    PERFORM crm_deals._import_as(NULL);
+    PERFORM crm_deals_internal.import_as(NULL);
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_write_history(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_history(bigint, bigint) IS
     'Internal: the events of the history after those that create the deals, of a range of rows.';
 
 -- An error that is not about a row: no other row would fare better.
-CREATE FUNCTION crm_deals._import_is_fatal(state text) RETURNS boolean
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_is_fatal(state text) RETURNS boolean
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT left(state, 2) IN ('25', '40', '53', '57', '58', 'XX') OR state = '55P03'
            OR left(state, 2) = '42' AND state <> '42501'
 $$;
-COMMENT ON FUNCTION crm_deals._import_is_fatal(text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_is_fatal(text) IS
     'Internal: whether an error has nothing to do with the row that was written.';
 
 -- One more attempt for a row whose external_id another session has just written, and who finds it now.
-CREATE FUNCTION crm_deals._import_refuse(chosen bigint, problem text, is_taken boolean) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_refuse(chosen bigint, problem text, is_taken boolean) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1066,12 +1108,13 @@ BEGIN
     WHERE r._row = chosen AND r._problem IS NULL;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_refuse(bigint, text, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_refuse(bigint, text, boolean) IS
     'Internal: keeps why a row could not be written.';
 
 -- Which rows break a rule, by the code that enforces them: asked only when the write has failed, as it costs
 -- more than the write. It finds what it can; deals whose account is still to be made are not asked.
-CREATE FUNCTION crm_deals._import_judge(job jsonb, low bigint, high bigint) RETURNS boolean
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_judge(job jsonb, low bigint, high bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1097,18 +1140,19 @@ BEGIN
     END IF;
     RETURN found_bad > 0;
 EXCEPTION WHEN OTHERS THEN
-    IF crm_deals._import_is_fatal(SQLSTATE) THEN
+    IF crm_deals_internal.import_is_fatal(SQLSTATE) THEN
         RAISE;
     END IF;
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_judge(jsonb, bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_judge(jsonb, bigint, bigint) IS
     'Internal: finds rows that break a rule; whether there were any.';
 
 -- Which rows are refused as duplicates, as if they came one after the other. Of few rows halving finds them sooner:
 -- this reads every deal. Renames make place for earlier rows only where they are written: that, too, is left to it.
-CREATE FUNCTION crm_deals._import_judge_names(low bigint, high bigint) RETURNS boolean
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_judge_names(low bigint, high bigint) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1138,7 +1182,7 @@ BEGIN
                                ELSE format('Deal %s is named "%s": the similarity is %s, and pipeline "%s" refuses from %s on.',
                                            l.id, l.name, l.similarity, p.name, p.duplicate_threshold) END)
     FROM (SELECT f.row_number, f.similarity, coalesce(o.id, w.id) AS id, coalesce(o.name, v.name) AS name
-          FROM crm_deals._import_similar(low, high, lowest, renamed, moved) AS f
+          FROM crm_deals_internal.import_similar(low, high, lowest, renamed, moved) AS f
           LEFT JOIN crm_deals.deal AS o ON o.id = f.other_deal_id
           LEFT JOIN pg_temp._crm_deals_rows AS w ON w._row = f.other_row
           LEFT JOIN pg_temp._crm_deals_source AS v ON v._row = f.other_row) AS l,
@@ -1147,10 +1191,11 @@ BEGIN
     RETURN FOUND;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_judge_names(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_judge_names(bigint, bigint) IS
     'Internal: finds rows that are refused as duplicates; whether there were any.';
 
-CREATE FUNCTION crm_deals._import_write_range(job jsonb, low bigint, high bigint) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_write_range(job jsonb, low bigint, high bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1160,18 +1205,19 @@ BEGIN
         EXECUTE job ->> 'create_accounts' USING low, high;
         EXECUTE job ->> 'assign_accounts' USING low, high;
     END IF;
-    PERFORM crm_deals._import_write_new(job, low, high);
-    PERFORM crm_deals._import_write_history(low, high);
+    PERFORM crm_deals_internal.import_write_new(job, low, high);
+    PERFORM crm_deals_internal.import_write_history(low, high);
     IF job ? 'update' THEN
-        PERFORM crm_deals._import_write_changes(job, low, high);
+        PERFORM crm_deals_internal.import_write_changes(job, low, high);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_write_range(jsonb, bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_range(jsonb, bigint, bigint) IS
     'Internal: writes a range of rows, all or none.';
 
 -- All at once; what fails is judged, and where that is not enough halved until the rows that cannot be written stand alone.
-CREATE FUNCTION crm_deals._import_write(job jsonb, low bigint, high bigint) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_write(job jsonb, low bigint, high bigint) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1188,43 +1234,43 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
-        PERFORM crm_deals._import_write_range(job, low, high);
+        PERFORM crm_deals_internal.import_write_range(job, low, high);
         RETURN;
     EXCEPTION WHEN OTHERS THEN
         GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
                                 constraint_name = CONSTRAINT_NAME;
-        IF crm_deals._import_is_fatal(state) THEN
+        IF crm_deals_internal.import_is_fatal(state) THEN
             RAISE;
         END IF;
     END;
     IF (job ->> 'may_judge')::boolean THEN
         job := job || '{"may_judge": false}';
-        judged := crm_deals._import_judge(job, low, high);
+        judged := crm_deals_internal.import_judge(job, low, high);
     END IF;
     IF judged OR low < high AND state = '23505' AND constraint_name = 'deal_duplicate' THEN
         -- Names are judged for this attempt: where it fails, too, an earlier row may go that others were like.
         BEGIN
-            IF crm_deals._import_judge_names(low, high) OR judged THEN
-                PERFORM crm_deals._import_write_range(job, low, high);
+            IF crm_deals_internal.import_judge_names(low, high) OR judged THEN
+                PERFORM crm_deals_internal.import_write_range(job, low, high);
                 RETURN;
             END IF;
         EXCEPTION WHEN OTHERS THEN
-            IF crm_deals._import_is_fatal(SQLSTATE) THEN
+            IF crm_deals_internal.import_is_fatal(SQLSTATE) THEN
                 RAISE;
             END IF;
         END;
     END IF;
     IF low = high THEN
-        PERFORM crm_deals._import_refuse(low, concat_ws(E'\n', message, nullif(detail, '')),
+        PERFORM crm_deals_internal.import_refuse(low, concat_ws(E'\n', message, nullif(detail, '')),
                                          state = '23505' AND constraint_name = 'deal_external_id' AND (job ->> 'may_repeat')::boolean);
     ELSE
         middle := low + (high - low) / 2;
-        PERFORM crm_deals._import_write(job, low, middle);
-        PERFORM crm_deals._import_write(job, middle + 1, high);
+        PERFORM crm_deals_internal.import_write(job, low, middle);
+        PERFORM crm_deals_internal.import_write(job, middle + 1, high);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_write(jsonb, bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write(jsonb, bigint, bigint) IS
     'Internal: writes a range of rows, without those that cannot be written.';
 
 -- ----------
@@ -1232,7 +1278,8 @@ COMMENT ON FUNCTION crm_deals._import_write(jsonb, bigint, bigint) IS
 -- ----------
 
 -- Neither a leftover nor a call from within: the names are ours until the end.
-CREATE FUNCTION crm_deals._import_check_free() RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_check_free() RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1252,10 +1299,11 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_check_free() IS
+COMMENT ON FUNCTION crm_deals_internal.import_check_free() IS
     'Internal: refuses an import within an import, and temporary tables of its names.';
 
-CREATE FUNCTION crm_deals._import_check_rights() RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_check_rights() RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1269,10 +1317,11 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_check_rights() IS
+COMMENT ON FUNCTION crm_deals_internal.import_check_rights() IS
     'Internal: who may not write deals is told so once, not for each row.';
 
-CREATE FUNCTION crm_deals._import_job(given text[], create_accounts boolean, gates boolean) RETURNS jsonb
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_job(given text[], create_accounts boolean, gates boolean) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1283,30 +1332,31 @@ DECLARE
 BEGIN
     SELECT jsonb_build_object(
                'insert', format('INSERT INTO crm_deals.deal (%s) %s', n.columns, n.query),
-               'judge_new', format('SELECT n.id, crm_deals._why_not(NULL::crm_deals.deal, jsonb_populate_record(NULL::crm_deals.deal, to_jsonb(n)), $4) AS why '
+               'judge_new', format('SELECT n.id, crm_deals_internal.why_not(NULL::crm_deals.deal, jsonb_populate_record(NULL::crm_deals.deal, to_jsonb(n)), $4) AS why '
                                    'FROM (%s) AS n', n.query),
                'may_repeat', true, 'may_judge', true, 'gates', gates,
                'gives_stamps', given && ARRAY['closed_at', 'probability'])
            || CASE WHEN u.query IS NULL THEN '{}' ELSE jsonb_build_object(
                'update', format('UPDATE crm_deals.deal AS d SET %s FROM %s', u.assignments, u.query),
                'differs', format('SELECT count(*) FROM crm_deals.deal AS d, %s', u.query),
-               'judge_changes', format('SELECT d.id, crm_deals._why_not(d, jsonb_populate_record(d, to_jsonb((SELECT c FROM (SELECT %s) AS c))), $4) AS why '
+               'judge_changes', format('SELECT d.id, crm_deals_internal.why_not(d, jsonb_populate_record(d, to_jsonb((SELECT c FROM (SELECT %s) AS c))), $4) AS why '
                                        'FROM crm_deals.deal AS d, %s', u.changes, u.query)) END
     INTO job
-    FROM crm_deals._import_insert(given) AS n
-    LEFT JOIN crm_deals._import_update(given) AS u ON true;
+    FROM crm_deals_internal.import_insert(given) AS n
+    LEFT JOIN crm_deals_internal.import_update(given) AS u ON true;
     IF create_accounts AND 'account' = ANY (given) THEN
-        SELECT * INTO accounts FROM crm_deals._import_create_accounts();
+        SELECT * INTO accounts FROM crm_deals_internal.import_create_accounts();
         job := job || jsonb_build_object('create_accounts', accounts."insert", 'assign_accounts', accounts.assign);
     END IF;
     RETURN job;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_job(text[], boolean, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_job(text[], boolean, boolean) IS
     'Internal: the statements of an import.';
 
 -- Rows that another session made an update of the insert that they were are resolved once more.
-CREATE FUNCTION crm_deals._import_repeat(given text[], create_accounts boolean, job jsonb) RETURNS void
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_repeat(given text[], create_accounts boolean, job jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1316,8 +1366,8 @@ DECLARE
 BEGIN
     IF chosen <> '{}' THEN
         DELETE FROM pg_temp._crm_deals_rows AS r WHERE r._again;
-        PERFORM crm_deals._import_lock();
-        PERFORM crm_deals._import_resolve(given, create_accounts, chosen);
+        PERFORM crm_deals_internal.import_lock();
+        PERFORM crm_deals_internal.import_resolve(given, create_accounts, chosen);
         UPDATE pg_temp._crm_deals_rows AS r
         SET _problem = 'The deal exists already: a history is imported along with a new one.'
         WHERE r._row = ANY (chosen) AND NOT r._is_new AND r._problem IS NULL
@@ -1326,15 +1376,16 @@ BEGIN
         USING pg_temp._crm_deals_rows AS r
         WHERE r._row = f._row AND r._row = ANY (chosen) AND NOT r._is_new;
         FOR i IN 1 .. cardinality(chosen) LOOP
-            PERFORM crm_deals._import_write(job || '{"may_repeat": false}', chosen[i], chosen[i]);
+            PERFORM crm_deals_internal.import_write(job || '{"may_repeat": false}', chosen[i], chosen[i]);
         END LOOP;
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_repeat(text[], boolean, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.import_repeat(text[], boolean, jsonb) IS
     'Internal: the second attempt of rows that met another session''s.';
 
-CREATE FUNCTION crm_deals._import_result()
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_result()
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -1372,10 +1423,11 @@ BEGIN
     ORDER BY h.external_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_result() IS
+COMMENT ON FUNCTION crm_deals_internal.import_result() IS
     'Internal: the outcome of each row.';
 
-CREATE FUNCTION crm_deals._import_deals(source regclass, history regclass, gates boolean, create_accounts boolean)
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_deals(source regclass, history regclass, gates boolean, create_accounts boolean)
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -1387,36 +1439,37 @@ DECLARE
     given text[];
     job jsonb;
 BEGIN
-    PERFORM crm_deals._check_installed();
-    PERFORM crm_deals._import_check_rights();
-    PERFORM crm_deals._import_check_free();
-    SELECT array_agg(c.name), array_agg(c.type) INTO names, types FROM crm_deals._import_deal_columns() AS c;
-    PERFORM crm_deals._check_import_columns(source, names, '{}', true);
-    given := ARRAY(SELECT c.name FROM crm_deals._import_columns(source, names, types) AS c);
-    PERFORM crm_deals._check_import_references(given);
+    PERFORM crm_deals_internal.check_installed();
+    PERFORM crm_deals_internal.import_check_rights();
+    PERFORM crm_deals_internal.import_check_free();
+    SELECT array_agg(c.name), array_agg(c.type) INTO names, types FROM crm_deals_internal.import_deal_columns() AS c;
+    PERFORM crm_deals_internal.check_import_columns(source, names, '{}', true);
+    given := ARRAY(SELECT c.name FROM crm_deals_internal.import_columns(source, names, types) AS c);
+    PERFORM crm_deals_internal.check_import_references(given);
     create_accounts := coalesce(create_accounts, false);
-    job := crm_deals._import_job(given, create_accounts, coalesce(gates, false));
+    job := crm_deals_internal.import_job(given, create_accounts, coalesce(gates, false));
 
-    PERFORM crm_deals._import_stage('_crm_deals_source', source, names, types);
-    PERFORM crm_deals._import_history(history);
-    PERFORM crm_deals._enter_as_writer();
-    PERFORM crm_deals._import_pipelines();
-    PERFORM crm_deals._import_names('account');
-    PERFORM crm_deals._import_names('owner');
-    PERFORM crm_deals._import_rows_table();
-    PERFORM crm_deals._import_lock();
-    PERFORM crm_deals._import_resolve(given, create_accounts, NULL);
-    PERFORM crm_deals._import_steps(given);
-    PERFORM crm_deals._import_write(job, 1, (SELECT coalesce(max(s._row), 0) FROM pg_temp._crm_deals_source AS s));
-    PERFORM crm_deals._import_repeat(given, create_accounts, job);
-    RETURN QUERY SELECT r.row_number, r.external_id, r.outcome, r.deal_id, r.detail FROM crm_deals._import_result() AS r;
+    PERFORM crm_deals_internal.import_stage('_crm_deals_source', source, names, types);
+    PERFORM crm_deals_internal.import_history(history);
+    PERFORM crm_deals_internal.enter_as_writer();
+    PERFORM crm_deals_internal.import_pipelines();
+    PERFORM crm_deals_internal.import_names('account');
+    PERFORM crm_deals_internal.import_names('owner');
+    PERFORM crm_deals_internal.import_rows_table();
+    PERFORM crm_deals_internal.import_lock();
+    PERFORM crm_deals_internal.import_resolve(given, create_accounts, NULL);
+    PERFORM crm_deals_internal.import_steps(given);
+    PERFORM crm_deals_internal.import_write(job, 1, (SELECT coalesce(max(s._row), 0) FROM pg_temp._crm_deals_source AS s));
+    PERFORM crm_deals_internal.import_repeat(given, create_accounts, job);
+    RETURN QUERY SELECT r.row_number, r.external_id, r.outcome, r.deal_id, r.detail FROM crm_deals_internal.import_result() AS r;
     DROP TABLE pg_temp._crm_deals_source, pg_temp._crm_deals_history, pg_temp._crm_deals_pipelines, pg_temp._crm_deals_accounts,
                pg_temp._crm_deals_owners, pg_temp._crm_deals_rows, pg_temp._crm_deals_steps;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._import_deals(regclass, regclass, boolean, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_deals(regclass, regclass, boolean, boolean) IS
     'Internal: import_deals() in its context.';
 
+-- access: write
 CREATE FUNCTION crm_deals.import_deals(source regclass, history regclass DEFAULT NULL, gates boolean DEFAULT false,
                                        create_accounts boolean DEFAULT false, actor text DEFAULT NULL)
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)

@@ -1,7 +1,8 @@
 -- install() and what it needs: the host's tables become the words @account_table@
 -- and the like, which it fills into the DDL of sql/schema.
 
-CREATE FUNCTION crm_deals._fill(ddl text, words jsonb) RETURNS text
+-- access: owner
+CREATE FUNCTION crm_deals_internal.fill(ddl text, words jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -15,11 +16,12 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._fill(text, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.fill(text, jsonb) IS
     'Internal: DDL of the schema with the host''s tables, keys and labels filled in.';
 
 -- The fields of the host's tables that the product reads and writes.
-CREATE FUNCTION crm_deals._mappable() RETURNS TABLE (entity text, field text, in_label boolean)
+-- access: write
+CREATE FUNCTION crm_deals_internal.mappable() RETURNS TABLE (entity text, field text, in_label boolean)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -41,11 +43,12 @@ AS $$
            ('owner', 'email', false)
 $$;
 
-COMMENT ON FUNCTION crm_deals._mappable() IS
+COMMENT ON FUNCTION crm_deals_internal.mappable() IS
     'Internal: what the argument columns of install() may map.';
 
 -- The column of a host table that a field is mapped to: the one named, else one of its own name.
-CREATE FUNCTION crm_deals._mapped_column(entity text, field text, host regclass, columns jsonb) RETURNS text
+-- access: owner
+CREATE FUNCTION crm_deals_internal.mapped_column(entity text, field text, host regclass, columns jsonb) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -57,10 +60,11 @@ AS $$
       AND NOT a.attisdropped
 $$;
 
-COMMENT ON FUNCTION crm_deals._mapped_column(text, text, regclass, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.mapped_column(text, text, regclass, jsonb) IS
     'Internal: the column of a host table that a field of the product is mapped to, NULL where there is none.';
 
-CREATE FUNCTION crm_deals._check_columns(columns jsonb) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.check_columns(columns jsonb) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -76,23 +80,24 @@ BEGIN
         FROM jsonb_each(columns) AS e, LATERAL jsonb_each(e.value) AS f
     LOOP
         IF jsonb_typeof(mapped.target) <> 'string'
-           OR NOT EXISTS (SELECT FROM crm_deals._mappable() AS m
+           OR NOT EXISTS (SELECT FROM crm_deals_internal.mappable() AS m
                           WHERE m.entity = mapped.entity AND m.field = mapped.field) THEN
             RAISE EXCEPTION 'columns cannot map "%" of "%"', mapped.field, mapped.entity
                 USING ERRCODE = '22023',
                       HINT = format('It can map, each to the name of a column: %s.',
                                     (SELECT string_agg(m.entity || '.' || m.field, ', ')
-                                     FROM crm_deals._mappable() AS m));
+                                     FROM crm_deals_internal.mappable() AS m));
         END IF;
     END LOOP;
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._check_columns(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.check_columns(jsonb) IS
     'Internal: refuses a mapping of columns that the product does not know.';
 
 -- Without a table of owners an owner is a text, and its own label.
-CREATE FUNCTION crm_deals._words_of_plain_owner() RETURNS jsonb
+-- access: owner
+CREATE FUNCTION crm_deals_internal.words_of_plain_owner() RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -104,11 +109,12 @@ AS $$
         'owner_label', 't.id')
 $$;
 
-COMMENT ON FUNCTION crm_deals._words_of_plain_owner() IS
+COMMENT ON FUNCTION crm_deals_internal.words_of_plain_owner() IS
     'Internal: what the DDL says where the host has no table of owners.';
 
 -- The key by which deals refer to a host table: no row where it is not a single column.
-CREATE FUNCTION crm_deals._primary_key(host regclass) RETURNS TABLE (name text, type text)
+-- access: write
+CREATE FUNCTION crm_deals_internal.primary_key(host regclass) RETURNS TABLE (name text, type text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -118,11 +124,12 @@ AS $$
     WHERE i.indrelid = host AND i.indisprimary AND i.indnkeyatts = 1
 $$;
 
-COMMENT ON FUNCTION crm_deals._primary_key(regclass) IS
+COMMENT ON FUNCTION crm_deals_internal.primary_key(regclass) IS
     'Internal: name and type of the single-column primary key of a host table.';
 
 -- What the DDL says of one of the host's tables: its key, its type, its label.
-CREATE FUNCTION crm_deals._words_of(entity text, host regclass, columns jsonb) RETURNS jsonb
+-- access: owner
+CREATE FUNCTION crm_deals_internal.words_of(entity text, host regclass, columns jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -132,9 +139,9 @@ DECLARE
     label text;
 BEGIN
     IF host IS NULL THEN
-        RETURN crm_deals._words_of_plain_owner();
+        RETURN crm_deals_internal.words_of_plain_owner();
     END IF;
-    SELECT k.name, k.type INTO primary_key FROM crm_deals._primary_key(host) AS k;
+    SELECT k.name, k.type INTO primary_key FROM crm_deals_internal.primary_key(host) AS k;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'table % has no primary key of a single column', host
             USING ERRCODE = '42830', HINT = format('Deals refer to the %s by such a key.', entity);
@@ -146,15 +153,15 @@ BEGIN
     SELECT string_agg(format('%I', f.value), ', ')
     INTO missing
     FROM jsonb_each_text(coalesce(columns -> entity, '{}')) AS f
-    WHERE crm_deals._mapped_column(entity, f.key, host, columns) IS NULL;
+    WHERE crm_deals_internal.mapped_column(entity, f.key, host, columns) IS NULL;
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION 'table % has no column %', host, missing USING ERRCODE = '42703';
     END IF;
 
-    SELECT string_agg('t.' || quote_ident(crm_deals._mapped_column(m.entity, m.field, host, columns)), ', ' ORDER BY m.field)
+    SELECT string_agg('t.' || quote_ident(crm_deals_internal.mapped_column(m.entity, m.field, host, columns)), ', ' ORDER BY m.field)
     INTO label
-    FROM crm_deals._mappable() AS m
-    WHERE m.entity = _words_of.entity AND m.in_label;
+    FROM crm_deals_internal.mappable() AS m
+    WHERE m.entity = words_of.entity AND m.in_label;
 
     RETURN jsonb_build_object(
         entity || '_table', host::text,
@@ -166,28 +173,31 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._words_of(text, regclass, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.words_of(text, regclass, jsonb) IS
     'Internal: key, type and label of a host table, for the DDL of the schema; NULL is no table of owners.';
 
-CREATE FUNCTION crm_deals._code_version() RETURNS text
+-- access: owner
+CREATE FUNCTION crm_deals_internal.code_version() RETURNS text
 LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'crm_deals_code_version';
-COMMENT ON FUNCTION crm_deals._code_version() IS
+COMMENT ON FUNCTION crm_deals_internal.code_version() IS
     'Internal: the version of the library.';
 
-CREATE FUNCTION crm_deals._record_installation(columns jsonb) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.record_installation(columns jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    EXECUTE crm_deals._fill(crm_deals._schema('installation'),
-                            jsonb_build_object('version', quote_literal(crm_deals._code_version()),
+    EXECUTE crm_deals_internal.fill(crm_deals_internal.schema('installation'),
+                            jsonb_build_object('version', quote_literal(crm_deals_internal.code_version()),
                                                'columns', quote_literal(columns)));
 END
 $$;
-COMMENT ON FUNCTION crm_deals._record_installation(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.record_installation(jsonb) IS
     'Internal: keeps the version of the tables and the mapping of columns.';
 
-CREATE FUNCTION crm_deals._create_tables(account_table regclass, contact_table regclass, owner_table regclass,
+-- access: owner
+CREATE FUNCTION crm_deals_internal.create_tables(account_table regclass, contact_table regclass, owner_table regclass,
                                          columns jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -196,34 +206,35 @@ DECLARE
     words jsonb;
     part text;
 BEGIN
-    EXECUTE crm_deals._schema('types');
+    EXECUTE crm_deals_internal.schema('types');
 
-    words := crm_deals._words_of('owner', owner_table, columns);
+    words := crm_deals_internal.words_of('owner', owner_table, columns);
     IF account_table IS NULL THEN
-        EXECUTE crm_deals._fill(crm_deals._schema('account'), words);
+        EXECUTE crm_deals_internal.fill(crm_deals_internal.schema('account'), words);
         account_table := 'crm_deals.account'::regclass;
     END IF;
-    words := words || crm_deals._words_of('account', account_table, columns);
+    words := words || crm_deals_internal.words_of('account', account_table, columns);
     IF contact_table IS NULL THEN
-        EXECUTE crm_deals._fill(crm_deals._schema('contact'), words);
+        EXECUTE crm_deals_internal.fill(crm_deals_internal.schema('contact'), words);
         contact_table := 'crm_deals.contact'::regclass;
     END IF;
-    words := words || crm_deals._words_of('contact', contact_table, columns);
+    words := words || crm_deals_internal.words_of('contact', contact_table, columns);
 
     FOREACH part IN ARRAY ARRAY['host_views', 'pipeline', 'custom_field', 'deal', 'deal_name', 'lead', 'activity', 'event_log', 'consumers'] LOOP
-        EXECUTE crm_deals._fill(crm_deals._schema(part), words);
+        EXECUTE crm_deals_internal.fill(crm_deals_internal.schema(part), words);
     END LOOP;
 
-    PERFORM crm_deals._record_installation(columns);
+    PERFORM crm_deals_internal.record_installation(columns);
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._create_tables(regclass, regclass, regclass, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.create_tables(regclass, regclass, regclass, jsonb) IS
     'Internal: the first call of install().';
 
 -- Views and triggers hang on the extension's functions and go with it; they
 -- come back here. Nothing is locked where nothing is missing.
-CREATE FUNCTION crm_deals._attach_code() RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.attach_code() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -234,7 +245,7 @@ DECLARE
 BEGIN
     IF to_regclass('crm_deals.deal_overview') IS NULL OR to_regclass('crm_deals.deal_stage_history') IS NULL
        OR to_regclass('crm_deals.stale_deals') IS NULL THEN
-        EXECUTE crm_deals._schema('views');
+        EXECUTE crm_deals_internal.schema('views');
     END IF;
 
     FOREACH part IN ARRAY ARRAY['triggers']
@@ -245,24 +256,25 @@ BEGIN
                count(*) FILTER (WHERE EXISTS (SELECT FROM pg_trigger AS t
                                               WHERE t.tgrelid = to_regclass(m.words[2]) AND t.tgname = m.words[1]))
         INTO wanted, present
-        FROM regexp_matches(crm_deals._schema(part),
+        FROM regexp_matches(crm_deals_internal.schema(part),
                             'CREATE OR REPLACE TRIGGER (\w+) [^;]*? ON (crm_deals\.\w+)', 'g') AS m (words);
         IF present < wanted THEN
-            EXECUTE crm_deals._schema(part);
+            EXECUTE crm_deals_internal.schema(part);
         END IF;
     END LOOP;
 
     -- Without the triggers names were not kept.
     IF to_regclass('crm_deals.deal_name_signatures') IS NULL THEN
-        PERFORM crm_deals._rebuild_duplicates();
+        PERFORM crm_deals_internal.rebuild_duplicates();
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._attach_code() IS
+COMMENT ON FUNCTION crm_deals_internal.attach_code() IS
     'Internal: views, triggers and the index of names of the product that are missing.';
 
-CREATE FUNCTION crm_deals._check_installed_with(account_table regclass, contact_table regclass, owner_table regclass)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.check_installed_with(account_table regclass, contact_table regclass, owner_table regclass)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -273,9 +285,9 @@ BEGIN
     FOR asked IN
         SELECT v.entity, v.wanted, v.installed
         FROM crm_deals.installation AS i,
-             LATERAL (VALUES ('account', _check_installed_with.account_table, i.account_table),
-                             ('contact', _check_installed_with.contact_table, i.contact_table),
-                             ('owner', _check_installed_with.owner_table, i.owner_table)) AS v (entity, wanted, installed)
+             LATERAL (VALUES ('account', check_installed_with.account_table, i.account_table),
+                             ('contact', check_installed_with.contact_table, i.contact_table),
+                             ('owner', check_installed_with.owner_table, i.owner_table)) AS v (entity, wanted, installed)
     LOOP
         IF asked.wanted <> coalesce(asked.installed, 0::regclass) THEN
             RAISE EXCEPTION 'crm_deals is installed with another % table', asked.entity
@@ -287,38 +299,40 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._check_installed_with(regclass, regclass, regclass) IS
+COMMENT ON FUNCTION crm_deals_internal.check_installed_with(regclass, regclass, regclass) IS
     'Internal: a later call of install() names the tables of the first one, or none.';
 
 -- New labels for the host's tables.
-CREATE FUNCTION crm_deals._map_columns(columns jsonb) RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.map_columns(columns jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     words jsonb;
 BEGIN
-    SELECT crm_deals._words_of('owner', i.owner_table, _map_columns.columns)
-           || crm_deals._words_of('account', i.account_table, _map_columns.columns)
-           || crm_deals._words_of('contact', i.contact_table, _map_columns.columns)
+    SELECT crm_deals_internal.words_of('owner', i.owner_table, map_columns.columns)
+           || crm_deals_internal.words_of('account', i.account_table, map_columns.columns)
+           || crm_deals_internal.words_of('contact', i.contact_table, map_columns.columns)
     INTO words
     FROM crm_deals.installation AS i;
-    EXECUTE crm_deals._fill(crm_deals._schema('host_views'), words);
-    PERFORM crm_deals._record_installation(columns);
+    EXECUTE crm_deals_internal.fill(crm_deals_internal.schema('host_views'), words);
+    PERFORM crm_deals_internal.record_installation(columns);
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._map_columns(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.map_columns(jsonb) IS
     'Internal: a later call of install() that maps columns anew.';
 
 -- Tables of an older version become those of this one. There is no older one yet.
-CREATE FUNCTION crm_deals._migrate_tables() RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.migrate_tables() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     tables_version text := (SELECT i.version FROM crm_deals.installation AS i);
-    code_version text := crm_deals._code_version();
+    code_version text := crm_deals_internal.code_version();
 BEGIN
     IF string_to_array(tables_version, '.')::integer[] > string_to_array(code_version, '.')::integer[] THEN
         RAISE EXCEPTION 'the tables of crm_deals are newer than the extension'
@@ -326,16 +340,17 @@ BEGIN
                   DETAIL = format('The tables are of version %s, the extension is of version %s.', tables_version, code_version),
                   HINT = 'Run ALTER EXTENSION crm_deals UPDATE.';
     ELSIF tables_version <> code_version THEN
-        PERFORM crm_deals._record_installation((SELECT i.columns FROM crm_deals.installation AS i));
+        PERFORM crm_deals_internal.record_installation((SELECT i.columns FROM crm_deals.installation AS i));
     END IF;
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._migrate_tables() IS
+COMMENT ON FUNCTION crm_deals_internal.migrate_tables() IS
     'Internal: the later call of install() after an upgrade of the extension.';
 
 -- C code acts as the owner of the tables, who need not be the extension's.
-CREATE FUNCTION crm_deals._let_owner_execute() RETURNS void
+-- access: owner
+CREATE FUNCTION crm_deals_internal.let_owner_execute() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -356,9 +371,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._let_owner_execute() IS
+COMMENT ON FUNCTION crm_deals_internal.let_owner_execute() IS
     'Internal: lets the owner of the tables execute the functions that run in their name.';
 
+-- access: owner
 CREATE FUNCTION crm_deals.install(account_table regclass DEFAULT NULL, contact_table regclass DEFAULT NULL,
                                   owner_table regclass DEFAULT NULL, columns jsonb DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql
@@ -370,28 +386,28 @@ DECLARE
 BEGIN
     -- One installer at a time; the second finds everything in place.
     PERFORM pg_advisory_xact_lock(hashtextextended('crm_deals.install', 0));
-    PERFORM crm_deals._check_columns(coalesce(columns, '{}'));
+    PERFORM crm_deals_internal.check_columns(coalesce(columns, '{}'));
 
     IF to_regclass('crm_deals.installation') IS NULL THEN
-        PERFORM crm_deals._create_tables(account_table, contact_table, owner_table, coalesce(columns, '{}'));
+        PERFORM crm_deals_internal.create_tables(account_table, contact_table, owner_table, coalesce(columns, '{}'));
     ELSE
-        PERFORM crm_deals._check_installed_with(account_table, contact_table, owner_table);
-        PERFORM crm_deals._migrate_tables();
+        PERFORM crm_deals_internal.check_installed_with(account_table, contact_table, owner_table);
+        PERFORM crm_deals_internal.migrate_tables();
         columns := (SELECT i.columns || install.columns FROM crm_deals.installation AS i);
         IF columns <> (SELECT i.columns FROM crm_deals.installation AS i) THEN
-            PERFORM crm_deals._map_columns(columns);
+            PERFORM crm_deals_internal.map_columns(columns);
         END IF;
     END IF;
-    PERFORM crm_deals._attach_code();
-    PERFORM crm_deals._let_owner_execute();
-    IF crm_deals._children_are_protected() THEN
+    PERFORM crm_deals_internal.attach_code();
+    PERFORM crm_deals_internal.let_owner_execute();
+    IF crm_deals_internal.children_are_protected() THEN
         PERFORM crm_deals.protect_children();
     END IF;
 
     FOR granted IN
-        SELECT g.role_name, g.level FROM crm_deals._granted_levels() AS g
+        SELECT g.role_name, g.level FROM crm_deals_internal.granted_levels() AS g
     LOOP
-        PERFORM crm_deals._grant_level(granted.role_name, granted.level);
+        PERFORM crm_deals_internal.grant_level(granted.role_name, granted.level);
     END LOOP;
     RETURN (SELECT i.version FROM crm_deals.installation AS i);
 END

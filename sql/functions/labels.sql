@@ -1,4 +1,5 @@
-CREATE FUNCTION crm_deals._label(labels jsonb, name text, language text DEFAULT NULL) RETURNS text
+-- access: read
+CREATE FUNCTION crm_deals_internal.label(labels jsonb, name text, language text DEFAULT NULL) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE COST 10
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -8,5 +9,5 @@ AS $$
     FROM (SELECT coalesce(language, current_setting('crm_deals.language', true), '')) AS wanted (language)
 $$;
 
-COMMENT ON FUNCTION crm_deals._label(jsonb, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.label(jsonb, text, text) IS
     'Internal: a label in a language, which falls back de-AT, de, name.';

@@ -2,17 +2,19 @@
 -- erased. The functions that start with "_" run as the owner of the tables, called by
 -- the public ones in src/maintenance.c, which alone may change the log.
 
-CREATE FUNCTION crm_deals._pruning_horizon() RETURNS timestamptz
+-- access: read
+CREATE FUNCTION crm_deals_internal.pruning_horizon() RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT max(p.horizon) FROM crm_deals.log_pruning AS p $$;
-COMMENT ON FUNCTION crm_deals._pruning_horizon() IS
+COMMENT ON FUNCTION crm_deals_internal.pruning_horizon() IS
     'Internal: the moment before which the log is not whole, NULL where nothing was pruned.';
 
 -- Of each deal the beginning of its log goes: what is older than the horizon, up to
 -- its latest event, and up to the first that a consumer has not acknowledged. What is
 -- committed while it runs stays, and nobody subscribes meanwhile.
-CREATE FUNCTION crm_deals._prune_events(before timestamptz, actor text) RETURNS bigint
+-- access: owner
+CREATE FUNCTION crm_deals_internal.prune_events(before timestamptz, actor text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET jit = off
@@ -33,11 +35,11 @@ BEGIN
         RAISE EXCEPTION 'the log can be pruned before a moment in the past' USING ERRCODE = '22023';
     END IF;
     LOCK TABLE crm_deals.log_pruning IN SHARE ROW EXCLUSIVE MODE;
-    SELECT crm_deals._log_snapshot(), coalesce(array_agg(h.deal_id ORDER BY h.deal_id), '{}'), array_agg(h.version ORDER BY h.deal_id)
+    SELECT crm_deals_internal.log_snapshot(), coalesce(array_agg(h.deal_id ORDER BY h.deal_id), '{}'), array_agg(h.version ORDER BY h.deal_id)
     INTO cut, held_deals, held_versions
     FROM (SELECT e.deal_id, min(e.version) AS version
           FROM crm_deals.event_consumer AS c
-          CROSS JOIN LATERAL crm_deals._pending(c.consumer) AS p
+          CROSS JOIN LATERAL crm_deals_internal.pending(c.consumer) AS p
           JOIN crm_deals.deal_event AS e ON e.id = p.id
           WHERE p.occurred_at < before
           GROUP BY e.deal_id) AS h;
@@ -64,27 +66,30 @@ BEGIN
     RETURN pruned;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._prune_events(timestamptz, text) IS
+COMMENT ON FUNCTION crm_deals_internal.prune_events(timestamptz, text) IS
     'Internal: prune_events() as the owner of the tables.';
 
+-- access: admin
 CREATE FUNCTION crm_deals.prune_events(before timestamptz) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_prune_events';
 COMMENT ON FUNCTION crm_deals.prune_events(timestamptz) IS
     'Removes events older than a moment, but those that consumers wait for and the latest of each deal; returns how many.';
 
 -- Texts are blanked; what is no text cannot be, and goes.
-CREATE FUNCTION crm_deals._redacted_fields(custom_fields jsonb) RETURNS jsonb
+-- access: owner
+CREATE FUNCTION crm_deals_internal.redacted_fields(custom_fields jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(jsonb_object_agg(f.key, '[redacted]'::text) FILTER (WHERE jsonb_typeof(f.value) = 'string'), '{}')
-    FROM jsonb_each(_redacted_fields.custom_fields) AS f
+    FROM jsonb_each(redacted_fields.custom_fields) AS f
 $$;
-COMMENT ON FUNCTION crm_deals._redacted_fields(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.redacted_fields(jsonb) IS
     'Internal: custom fields without what they said.';
 
 -- Of a deal that is named everything that may name a person, of others only the owner.
-CREATE FUNCTION crm_deals._redacted_changes(changes jsonb, is_named boolean, actor text) RETURNS jsonb
+-- access: owner
+CREATE FUNCTION crm_deals_internal.redacted_changes(changes jsonb, is_named boolean, actor text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -96,12 +101,13 @@ AS $$
                    (SELECT jsonb_agg(CASE v.value #>> '{}' WHEN actor THEN '"[redacted]"' ELSE v.value END ORDER BY v.place)
                     FROM jsonb_array_elements(c.value) WITH ORDINALITY AS v (value, place))
                ELSE c.value END), '{}')
-    FROM jsonb_each(_redacted_changes.changes) AS c
+    FROM jsonb_each(redacted_changes.changes) AS c
 $$;
-COMMENT ON FUNCTION crm_deals._redacted_changes(jsonb, boolean, text) IS
+COMMENT ON FUNCTION crm_deals_internal.redacted_changes(jsonb, boolean, text) IS
     'Internal: the changes of an event without what they said of a person.';
 
-CREATE FUNCTION crm_deals._redact_contact(contact text) RETURNS bigint
+-- access: owner
+CREATE FUNCTION crm_deals_internal.redact_contact(contact text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -124,10 +130,11 @@ BEGIN
     RETURN blanked;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._redact_contact(text) IS
+COMMENT ON FUNCTION crm_deals_internal.redact_contact(text) IS
     'Internal: blanks a contact, NULL where contacts are the host''s.';
 
-CREATE FUNCTION crm_deals._redact_lead(lead bigint) RETURNS bigint
+-- access: owner
+CREATE FUNCTION crm_deals_internal.redact_lead(lead bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -146,11 +153,12 @@ BEGIN
     RETURN blanked;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._redact_lead(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.redact_lead(bigint) IS
     'Internal: blanks a lead.';
 
 -- The deals meant, merged ones and those they went into.
-CREATE FUNCTION crm_deals._deals_to_redact(deals bigint[]) RETURNS bigint[]
+-- access: owner
+CREATE FUNCTION crm_deals_internal.deals_to_redact(deals bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -172,11 +180,12 @@ BEGIN
                  SELECT m.deal_id FROM crm_deals.deal_alias AS m WHERE m.old_id = ANY (deals));
 END
 $$;
-COMMENT ON FUNCTION crm_deals._deals_to_redact(bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.deals_to_redact(bigint[]) IS
     'Internal: the deals of a redaction.';
 
 -- The change of each deal is an event of its own, of kind redacted.
-CREATE FUNCTION crm_deals._redact_deals(deals bigint[], owner text) RETURNS bigint
+-- access: owner
+CREATE FUNCTION crm_deals_internal.redact_deals(deals bigint[], owner text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -187,13 +196,13 @@ BEGIN
     IF owner IS NULL THEN
         UPDATE crm_deals.deal AS d
         SET name = '[redacted]', notes = CASE WHEN d.notes IS NOT NULL THEN '[redacted]' END,
-            custom_fields = crm_deals._redacted_fields(d.custom_fields)
+            custom_fields = crm_deals_internal.redacted_fields(d.custom_fields)
         WHERE d.id = ANY (deals);
     ELSE
         UPDATE crm_deals.deal AS d
         SET name = CASE WHEN d.id = ANY (deals) THEN '[redacted]' ELSE d.name END,
             notes = CASE WHEN d.id = ANY (deals) AND d.notes IS NOT NULL THEN '[redacted]' ELSE d.notes END,
-            custom_fields = CASE WHEN d.id = ANY (deals) THEN crm_deals._redacted_fields(d.custom_fields) ELSE d.custom_fields END,
+            custom_fields = CASE WHEN d.id = ANY (deals) THEN crm_deals_internal.redacted_fields(d.custom_fields) ELSE d.custom_fields END,
             owner = CASE WHEN d.owner = owner THEN '[redacted]' ELSE d.owner END
         WHERE d.id = ANY (deals) OR d.owner = owner;
     END IF;
@@ -201,10 +210,11 @@ BEGIN
     RETURN blanked;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._redact_deals(bigint[], text) IS
+COMMENT ON FUNCTION crm_deals_internal.redact_deals(bigint[], text) IS
     'Internal: blanks deals, and the owner where an owner is a text.';
 
-CREATE FUNCTION crm_deals._redact_owner(relation regclass, owner text) RETURNS bigint
+-- access: owner
+CREATE FUNCTION crm_deals_internal.redact_owner(relation regclass, owner text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -218,10 +228,11 @@ BEGIN
     RETURN blanked;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._redact_owner(regclass, text) IS
+COMMENT ON FUNCTION crm_deals_internal.redact_owner(regclass, text) IS
     'Internal: blanks an owner who is a text in an account, contact or lead.';
 
-CREATE FUNCTION crm_deals._redact(contact text, lead bigint, deals bigint[], actor text)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.redact(contact text, lead bigint, deals bigint[], actor text)
 RETURNS TABLE (relation text, rows bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -236,16 +247,16 @@ BEGIN
         RAISE EXCEPTION 'nothing to redact is named'
             USING ERRCODE = '22023', HINT = 'Name a contact, a lead, deals or an actor.';
     END IF;
-    deals := crm_deals._deals_to_redact(coalesce(deals, '{}'));
+    deals := crm_deals_internal.deals_to_redact(coalesce(deals, '{}'));
 
     IF deals <> '{}' OR actor IS NOT NULL THEN
-        RETURN QUERY SELECT 'deal', crm_deals._redact_deals(deals, owner);
+        RETURN QUERY SELECT 'deal', crm_deals_internal.redact_deals(deals, owner);
     END IF;
     IF contact IS NOT NULL THEN
-        RETURN QUERY SELECT 'contact', b.n FROM crm_deals._redact_contact(contact) AS b (n) WHERE b.n IS NOT NULL;
+        RETURN QUERY SELECT 'contact', b.n FROM crm_deals_internal.redact_contact(contact) AS b (n) WHERE b.n IS NOT NULL;
     END IF;
     IF lead IS NOT NULL THEN
-        RETURN QUERY SELECT 'lead', crm_deals._redact_lead(lead);
+        RETURN QUERY SELECT 'lead', crm_deals_internal.redact_lead(lead);
     END IF;
     RETURN QUERY
     WITH gone AS (
@@ -263,7 +274,7 @@ BEGIN
 
     UPDATE crm_deals.deal_event AS e
     SET note = CASE WHEN e.deal_id = ANY (deals) AND e.kind <> 'redacted' AND e.note IS NOT NULL THEN '[redacted]' ELSE e.note END,
-        changes = crm_deals._redacted_changes(e.changes, e.deal_id = ANY (deals), owner),
+        changes = crm_deals_internal.redacted_changes(e.changes, e.deal_id = ANY (deals), owner),
         actor = CASE WHEN e.actor = actor THEN '[redacted]' ELSE e.actor END,
         session_user_name = CASE WHEN e.session_user_name = actor THEN '[redacted]' ELSE e.session_user_name END,
         owner = CASE WHEN e.owner = owner THEN '[redacted]' ELSE e.owner END
@@ -280,14 +291,15 @@ BEGIN
     END IF;
     IF owner IS NOT NULL THEN
         RETURN QUERY
-        SELECT r.name, crm_deals._redact_owner(to_regclass('crm_deals.' || r.name), owner)
+        SELECT r.name, crm_deals_internal.redact_owner(to_regclass('crm_deals.' || r.name), owner)
         FROM unnest(ARRAY['account', 'contact', 'lead']) AS r (name);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._redact(text, bigint, bigint[], text) IS
+COMMENT ON FUNCTION crm_deals_internal.redact(text, bigint, bigint[], text) IS
     'Internal: redact() as the owner of the tables.';
 
+-- access: admin
 CREATE FUNCTION crm_deals.redact(contact text DEFAULT NULL, lead bigint DEFAULT NULL, deals bigint[] DEFAULT NULL,
                                  actor text DEFAULT NULL, reason text DEFAULT NULL)
 RETURNS TABLE (relation text, rows bigint)

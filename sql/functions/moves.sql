@@ -1,35 +1,41 @@
 -- Moving deals, and asking beforehand. What reads the cache of pipelines is not
 -- parallel safe: it takes the latest snapshot, which a parallel query may not.
 
-CREATE FUNCTION crm_deals._override_gates() RETURNS void
+-- access: manager
+CREATE FUNCTION crm_deals_internal.override_gates() RETURNS void
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS 'SELECT';
-COMMENT ON FUNCTION crm_deals._override_gates() IS
+COMMENT ON FUNCTION crm_deals_internal.override_gates() IS
     'Internal: who may execute this may override gates.';
 
-CREATE FUNCTION crm_deals._find_stage(pipeline bigint, stage text) RETURNS bigint
+-- access: read
+CREATE FUNCTION crm_deals_internal.find_stage(pipeline bigint, stage text) RETURNS bigint
 LANGUAGE c STABLE STRICT COST 10 AS 'MODULE_PATHNAME', 'crm_deals_find_stage';
-COMMENT ON FUNCTION crm_deals._find_stage(bigint, text) IS
+COMMENT ON FUNCTION crm_deals_internal.find_stage(bigint, text) IS
     'Internal: a stage of a pipeline by key, name or id; NULL where there is none.';
 
-CREATE FUNCTION crm_deals._broken_rules(deal anyelement, to_stage_id bigint, lost_reason text, override boolean)
+-- access: read
+CREATE FUNCTION crm_deals_internal.broken_rules(deal anyelement, to_stage_id bigint, lost_reason text, override boolean)
 RETURNS TABLE (rule text, detail text)
 LANGUAGE c STABLE COST 100 ROWS 1 AS 'MODULE_PATHNAME', 'crm_deals_broken_rules';
-COMMENT ON FUNCTION crm_deals._broken_rules(anyelement, bigint, text, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.broken_rules(anyelement, bigint, text, boolean) IS
     'Internal: the rules that a row of deal would break in a stage.';
 
-CREATE FUNCTION crm_deals._move(deal_ids bigint[], to_stage_id bigint, note text, actor text, lost_reason text,
+-- access: write
+CREATE FUNCTION crm_deals_internal.move(deal_ids bigint[], to_stage_id bigint, note text, actor text, lost_reason text,
                                 override text) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_move';
-COMMENT ON FUNCTION crm_deals._move(bigint[], bigint, text, text, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.move(bigint[], bigint, text, text, text, text) IS
     'Internal: moves deals by one UPDATE; returns its batch in the log, NULL where nothing changed.';
 
-CREATE FUNCTION crm_deals._moved_subject(from_stage text, to_stage text) RETURNS text
+-- access: write
+CREATE FUNCTION crm_deals_internal.moved_subject(from_stage text, to_stage text) RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_moved_subject';
-COMMENT ON FUNCTION crm_deals._moved_subject(text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.moved_subject(text, text) IS
     'Internal: the subject of the note that a move records.';
 
+-- access: write
 CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage text, note text DEFAULT NULL, actor text DEFAULT NULL,
                                     lost_reason text DEFAULT NULL, expected_version integer DEFAULT NULL,
                                     override text DEFAULT NULL,
@@ -40,6 +46,7 @@ LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal';
 COMMENT ON FUNCTION crm_deals.move_deal(bigint, text, text, text, text, integer, text) IS
     'Moves a deal to a stage of its pipeline, given by key or name, and records a note; event_id is NULL where it was there already.';
 
+-- access: write
 CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage_id bigint, note text DEFAULT NULL, actor text DEFAULT NULL,
                                     lost_reason text DEFAULT NULL, expected_version integer DEFAULT NULL,
                                     override text DEFAULT NULL,
@@ -50,6 +57,7 @@ LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal_to_id';
 COMMENT ON FUNCTION crm_deals.move_deal(bigint, bigint, text, text, text, integer, text) IS
     'Moves a deal to a stage given by id, of any pipeline, and records a note; event_id is NULL where it was there already.';
 
+-- access: read
 CREATE FUNCTION crm_deals.resolve_deal(deal_id bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -58,7 +66,7 @@ AS $$
 DECLARE
     current bigint;
 BEGIN
-    PERFORM crm_deals._check_installed();
+    PERFORM crm_deals_internal.check_installed();
     current := coalesce((SELECT d.id FROM crm_deals.deal AS d WHERE d.id = resolve_deal.deal_id),
                         (SELECT d.id
                          FROM crm_deals.deal_alias AS a
@@ -73,6 +81,7 @@ $$;
 COMMENT ON FUNCTION crm_deals.resolve_deal(bigint) IS
     'The id under which a deal is found now: its own, or that of the deal it was merged into.';
 
+-- access: read
 CREATE FUNCTION crm_deals.check_move(deal bigint, to_stage text, lost_reason text DEFAULT NULL)
 RETURNS TABLE (rule text, detail text)
 LANGUAGE plpgsql STABLE COST 1000 ROWS 1
@@ -86,19 +95,20 @@ DECLARE
 BEGIN
     current := crm_deals.resolve_deal(deal);
     SELECT d.pipeline_id INTO pipeline FROM crm_deals.deal AS d WHERE d.id = current;
-    target := crm_deals._find_stage(pipeline, to_stage);
+    target := crm_deals_internal.find_stage(pipeline, to_stage);
     IF target IS NULL THEN
-        PERFORM crm_deals._raise_unknown_stage(to_stage, pipeline);
+        PERFORM crm_deals_internal.raise_unknown_stage(to_stage, pipeline);
     END IF;
     RETURN QUERY
     SELECT b.rule, b.detail
-    FROM crm_deals.deal AS d, LATERAL crm_deals._broken_rules(d, target, check_move.lost_reason, false) AS b
+    FROM crm_deals.deal AS d, LATERAL crm_deals_internal.broken_rules(d, target, check_move.lost_reason, false) AS b
     WHERE d.id = current;
 END
 $$;
 COMMENT ON FUNCTION crm_deals.check_move(bigint, text, text) IS
     'The dry run of a move: a row for each rule it would break, none where it may go.';
 
+-- access: write
 CREATE FUNCTION crm_deals.move_deals(deal_ids bigint[], to_stage text, note text DEFAULT NULL, actor text DEFAULT NULL,
                                      lost_reason text DEFAULT NULL, override text DEFAULT NULL)
 RETURNS TABLE (deal_id bigint, outcome text, detail text, event_id bigint)
@@ -121,7 +131,7 @@ BEGIN
     IF to_stage IS NULL THEN
         RAISE EXCEPTION 'move_deals needs a stage' USING ERRCODE = '22004';
     END IF;
-    PERFORM crm_deals._enter_as_writer();
+    PERFORM crm_deals_internal.enter_as_writer();
     meant := ARRAY(SELECT coalesce(d.id, l.deal_id)
                    FROM unnest(asked) WITH ORDINALITY AS a (id, number)
                    LEFT JOIN crm_deals.deal AS d ON d.id = a.id
@@ -133,10 +143,10 @@ BEGIN
            array_agg(CASE WHEN j.target IS NULL THEN format('Stage "%s" does not exist in its pipeline.', to_stage)
                           WHEN j.target <> j.source THEN
                               (SELECT string_agg(b.detail, E'\n')
-                               FROM crm_deals._broken_rules(j.locked, j.target, lost_reason, override IS NOT NULL) AS b) END
+                               FROM crm_deals_internal.broken_rules(j.locked, j.target, lost_reason, override IS NOT NULL) AS b) END
                      ORDER BY j.id)
     INTO found, sources, targets, reasons
-    FROM (SELECT l.id, l.source, l.locked, crm_deals._find_stage(l.pipeline, to_stage) AS target
+    FROM (SELECT l.id, l.source, l.locked, crm_deals_internal.find_stage(l.pipeline, to_stage) AS target
           FROM (SELECT d.id, d.stage_id AS source, d.pipeline_id AS pipeline, d AS locked
                 FROM crm_deals.deal AS d
                 WHERE d.id = ANY (meant)
@@ -146,7 +156,7 @@ BEGIN
     FOREACH destination IN ARRAY ARRAY(SELECT DISTINCT f.target FROM unnest(sources, targets, reasons) AS f (source, target, reason)
                                        WHERE f.target <> f.source AND f.reason IS NULL)
     LOOP
-        batches := batches || crm_deals._move(
+        batches := batches || crm_deals_internal.move(
             ARRAY(SELECT f.id FROM unnest(found, sources, targets, reasons) AS f (id, source, target, reason)
                   WHERE f.target = destination AND f.target <> f.source AND f.reason IS NULL),
             destination, note, actor, lost_reason, override);
@@ -171,7 +181,7 @@ BEGIN
         LEFT JOIN moved AS m ON m.deal_id = f.id
     ), noted AS (
         INSERT INTO crm_deals.activity (kind, subject, body, occurred_at, actor, deal_id)
-        SELECT 'note', crm_deals._moved_subject(s.name, t.name), note, m.occurred_at, m.actor, m.deal_id
+        SELECT 'note', crm_deals_internal.moved_subject(s.name, t.name), note, m.occurred_at, m.actor, m.deal_id
         FROM moved AS m
         JOIN unnest(found, sources, targets) AS f (id, source, target) ON f.id = m.deal_id
         JOIN crm_deals.stage AS s ON s.id = f.source

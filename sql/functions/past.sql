@@ -1,26 +1,28 @@
 -- Deals as they were: today's rows, or those that a deletion took along, with
 -- the changes of later events taken back. Only events after the moment are read.
 
-CREATE FUNCTION crm_deals._check_moment(at timestamptz) RETURNS void
+-- access: read
+CREATE FUNCTION crm_deals_internal.check_moment(at timestamptz) RETURNS void
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF at IS NULL THEN
         RAISE EXCEPTION 'the moment must not be null' USING ERRCODE = '22004';
-    ELSIF at < crm_deals._pruning_horizon() THEN
+    ELSIF at < crm_deals_internal.pruning_horizon() THEN
         RAISE EXCEPTION 'the log does not go back to %', at
-            USING ERRCODE = '22023', DETAIL = format('Events before %s were pruned.', crm_deals._pruning_horizon());
+            USING ERRCODE = '22023', DETAIL = format('Events before %s were pruned.', crm_deals_internal.pruning_horizon());
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._check_moment(timestamptz) IS
+COMMENT ON FUNCTION crm_deals_internal.check_moment(timestamptz) IS
     'Internal: refuses a moment before the log begins.';
 
 -- The changes of several events of a deal, of which the earlier hides the later:
 -- each key keeps the old value of its first change. A change of all custom fields
 -- hides later ones of single fields.
-CREATE FUNCTION crm_deals._hide_later(later jsonb, earlier jsonb) RETURNS jsonb
+-- access: read
+CREATE FUNCTION crm_deals_internal.hide_later(later jsonb, earlier jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -31,19 +33,21 @@ BEGIN
     RETURN later || earlier;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._hide_later(jsonb, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.hide_later(jsonb, jsonb) IS
     'Internal: changes of two events of a deal, the earlier on top.';
 
-CREATE AGGREGATE crm_deals._first_changes(jsonb) (
-    SFUNC = crm_deals._hide_later,
+-- access: read
+CREATE AGGREGATE crm_deals_internal.first_changes(jsonb) (
+    SFUNC = crm_deals_internal.hide_later,
     STYPE = jsonb,
     INITCOND = '{}',
     PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE crm_deals._first_changes(jsonb) IS
+COMMENT ON AGGREGATE crm_deals_internal.first_changes(jsonb) IS
     'Internal: of changes, the latest event''s first, the first change of each key.';
 
-CREATE FUNCTION crm_deals._custom_fields_before(custom_fields jsonb, changes jsonb) RETURNS jsonb
+-- access: read
+CREATE FUNCTION crm_deals_internal.custom_fields_before(custom_fields jsonb, changes jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -67,11 +71,12 @@ BEGIN
     RETURN custom_fields;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._custom_fields_before(jsonb, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.custom_fields_before(jsonb, jsonb) IS
     'Internal: custom fields with later changes taken back.';
 
 -- One column of a deal d with later changes l.changes taken back.
-CREATE FUNCTION crm_deals._column_before(name text, type oid) RETURNS text
+-- access: read
+CREATE FUNCTION crm_deals_internal.column_before(name text, type oid) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -84,7 +89,7 @@ AS $$
             'CASE WHEN l.deal_id IS NULL THEN d.updated_at END'
         WHEN name = 'custom_fields' THEN
             'CASE WHEN l.deal_id IS NULL THEN d.custom_fields
-                  ELSE crm_deals._custom_fields_before(d.custom_fields, l.changes) END'
+                  ELSE crm_deals_internal.custom_fields_before(d.custom_fields, l.changes) END'
         WHEN t.typtype IN ('b', 'e', 'd') AND t.typcategory <> 'A' AND type NOT IN ('json'::regtype, 'jsonb'::regtype) THEN
             format('CASE WHEN l.changes ? %1$L THEN (l.changes -> %1$L ->> 0)::%2$s ELSE d.%1$I END', name, type_name)
         ELSE
@@ -96,17 +101,18 @@ AS $$
     FROM pg_type AS t, LATERAL (SELECT format_type(type, NULL)) AS f (type_name)
     WHERE t.oid = type
 $$;
-COMMENT ON FUNCTION crm_deals._column_before(text, oid) IS
+COMMENT ON FUNCTION crm_deals_internal.column_before(text, oid) IS
     'Internal: a column of a deal as it was, as a piece of SQL.';
 
 -- A subquery with the columns of deal, whatever these are, its rows as they were.
 -- Under row security deals that are gone are nobody's.
-CREATE FUNCTION crm_deals._deals_before(at timestamptz) RETURNS text
+-- access: read
+CREATE FUNCTION crm_deals_internal.deals_before(at timestamptz) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM crm_deals._check_moment(at);
+    PERFORM crm_deals_internal.check_moment(at);
     RETURN format($query$(
         WITH touched AS MATERIALIZED (
             SELECT e.deal_id, min(e.version) AS first_version,
@@ -117,7 +123,7 @@ BEGIN
         ), later AS (
             SELECT t.deal_id, t.first_version, c.changes
             FROM touched AS t
-            CROSS JOIN LATERAL (SELECT crm_deals._first_changes(e.changes ORDER BY e.version DESC) AS changes
+            CROSS JOIN LATERAL (SELECT crm_deals_internal.first_changes(e.changes ORDER BY e.version DESC) AS changes
                                 FROM crm_deals.deal_event AS e
                                 WHERE e.deal_id = t.deal_id AND e.version >= t.first_version) AS c
             WHERE NOT t.began_later
@@ -127,15 +133,16 @@ BEGIN
         FULL JOIN later AS l ON l.deal_id = d.id
         WHERE NOT EXISTS (SELECT FROM touched AS t WHERE t.began_later AND t.deal_id = d.id)
           AND (d.id IS NOT NULL OR NOT %3$L))$query$,
-        (SELECT string_agg(format('%s AS %I', crm_deals._column_before(a.attname, a.atttypid), a.attname), ', ' ORDER BY a.attnum)
+        (SELECT string_agg(format('%s AS %I', crm_deals_internal.column_before(a.attname, a.atttypid), a.attname), ', ' ORDER BY a.attnum)
          FROM pg_attribute AS a
          WHERE a.attrelid = 'crm_deals.deal'::regclass AND a.attnum > 0 AND NOT a.attisdropped),
         at, row_security_active('crm_deals.deal'));
 END
 $$;
-COMMENT ON FUNCTION crm_deals._deals_before(timestamptz) IS
+COMMENT ON FUNCTION crm_deals_internal.deals_before(timestamptz) IS
     'Internal: the table of deals as it was, as a piece of SQL.';
 
+-- access: read
 CREATE FUNCTION crm_deals.deals_as_of(at timestamptz)
 RETURNS TABLE (id bigint, name text, account_id text, pipeline_id bigint, stage_id bigint, status text, amount numeric,
                currency text, probability numeric, expected_close_date date, closed_at timestamptz, owner text,
@@ -145,11 +152,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    PERFORM crm_deals._check_installed();
+    PERFORM crm_deals_internal.check_installed();
     RETURN QUERY EXECUTE
         'SELECT d.id, d.name, d.account_id::text, d.pipeline_id, d.stage_id, d.status::text, d.amount, d.currency, d.probability,
                 d.expected_close_date, d.closed_at, d.owner::text, d.lost_reason, d.custom_fields, d.version
-         FROM ' || crm_deals._deals_before(at) || ' AS d';
+         FROM ' || crm_deals_internal.deals_before(at) || ' AS d';
 END
 $$;
 COMMENT ON FUNCTION crm_deals.deals_as_of(timestamptz) IS

@@ -1,6 +1,7 @@
 -- Pipelines and their stages.
 
-CREATE FUNCTION crm_deals._default_stages() RETURNS jsonb
+-- access: admin
+CREATE FUNCTION crm_deals_internal.default_stages() RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -14,20 +15,22 @@ AS $$
                  ('lost', 'Lost', 'Verloren', 0, 'lost')) AS s (key, name, german, probability, status)
 $$;
 
-COMMENT ON FUNCTION crm_deals._default_stages() IS
+COMMENT ON FUNCTION crm_deals_internal.default_stages() IS
     'Internal: the six stages of a pipeline that is created without any.';
 
-CREATE FUNCTION crm_deals._slug(name text) RETURNS text
+-- access: admin
+CREATE FUNCTION crm_deals_internal.slug(name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(nullif(btrim(regexp_replace(lower(name), '[^[:alnum:]]+', '_', 'g'), '_'), ''), 'stage')
 $$;
 
-COMMENT ON FUNCTION crm_deals._slug(text) IS
+COMMENT ON FUNCTION crm_deals_internal.slug(text) IS
     'Internal: the key that a stage gets from its name.';
 
-CREATE FUNCTION crm_deals._stage_defaults() RETURNS trigger
+-- access: owner
+CREATE FUNCTION crm_deals_internal.stage_defaults() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -35,9 +38,9 @@ AS $$
 DECLARE
     slug text;
 BEGIN
-    PERFORM crm_deals._check_trigger_table(tg_relid, 'stage');
+    PERFORM crm_deals_internal.check_trigger_table(tg_relid, 'stage');
     IF new.key IS NULL THEN
-        slug := crm_deals._slug(new.name);
+        slug := crm_deals_internal.slug(new.name);
         SELECT c.candidate
         INTO new.key
         FROM generate_series(1, 1 + (SELECT count(*) FROM crm_deals.stage AS s WHERE s.pipeline_id = new.pipeline_id)) AS n,
@@ -53,16 +56,17 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._stage_defaults() IS
+COMMENT ON FUNCTION crm_deals_internal.stage_defaults() IS
     'Trigger: key, position and probability of a stage that was written without.';
 
-CREATE FUNCTION crm_deals._clear_other_default() RETURNS trigger
+-- access: owner
+CREATE FUNCTION crm_deals_internal.clear_other_default() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    PERFORM crm_deals._check_trigger_table(tg_relid, 'pipeline');
+    PERFORM crm_deals_internal.check_trigger_table(tg_relid, 'pipeline');
     IF tg_op = 'UPDATE' AND old.is_default THEN
         RETURN new;
     ELSIF tg_op = 'INSERT' AND EXISTS (SELECT FROM crm_deals.pipeline AS p
@@ -81,10 +85,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._clear_other_default() IS
+COMMENT ON FUNCTION crm_deals_internal.clear_other_default() IS
     'Trigger: a pipeline that becomes the default takes that from the one that was.';
 
-CREATE FUNCTION crm_deals._raise_unknown_pipeline(pipeline text) RETURNS void
+-- access: read
+CREATE FUNCTION crm_deals_internal.raise_unknown_pipeline(pipeline text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -98,10 +103,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._raise_unknown_pipeline(text) IS
+COMMENT ON FUNCTION crm_deals_internal.raise_unknown_pipeline(text) IS
     'Internal: the error that names the pipelines that exist.';
 
-CREATE FUNCTION crm_deals._raise_unknown_stage(stage text, pipeline bigint) RETURNS void
+-- access: read
+CREATE FUNCTION crm_deals_internal.raise_unknown_stage(stage text, pipeline bigint) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -113,19 +119,20 @@ BEGIN
                                  FROM (SELECT s.id, s.key, s.pipeline_id, s.position
                                        FROM crm_deals.stage AS s
                                        WHERE s.archived_at IS NULL
-                                         AND (_raise_unknown_stage.pipeline IS NULL
-                                              OR s.pipeline_id = _raise_unknown_stage.pipeline)
+                                         AND (raise_unknown_stage.pipeline IS NULL
+                                              OR s.pipeline_id = raise_unknown_stage.pipeline)
                                        ORDER BY s.pipeline_id, s.position
                                        LIMIT 50) AS s),
                                 'There is none.');
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._raise_unknown_stage(text, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.raise_unknown_stage(text, bigint) IS
     'Internal: the error that names the stages that exist.';
 
 -- What the arguments stages and gates of create_pipeline() may say.
-CREATE FUNCTION crm_deals._check_pipeline_arguments(stages jsonb, gates jsonb) RETURNS void
+-- access: admin
+CREATE FUNCTION crm_deals_internal.check_pipeline_arguments(stages jsonb, gates jsonb) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -167,10 +174,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._check_pipeline_arguments(jsonb, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.check_pipeline_arguments(jsonb, jsonb) IS
     'Internal: refuses stages and gates that create_pipeline() does not understand.';
 
-CREATE FUNCTION crm_deals._text_array(elements jsonb) RETURNS text[]
+-- access: admin
+CREATE FUNCTION crm_deals_internal.text_array(elements jsonb) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -178,10 +186,11 @@ AS $$
     FROM jsonb_array_elements_text(coalesce(elements, '[]')) AS e
 $$;
 
-COMMENT ON FUNCTION crm_deals._text_array(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.text_array(jsonb) IS
     'Internal: a JSON array of strings as text[].';
 
-CREATE FUNCTION crm_deals._list_moves(pipeline bigint, stages jsonb) RETURNS void
+-- access: admin
+CREATE FUNCTION crm_deals_internal.list_moves(pipeline bigint, stages jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -210,9 +219,10 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals._list_moves(bigint, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.list_moves(bigint, jsonb) IS
     'Internal: the moves that the stages of a new pipeline list under next.';
 
+-- access: admin
 CREATE FUNCTION crm_deals.create_pipeline(name text, stages jsonb DEFAULT NULL, description text DEFAULT NULL,
                                           currency text DEFAULT NULL, organization text DEFAULT NULL,
                                           is_default boolean DEFAULT NULL, gates jsonb DEFAULT NULL) RETURNS bigint
@@ -223,11 +233,11 @@ AS $$
 DECLARE
     pipeline bigint;
 BEGIN
-    PERFORM crm_deals._check_installed();
-    stages := coalesce(stages, crm_deals._default_stages());
+    PERFORM crm_deals_internal.check_installed();
+    stages := coalesce(stages, crm_deals_internal.default_stages());
     gates := coalesce(gates, '{}');
-    PERFORM crm_deals._check_pipeline_arguments(stages, gates);
-    PERFORM crm_deals._enter_as_editor();
+    PERFORM crm_deals_internal.check_pipeline_arguments(stages, gates);
+    PERFORM crm_deals_internal.enter_as_editor();
 
     INSERT INTO crm_deals.pipeline (name, description, currency, organization, is_default,
                                     forbid_skipping, forbid_backward, forbid_unlisted)
@@ -244,13 +254,13 @@ BEGIN
                                  required_fields, rots_after)
     SELECT pipeline, s.number, s.stage ->> 'key', s.stage ->> 'name', coalesce(s.stage -> 'labels', '{}'),
            s.stage ->> 'description', coalesce(s.stage ->> 'status', 'open')::crm_deals.deal_status,
-           (s.stage ->> 'probability')::numeric, crm_deals._text_array(s.stage -> 'required_fields'),
+           (s.stage ->> 'probability')::numeric, crm_deals_internal.text_array(s.stage -> 'required_fields'),
            (s.stage ->> 'rots_after')::interval
     FROM jsonb_array_elements(stages) WITH ORDINALITY AS s (stage, number)
     ORDER BY s.number;
 
     IF jsonb_path_exists(stages, '$[*].next') THEN
-        PERFORM crm_deals._list_moves(pipeline, stages);
+        PERFORM crm_deals_internal.list_moves(pipeline, stages);
     END IF;
     RETURN pipeline;
 END
@@ -259,6 +269,7 @@ $$;
 COMMENT ON FUNCTION crm_deals.create_pipeline(text, jsonb, text, text, text, boolean, jsonb) IS
     'Creates a pipeline with the given stages, or with the six default ones; returns its id. The first one of an organization becomes its default.';
 
+-- access: admin
 CREATE FUNCTION crm_deals.add_stage(pipeline bigint, name text, key text DEFAULT NULL, before_key text DEFAULT NULL,
                                     probability numeric DEFAULT NULL, status text DEFAULT 'open',
                                     labels jsonb DEFAULT NULL, required_fields text[] DEFAULT NULL,
@@ -275,16 +286,16 @@ BEGIN
         RAISE EXCEPTION 'a stage cannot have the status %', status
             USING ERRCODE = '22023', HINT = 'The status is open, won, lost or abandoned.';
     END IF;
-    PERFORM crm_deals._lock_out_writers();
+    PERFORM crm_deals_internal.lock_out_writers();
     PERFORM FROM crm_deals.pipeline AS p WHERE p.id = pipeline FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        PERFORM crm_deals._raise_unknown_pipeline(pipeline::text);
+        PERFORM crm_deals_internal.raise_unknown_pipeline(pipeline::text);
     END IF;
 
     IF before_key IS NOT NULL THEN
         SELECT s.position INTO place FROM crm_deals.stage AS s WHERE s.pipeline_id = pipeline AND s.key = before_key;
         IF NOT FOUND THEN
-            PERFORM crm_deals._raise_unknown_stage(before_key, pipeline);
+            PERFORM crm_deals_internal.raise_unknown_stage(before_key, pipeline);
         END IF;
         UPDATE crm_deals.stage AS s SET position = s.position + 1 WHERE s.pipeline_id = pipeline AND s.position >= place;
     END IF;
@@ -301,6 +312,7 @@ $$;
 COMMENT ON FUNCTION crm_deals.add_stage(bigint, text, text, text, numeric, text, jsonb, text[], interval) IS
     'Adds a stage before the one with before_key, else at the end; returns its id.';
 
+-- access: admin
 CREATE FUNCTION crm_deals.reorder_stages(pipeline bigint, keys text[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -309,9 +321,9 @@ AS $$
 DECLARE
     wanted text;
 BEGIN
-    PERFORM crm_deals._lock_out_writers();
+    PERFORM crm_deals_internal.lock_out_writers();
     IF NOT EXISTS (SELECT FROM crm_deals.pipeline AS p WHERE p.id = pipeline) THEN
-        PERFORM crm_deals._raise_unknown_pipeline(pipeline::text);
+        PERFORM crm_deals_internal.raise_unknown_pipeline(pipeline::text);
     END IF;
 
     SELECT string_agg(s.key, ', ' ORDER BY s.position)
@@ -343,6 +355,7 @@ $$;
 COMMENT ON FUNCTION crm_deals.reorder_stages(bigint, text[]) IS
     'Puts the stages of a pipeline in the order of the keys, which must name every one.';
 
+-- access: admin
 CREATE FUNCTION crm_deals.remove_stage(stage bigint, move_deals_to bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -354,15 +367,15 @@ DECLARE
     batch bigint;
     moved bigint := 0;
 BEGIN
-    PERFORM crm_deals._lock_out_writers();
+    PERFORM crm_deals_internal.lock_out_writers();
     SELECT s.name, s.status INTO removed FROM crm_deals.stage AS s WHERE s.id = stage FOR UPDATE;
     IF NOT FOUND THEN
-        PERFORM crm_deals._raise_unknown_stage(stage::text, NULL);
+        PERFORM crm_deals_internal.raise_unknown_stage(stage::text, NULL);
     END IF;
     IF move_deals_to = stage THEN
         RAISE EXCEPTION 'deals cannot move to the stage that is removed' USING ERRCODE = '22023';
     ELSIF NOT EXISTS (SELECT FROM crm_deals.stage AS s WHERE s.id = move_deals_to) AND move_deals_to IS NOT NULL THEN
-        PERFORM crm_deals._raise_unknown_stage(move_deals_to::text, NULL);
+        PERFORM crm_deals_internal.raise_unknown_stage(move_deals_to::text, NULL);
     END IF;
 
     SELECT array_agg(d.id ORDER BY d.id) INTO deals FROM crm_deals.deal AS d WHERE d.stage_id = stage;
@@ -371,20 +384,20 @@ BEGIN
             USING ERRCODE = '23503', SCHEMA = 'crm_deals', TABLE = 'deal', CONSTRAINT = 'deal_stage_fkey',
                   HINT = 'Say where they go: remove_stage(stage, move_deals_to).';
     ELSIF deals IS NOT NULL THEN
-        batch := crm_deals._move(deals, move_deals_to, NULL, NULL,
+        batch := crm_deals_internal.move(deals, move_deals_to, NULL, NULL,
                                  (SELECT nullif(current_setting('crm_deals.default_lost_reason', true), '')
                                   FROM crm_deals.stage AS s
                                   WHERE s.id = move_deals_to AND s.status = 'lost' AND removed.status <> 'lost'),
                                  format('stage "%s" removed', removed.name));
         moved := (SELECT count(*) FROM crm_deals.deal_event AS e WHERE e.id >= batch AND e.batch_id = batch);
     END IF;
-    IF crm_deals._stage_holds_deals(stage) THEN
+    IF crm_deals_internal.stage_holds_deals(stage) THEN
         RAISE EXCEPTION 'stage "%" still holds deals', removed.name
             USING ERRCODE = '23503', SCHEMA = 'crm_deals', TABLE = 'deal', CONSTRAINT = 'deal_stage_fkey',
                   HINT = 'They are hidden by row security, newer than the transaction, or held back by a trigger.';
     END IF;
 
-    IF crm_deals._stage_is_logged(stage) THEN
+    IF crm_deals_internal.stage_is_logged(stage) THEN
         UPDATE crm_deals.stage AS s SET archived_at = now() WHERE s.id = stage;
     ELSE
         DELETE FROM crm_deals.stage AS s WHERE s.id = stage;

@@ -1,7 +1,8 @@
 -- Reports: what they share, then one after the other. Each gathers its deals into
 -- parts, by period and group; those without a deal come from _empty_groups().
 
-CREATE FUNCTION crm_deals._check_period(period text) RETURNS void
+-- access: read
+CREATE FUNCTION crm_deals_internal.check_period(period text) RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -12,20 +13,22 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._check_period(text) IS
+COMMENT ON FUNCTION crm_deals_internal.check_period(text) IS
     'Internal: refuses a period that there is not.';
 
-CREATE FUNCTION crm_deals._period_start(period text, day date) RETURNS date
+-- access: read
+CREATE FUNCTION crm_deals_internal.period_start(period text, day date) RETURNS date
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT date_trunc(period, day::timestamp)::date
 $$;
-COMMENT ON FUNCTION crm_deals._period_start(text, date) IS
+COMMENT ON FUNCTION crm_deals_internal.period_start(text, date) IS
     'Internal: the first day of the period that a day is in; NULL where there are no periods.';
 
 -- The periods of a range, each with the day after its last; one for the whole range where there are none.
-CREATE FUNCTION crm_deals._periods(period text, first_day date, last_day date) RETURNS TABLE (period_start date, next_start date)
+-- access: read
+CREATE FUNCTION crm_deals_internal.periods(period text, first_day date, last_day date) RETURNS TABLE (period_start date, next_start date)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -37,25 +40,27 @@ AS $$
          generate_series(date_trunc(period, first_day::timestamp), last_day::timestamp, length.step) AS p (start)
     WHERE isfinite(first_day) AND isfinite(last_day)
 $$;
-COMMENT ON FUNCTION crm_deals._periods(text, date, date) IS
+COMMENT ON FUNCTION crm_deals_internal.periods(text, date, date) IS
     'Internal: the periods of a range of days.';
 
 -- Without groups every period has its row; with groups known beforehand, each of these in every period.
-CREATE FUNCTION crm_deals._empty_groups(by text, organization text, period text, first_day date, last_day date)
+-- access: read
+CREATE FUNCTION crm_deals_internal.empty_groups(by text, organization text, period text, first_day date, last_day date)
 RETURNS TABLE (period_start date, group_key text, group_label text)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT p.period_start, k.group_key, k.group_label
-    FROM crm_deals._periods(period, first_day, last_day) AS p,
+    FROM crm_deals_internal.periods(period, first_day, last_day) AS p,
          LATERAL (SELECT NULL::text AS group_key, NULL::text AS group_label WHERE by IS NULL
                   UNION ALL
-                  SELECT k.group_key, k.group_label FROM crm_deals._known_groups(by, organization, NULL) AS k) AS k
+                  SELECT k.group_key, k.group_label FROM crm_deals_internal.known_groups(by, organization, NULL) AS k) AS k
 $$;
-COMMENT ON FUNCTION crm_deals._empty_groups(text, text, text, date, date) IS
+COMMENT ON FUNCTION crm_deals_internal.empty_groups(text, text, text, date, date) IS
     'Internal: the rows that a report has whether deals are in them or not.';
 
-CREATE FUNCTION crm_deals._report_scope(by text, period text, pipeline text, filter jsonb,
+-- access: read
+CREATE FUNCTION crm_deals_internal.report_scope(by text, period text, pipeline text, filter jsonb,
                                         OUT group_key text, OUT joined text, OUT group_label text,
                                         OUT condition text, OUT pipeline_id bigint, OUT organization text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -63,22 +68,23 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    PERFORM crm_deals._check_installed();
-    PERFORM crm_deals._check_period(period);
+    PERFORM crm_deals_internal.check_installed();
+    PERFORM crm_deals_internal.check_period(period);
     SELECT g.group_key, g.joined, g.group_label
     INTO group_key, joined, group_label
-    FROM crm_deals._grouping(by, NULL) AS g;
-    pipeline_id := crm_deals._find_pipeline(pipeline);
-    organization := crm_deals._organization_of(pipeline_id);
-    condition := crm_deals._filter_condition(filter, organization);
+    FROM crm_deals_internal.grouping(by, NULL) AS g;
+    pipeline_id := crm_deals_internal.find_pipeline(pipeline);
+    organization := crm_deals_internal.organization_of(pipeline_id);
+    condition := crm_deals_internal.filter_condition(filter, organization);
     IF pipeline_id IS NOT NULL THEN
-        condition := format('d.stage_id = ANY (%L) AND %s', crm_deals._stages_of(pipeline_id), condition);
+        condition := format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(pipeline_id), condition);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals._report_scope(text, text, text, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.report_scope(text, text, text, jsonb) IS
     'Internal: the arguments that reports share, checked, as pieces of SQL.';
 
+-- access: read
 CREATE FUNCTION crm_deals.win_rate(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
                                    to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
 RETURNS TABLE (period_start date, group_key text, group_label text, won_count bigint, lost_count bigint,
@@ -88,7 +94,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals._report_scope(by, period, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
 BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH daily AS (
@@ -97,7 +103,7 @@ BEGIN
             WHERE d.closed_at IS NOT NULL AND %s AND %s
             GROUP BY 1, 2, d.status
         ), g AS (
-            SELECT crm_deals._period_start($1, y.day) AS period_start, y.raw,
+            SELECT crm_deals_internal.period_start($1, y.day) AS period_start, y.raw,
                    sum(y.deals) FILTER (WHERE y.status = 'won') AS won,
                    sum(y.deals) FILTER (WHERE y.status = 'lost') AS lost,
                    sum(y.deals) FILTER (WHERE y.status = 'abandoned') AS abandoned
@@ -108,7 +114,7 @@ BEGIN
             FROM g
             UNION ALL
             SELECT e.period_start, e.group_key, e.group_label, NULL, NULL, NULL
-            FROM crm_deals._empty_groups($2, $3, $1, coalesce($4, (SELECT min(y.day) FROM daily AS y)),
+            FROM crm_deals_internal.empty_groups($2, $3, $1, coalesce($4, (SELECT min(y.day) FROM daily AS y)),
                                                      coalesce($5, (SELECT max(y.day) FROM daily AS y))) AS e
         ), total AS (
             SELECT p.period_start, p.group_key, max(p.group_label) AS group_label, coalesce(sum(p.won), 0)::bigint AS won,
@@ -120,13 +126,14 @@ BEGIN
         FROM total AS t
         ORDER BY t.period_start, t.group_label, t.group_key
         $query$, scope.group_key, scope.joined, scope.condition,
-        crm_deals._within_days('d.closed_at', from_date, to_date), scope.group_label)
+        crm_deals_internal.within_days('d.closed_at', from_date, to_date), scope.group_label)
     USING period, by, scope.organization, from_date, to_date;
 END
 $$;
 COMMENT ON FUNCTION crm_deals.win_rate(text, text, date, date, text, jsonb) IS
     'Won, lost and abandoned deals by the period they were closed in, and won / (won + lost).';
 
+-- access: read
 CREATE FUNCTION crm_deals.lost_reasons(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
                                        to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
 RETURNS TABLE (period_start date, group_key text, group_label text, lost_reason text, reason_label text, currency text,
@@ -136,7 +143,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals._report_scope(by, period, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
 BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH daily AS (
@@ -145,12 +152,12 @@ BEGIN
             WHERE d.status = 'lost' AND d.closed_at IS NOT NULL AND %s AND %s
             GROUP BY 1, 2, d.lost_reason, d.currency
         ), g AS (
-            SELECT crm_deals._period_start($1, y.day) AS period_start, y.raw, y.lost_reason, y.currency,
+            SELECT crm_deals_internal.period_start($1, y.day) AS period_start, y.raw, y.lost_reason, y.currency,
                    sum(y.deals) AS deals, sum(y.amount) AS amount
             FROM daily AS y
             GROUP BY 1, y.raw, y.lost_reason, y.currency
         ), listed AS (
-            SELECT DISTINCT ON (r.name) r.name, crm_deals._label(r.labels, r.name) AS label, r.is_active
+            SELECT DISTINCT ON (r.name) r.name, crm_deals_internal.label(r.labels, r.name) AS label, r.is_active
             FROM crm_deals.lost_reason AS r
             WHERE $6 IS NULL OR r.pipeline_id = $6
             ORDER BY r.name, r.is_active DESC, r.id
@@ -160,7 +167,7 @@ BEGIN
             FROM g
             UNION ALL
             SELECT e.period_start, e.group_key, e.group_label, l.name, NULL, 0, 0
-            FROM crm_deals._empty_groups($2, $3, $1, coalesce($4, (SELECT min(y.day) FROM daily AS y)),
+            FROM crm_deals_internal.empty_groups($2, $3, $1, coalesce($4, (SELECT min(y.day) FROM daily AS y)),
                                                      coalesce($5, (SELECT max(y.day) FROM daily AS y))) AS e,
                  listed AS l
             WHERE l.is_active
@@ -179,13 +186,14 @@ BEGIN
                  sum(t.deals) OVER (PARTITION BY t.period_start, t.group_key, t.lost_reason) DESC,
                  t.lost_reason, t.currency
         $query$, scope.group_key, scope.joined, scope.condition,
-        crm_deals._within_days('d.closed_at', from_date, to_date), scope.group_label)
+        crm_deals_internal.within_days('d.closed_at', from_date, to_date), scope.group_label)
     USING period, by, scope.organization, from_date, to_date, scope.pipeline_id;
 END
 $$;
 COMMENT ON FUNCTION crm_deals.lost_reasons(text, text, date, date, text, jsonb) IS
     'Lost deals by reason and currency, by the period they were closed in: count, amount, share of the lost deals.';
 
+-- access: read
 CREATE FUNCTION crm_deals.sales_velocity(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
                                          to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
 RETURNS TABLE (period_start date, group_key text, group_label text, currency text, open_count bigint, won_count bigint,
@@ -195,7 +203,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals._report_scope(by, period, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
 BEGIN
     -- Open at the end of a period is who was created until then and not closed: the sum of all steps until then.
     RETURN QUERY EXECUTE format($query$
@@ -215,7 +223,7 @@ BEGIN
             GROUP BY 1, 2, d.currency
         ), period AS (
             SELECT p.period_start, p.next_start, lag(p.next_start) OVER (ORDER BY p.next_start) AS previous
-            FROM crm_deals._periods($1, coalesce($2, (SELECT min(s.day) FROM step AS s)), coalesce($3, CURRENT_DATE)) AS p
+            FROM crm_deals_internal.periods($1, coalesce($2, (SELECT min(s.day) FROM step AS s)), coalesce($3, CURRENT_DATE)) AS p
         ), g AS (
             SELECT s.raw, s.currency FROM step AS s GROUP BY s.raw, s.currency
         ), series AS (
@@ -232,7 +240,7 @@ BEGIN
               ON coalesce(t.raw::text, '') = coalesce(g.raw::text, '') AND (t.raw IS NULL) = (g.raw IS NULL)
              AND t.currency = g.currency AND t.next_start = p.next_start
         ), known AS (
-            SELECT k.group_key, k.group_label FROM crm_deals._known_groups($4, $5, NULL) AS k
+            SELECT k.group_key, k.group_label FROM crm_deals_internal.known_groups($4, $5, NULL) AS k
             UNION ALL
             SELECT NULL, NULL WHERE $4 IS NULL
         ), total AS (
@@ -256,14 +264,15 @@ BEGIN
            OR EXISTS (SELECT FROM known AS k WHERE k.group_key IS NOT DISTINCT FROM t.group_key)
         ORDER BY t.period_start, t.group_label, t.group_key, t.currency
         $query$, scope.group_key, scope.joined, scope.condition,
-        crm_deals._within_days('d.closed_at', from_date, NULL), crm_deals._within_days('d.created_at', NULL, to_date),
-        crm_deals._within_days('d.closed_at', from_date, to_date), scope.group_label)
+        crm_deals_internal.within_days('d.closed_at', from_date, NULL), crm_deals_internal.within_days('d.created_at', NULL, to_date),
+        crm_deals_internal.within_days('d.closed_at', from_date, to_date), scope.group_label)
     USING period, from_date, to_date, by, scope.organization;
 END
 $$;
 COMMENT ON FUNCTION crm_deals.sales_velocity(text, text, date, date, text, jsonb) IS
     'Per currency: open deals * win rate * mean won amount / mean days from creation to won, an amount per day.';
 
+-- access: read
 CREATE FUNCTION crm_deals.pipeline_summary(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
                                            to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
 RETURNS TABLE (group_key text, group_label text, pipeline_id bigint, stage_id bigint, stage_key text, stage_label text,
@@ -273,7 +282,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals._report_scope(by, period, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
 BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH fine AS (
@@ -294,23 +303,24 @@ BEGIN
             SELECT p.* FROM part AS p
             UNION ALL
             SELECT s.id, e.group_key, e.group_label, NULL, 0, 0, 0
-            FROM crm_deals._empty_groups($1, $2, NULL, NULL, NULL) AS e, crm_deals.stage AS s
+            FROM crm_deals_internal.empty_groups($1, $2, NULL, NULL, NULL) AS e, crm_deals.stage AS s
             WHERE s.archived_at IS NULL AND ($3 IS NULL OR s.pipeline_id = $3)
               AND NOT EXISTS (SELECT FROM part AS p WHERE p.stage_id = s.id AND p.group_key IS NOT DISTINCT FROM e.group_key)
         )
-        SELECT t.group_key, t.group_label, s.pipeline_id, s.id, s.key, crm_deals._label(s.labels, s.name), t.currency,
+        SELECT t.group_key, t.group_label, s.pipeline_id, s.id, s.key, crm_deals_internal.label(s.labels, s.name), t.currency,
                t.deals, t.amount, t.weighted
         FROM total AS t
         JOIN crm_deals.stage AS s ON s.id = t.stage_id
         ORDER BY t.group_label, t.group_key, s.pipeline_id, s.position, t.currency
         $query$, scope.group_key, scope.joined, scope.condition,
-        crm_deals._within_days('d.created_at', from_date, to_date), scope.group_label)
+        crm_deals_internal.within_days('d.created_at', from_date, to_date), scope.group_label)
     USING by, scope.organization, scope.pipeline_id;
 END
 $$;
 COMMENT ON FUNCTION crm_deals.pipeline_summary(text, text, date, date, text, jsonb) IS
     'The deals of now by stage and currency: count, amount, weighted amount; empty stages included.';
 
+-- access: read
 CREATE FUNCTION crm_deals.stage_conversion(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
                                            to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
 RETURNS TABLE (period_start date, group_key text, group_label text, pipeline_id bigint, stage_id bigint, stage_key text,
@@ -320,7 +330,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals._report_scope(by, period, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
 BEGIN
     -- rank: how far a stage is: its position, won furthest, lost and abandoned nowhere. What came before the range is not read.
     RETURN QUERY EXECUTE format($query$
@@ -345,7 +355,7 @@ BEGIN
             FROM stay AS s
             JOIN ranked AS r ON r.id = s.stage_id
         ), entry AS (
-            SELECT crm_deals._period_start($1, j.entered_at::date) AS period_start, %s AS raw, j.stage_id, j.deal_id, j.duration,
+            SELECT crm_deals_internal.period_start($1, j.entered_at::date) AS period_start, %s AS raw, j.stage_id, j.deal_id, j.duration,
                    coalesce(j.converted, false) AS converted
             FROM judged AS j
             JOIN crm_deals.deal AS d ON d.id = j.deal_id %s
@@ -364,20 +374,20 @@ BEGIN
             SELECT p.* FROM part AS p
             UNION ALL
             SELECT e.period_start, e.group_key, e.group_label, r.id, 0, 0, NULL
-            FROM crm_deals._empty_groups($2, $3, $1, coalesce($4, (SELECT min(n.entered_at)::date FROM judged AS n)),
+            FROM crm_deals_internal.empty_groups($2, $3, $1, coalesce($4, (SELECT min(n.entered_at)::date FROM judged AS n)),
                                                      coalesce($5, (SELECT max(n.entered_at)::date FROM judged AS n))) AS e
             JOIN crm_deals.stage AS r ON r.status = 'open' AND r.archived_at IS NULL AND ($6 IS NULL OR r.pipeline_id = $6)
             WHERE NOT EXISTS (SELECT FROM part AS p
                               WHERE p.stage_id = r.id AND p.period_start IS NOT DISTINCT FROM e.period_start
                                 AND p.group_key IS NOT DISTINCT FROM e.group_key)
         )
-        SELECT t.period_start, t.group_key, t.group_label, s.pipeline_id, s.id, s.key, crm_deals._label(s.labels, s.name),
+        SELECT t.period_start, t.group_key, t.group_label, s.pipeline_id, s.id, s.key, crm_deals_internal.label(s.labels, s.name),
                t.entered, t.converted, t.converted / nullif(t.entered, 0)::numeric, t.median
         FROM total AS t
         JOIN crm_deals.stage AS s ON s.id = t.stage_id
         ORDER BY t.period_start, t.group_label, t.group_key, s.pipeline_id, s.position
-        $query$, crm_deals._within_days('e.occurred_at', from_date, NULL), scope.group_key, scope.joined, scope.condition,
-        crm_deals._within_days('j.entered_at', from_date, to_date), scope.group_label)
+        $query$, crm_deals_internal.within_days('e.occurred_at', from_date, NULL), scope.group_key, scope.joined, scope.condition,
+        crm_deals_internal.within_days('j.entered_at', from_date, to_date), scope.group_label)
     USING period, by, scope.organization, from_date, to_date, scope.pipeline_id;
 END
 $$;

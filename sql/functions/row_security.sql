@@ -1,7 +1,8 @@
 -- One policy of the user's on deal protects what hangs on it, too.
 
 -- The tables that tell of deals, each with when its row is visible.
-CREATE FUNCTION crm_deals._children() RETURNS TABLE (relation text, visible text)
+-- access: owner
+CREATE FUNCTION crm_deals_internal.children() RETURNS TABLE (relation text, visible text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -12,9 +13,10 @@ AS $$
                  ('activity', 'activity.deal_id IS NULL OR @deal activity.deal_id)'),
                  ('deal_alias', '@deal deal_alias.deal_id)')) AS c (relation, visible)
 $$;
-COMMENT ON FUNCTION crm_deals._children() IS
+COMMENT ON FUNCTION crm_deals_internal.children() IS
     'Internal: the tables that protect_children() protects, with the condition on each.';
 
+-- access: owner
 CREATE FUNCTION crm_deals.protect_children() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -22,9 +24,9 @@ AS $$
 DECLARE
     child record;
 BEGIN
-    PERFORM crm_deals._check_installed();
+    PERFORM crm_deals_internal.check_installed();
     FOR child IN
-        SELECT c.relation, c.visible FROM crm_deals._children() AS c
+        SELECT c.relation, c.visible FROM crm_deals_internal.children() AS c
         WHERE NOT EXISTS (SELECT FROM pg_policy AS p
                           WHERE p.polrelid = to_regclass('crm_deals.' || c.relation) AND p.polname = 'crm_deals_visible_deal')
     LOOP
@@ -39,13 +41,14 @@ $$;
 COMMENT ON FUNCTION crm_deals.protect_children() IS
     'Gives the tables that hang on deals, the log among them, the policy that their deal is visible to the caller.';
 
-CREATE FUNCTION crm_deals._children_are_protected() RETURNS boolean
+-- access: owner
+CREATE FUNCTION crm_deals_internal.children_are_protected() RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (SELECT FROM pg_policy AS p
                    WHERE p.polname = 'crm_deals_visible_deal'
-                     AND p.polrelid IN (SELECT to_regclass('crm_deals.' || c.relation) FROM crm_deals._children() AS c))
+                     AND p.polrelid IN (SELECT to_regclass('crm_deals.' || c.relation) FROM crm_deals_internal.children() AS c))
 $$;
-COMMENT ON FUNCTION crm_deals._children_are_protected() IS
+COMMENT ON FUNCTION crm_deals_internal.children_are_protected() IS
     'Internal: whether protect_children() was called: install() then protects tables that are new.';

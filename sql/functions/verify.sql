@@ -1,11 +1,12 @@
 -- The rules of deals proven on the data, by plain SQL that knows nothing of the triggers.
+-- access: read
 CREATE FUNCTION crm_deals.verify() RETURNS TABLE (rule integer, deal_id bigint, detail text)
 LANGUAGE plpgsql STABLE COST 1000000
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    PERFORM crm_deals._check_installed();
+    PERFORM crm_deals_internal.check_installed();
     RETURN QUERY
     WITH judged AS (
         SELECT d.id, d.status, d.pipeline_id, d.organization, d.closed_at, d.probability, d.probability_overridden,
@@ -28,7 +29,7 @@ BEGIN
         -- Deals whose log begins at the beginning; of others prune_events() has removed it.
         SELECT e.deal_id FROM event AS e WHERE e.version = 1
         UNION ALL
-        SELECT DISTINCT e.deal_id FROM event AS e WHERE crm_deals._pruning_horizon() IS NULL
+        SELECT DISTINCT e.deal_id FROM event AS e WHERE crm_deals_internal.pruning_horizon() IS NULL
     ), last_event AS (
         SELECT DISTINCT ON (e.deal_id) e.*
         FROM event AS e

@@ -2,5 +2,5 @@
 -- common. What the signatures depend on is the last argument: where it is no
 -- longer true, the index is not relied on (src/name_index.c).
 CREATE INDEX deal_name_signatures ON crm_deals.deal_name
-    USING gin (crm_deals._signatures(organization, name, @threshold@::real, @made_for@::text) crm_deals._signature_ops)
+    USING gin (crm_deals_internal.signatures(organization, name, @threshold@::real, @made_for@::text) crm_deals_internal.signature_ops)
     WITH (fastupdate = off);

@@ -1,2 +1,2 @@
 CREATE OR REPLACE TRIGGER crm_deals_custom_fields AFTER INSERT OR UPDATE ON crm_deals.contact
-    FOR EACH ROW EXECUTE FUNCTION crm_deals._custom_field_rules();
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.custom_field_rules();

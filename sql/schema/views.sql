@@ -8,7 +8,7 @@ CREATE OR REPLACE VIEW crm_deals.deal_overview WITH (security_invoker = true) AS
            d.stage_id,
            s.key AS stage_key,
            s.name AS stage_name,
-           crm_deals._label(s.labels, s.name) AS stage_label,
+           crm_deals_internal.label(s.labels, s.name) AS stage_label,
            d.status,
            d.amount,
            d.currency,
@@ -51,8 +51,8 @@ CREATE OR REPLACE VIEW crm_deals.consumer_status WITH (security_invoker = true) 
            c.last_acked_at
     FROM crm_deals.event_consumer AS c
     CROSS JOIN LATERAL (SELECT count(*) AS events, min(w.occurred_at) AS oldest
-                        FROM crm_deals._pending(c.consumer) AS w) AS p
-    WHERE c.consumer <> crm_deals._dispatcher();
+                        FROM crm_deals_internal.pending(c.consumer) AS w) AS p
+    WHERE c.consumer <> crm_deals_internal.dispatcher();
 
 -- One row a stay of a deal in a stage, also of deals that are gone. Where the log
 -- was pruned its first event leaves a stay whose beginning is not known, unless
@@ -97,7 +97,7 @@ CREATE OR REPLACE VIEW crm_deals.stale_deals WITH (security_invoker = true) AS
            d.pipeline_id,
            d.stage_id,
            s.key AS stage_key,
-           crm_deals._label(s.labels, s.name) AS stage_label,
+           crm_deals_internal.label(s.labels, s.name) AS stage_label,
            d.owner,
            coalesce(o.label, d.owner::text) AS owner_label,
            d.amount,

@@ -67,7 +67,7 @@ check_version_of_tables(void)
 				 errhint("Run ALTER EXTENSION crm_deals UPDATE; SELECT crm_deals.install().")));
 }
 
-/* _code_version() */
+/* code_version() */
 Datum
 crm_deals_code_version(PG_FUNCTION_ARGS)
 {
@@ -89,14 +89,14 @@ ask_of_stage(OwnerQuery *query, Datum stage)
 	return answer;
 }
 
-/* _stage_is_logged(stage) */
+/* stage_is_logged(stage) */
 Datum
 crm_deals_stage_is_logged(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(ask_of_stage(&log_query, PG_GETARG_DATUM(0)));
 }
 
-/* _stage_holds_deals(stage) */
+/* stage_holds_deals(stage) */
 Datum
 crm_deals_stage_holds_deals(PG_FUNCTION_ARGS)
 {

@@ -120,7 +120,7 @@ put_rows(ReturnSetInfo *result)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 }
 
-/* _similar_deals(name, threshold, max_results, pipeline): threshold NULL is the pipeline's */
+/* similar_deals(name, threshold, max_results, pipeline): threshold NULL is the pipeline's */
 Datum
 crm_deals_similar_deals(PG_FUNCTION_ARGS)
 {
@@ -272,7 +272,7 @@ crm_deals_scan_duplicates(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* _flag_duplicates(pipeline): how many flags are new */
+/* flag_duplicates(pipeline): how many flags are new */
 Datum
 crm_deals_flag_duplicates(PG_FUNCTION_ARGS)
 {
@@ -302,7 +302,7 @@ crm_deals_flag_duplicates(PG_FUNCTION_ARGS)
  */
 
 static OwnerQuery rebuild_query = {
-	.sql = "SELECT crm_deals._rebuild_duplicates()",
+	.sql = "SELECT crm_deals_internal.rebuild_duplicates()",
 };
 
 /* rebuild_duplicates(): an index takes its owner */
@@ -333,7 +333,7 @@ static OwnerQuery lock_both_query = {
 
 static OwnerQuery dismiss_query = {
 	.sql = "INSERT INTO crm_deals.deal_duplicate AS f (deal_id, other_deal_id, similarity, resolution, resolved_by, resolved_at)"
-	" SELECT greatest(a.id, b.id), least(a.id, b.id), crm_deals._similarity(a.name, b.name), 'dismissed', $3, pg_catalog.now()"
+	" SELECT greatest(a.id, b.id), least(a.id, b.id), crm_deals_internal.similarity(a.name, b.name), 'dismissed', $3, pg_catalog.now()"
 	" FROM crm_deals.deal AS a, crm_deals.deal AS b"
 	" WHERE a.id OPERATOR(pg_catalog.=) $1 AND b.id OPERATOR(pg_catalog.=) $2"
 	" ON CONFLICT (least(deal_id, other_deal_id), greatest(deal_id, other_deal_id)) DO UPDATE"

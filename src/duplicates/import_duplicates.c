@@ -474,7 +474,7 @@ sorted_ids(Datum array)
 	return ids;
 }
 
-/* _import_similar(low, high, threshold, renamed, moved): ids ascend */
+/* import_similar(low, high, threshold, renamed, moved): ids ascend */
 Datum
 crm_deals_import_similar(PG_FUNCTION_ARGS)
 {

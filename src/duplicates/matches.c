@@ -107,7 +107,7 @@ query_matches(Matches *matches, OwnerQuery *query, Datum *values, run_query run)
 	" JOIN crm_deals.deal AS d ON d.id OPERATOR(pg_catalog.=) m.deal_id" \
 	" JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id" \
 	" JOIN crm_deals.deal AS o ON o.id OPERATOR(pg_catalog.=) m.other_deal_id" \
-	" CROSS JOIN LATERAL (SELECT crm_deals._similarity(d.name, o.name) AS similarity) AS s" \
+	" CROSS JOIN LATERAL (SELECT crm_deals_internal.similarity(d.name, o.name) AS similarity) AS s" \
 	" WHERE p.duplicate_policy OPERATOR(pg_catalog.<>) 'off' AND s.similarity OPERATOR(pg_catalog.>=) p.duplicate_threshold" \
 	" AND (p.duplicate_scope OPERATOR(pg_catalog.<>) 'open' OR o.closed_at IS NULL)" \
 	" AND (p.duplicate_scope OPERATOR(pg_catalog.<>) 'account' OR (o.account_id OPERATOR(pg_catalog.=) d.account_id) IS NOT FALSE)" \

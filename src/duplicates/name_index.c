@@ -78,7 +78,7 @@ static struct
 	float4		built;			/* 0: not to be relied on */
 }			judged;
 
-/* _trigram_canary() */
+/* trigram_canary() */
 Datum
 crm_deals_trigram_canary(PG_FUNCTION_ARGS)
 {
@@ -87,7 +87,7 @@ crm_deals_trigram_canary(PG_FUNCTION_ARGS)
 }
 
 static OwnerQuery world_query = {
-	.sql = "SELECT crm_deals._made_for()",
+	.sql = "SELECT crm_deals_internal.made_for()",
 };
 
 /* Of this server; does not change while it runs */

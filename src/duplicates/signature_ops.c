@@ -46,7 +46,7 @@ checked_threshold(float4 threshold)
 	return threshold;
 }
 
-/* _signatures(organization, name, built, made_for) */
+/* signatures(organization, name, built, made_for) */
 Datum
 crm_deals_signatures(PG_FUNCTION_ARGS)
 {
@@ -137,7 +137,7 @@ crm_deals_signature_consistent(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(false);
 }
 
-/* _signatures_meet(signatures, query): what the operator says without an index */
+/* signatures_meet(signatures, query): what the operator says without an index */
 Datum
 crm_deals_signatures_meet(PG_FUNCTION_ARGS)
 {

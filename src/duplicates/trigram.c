@@ -324,7 +324,7 @@ token_set_similarity(const TokenSet *a, const TokenSet *b)
 	return similarity_of(common_tokens(a->tokens, a->n, b->tokens, b->n, 0), a->n, b->n);
 }
 
-/* _similarity(a, b) */
+/* similarity(a, b) */
 Datum
 crm_deals_similarity(PG_FUNCTION_ARGS)
 {

@@ -167,7 +167,7 @@ static OwnerQuery lock_flags_query = {
 static OwnerQuery score_again_query = {
 	.sql = "WITH scored AS ("
 	" SELECT DISTINCT ON (t.deal_id, t.other_deal_id) t.deal_id, t.other_deal_id, p.duplicate_threshold AS threshold,"
-	"  CASE WHEN " SAME_ORGANIZATION("a", "b") " THEN crm_deals._similarity(a.name, b.name) ELSE 0 END AS similarity"
+	"  CASE WHEN " SAME_ORGANIZATION("a", "b") " THEN crm_deals_internal.similarity(a.name, b.name) ELSE 0 END AS similarity"
 	" FROM " OPEN_FLAGS " AS t"
 	" JOIN crm_deals.deal AS a ON a.id OPERATOR(pg_catalog.=) t.deal_id"
 	" JOIN crm_deals.deal AS b ON b.id OPERATOR(pg_catalog.=) t.other_deal_id"
@@ -273,7 +273,7 @@ static OwnerQuery any_query = {
 };
 
 static OwnerQuery fill_all_query = {
-	.sql = "SELECT crm_deals._rebuild_duplicates()",
+	.sql = "SELECT crm_deals_internal.rebuild_duplicates()",
 };
 
 static OwnerQuery empty_query = {

@@ -60,7 +60,7 @@ call_as_owner(OwnerQuery *query, FunctionCallInfo fcinfo)
 }
 
 static OwnerQuery subscribe_query = {
-	.sql = "SELECT crm_deals._subscribe($1, $2, $3, $4)",
+	.sql = "SELECT crm_deals_internal.subscribe($1, $2, $3, $4)",
 	.nargs = 4,
 	.argtypes = {TEXTOID, TEXTARRAYOID, BOOLOID, BOOLOID},
 };
@@ -73,7 +73,7 @@ crm_deals_subscribe(PG_FUNCTION_ARGS)
 }
 
 static OwnerQuery unsubscribe_query = {
-	.sql = "SELECT crm_deals._unsubscribe($1)",
+	.sql = "SELECT crm_deals_internal.unsubscribe($1)",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
 };
@@ -85,7 +85,7 @@ crm_deals_unsubscribe(PG_FUNCTION_ARGS)
 }
 
 static OwnerQuery ack_query = {
-	.sql = "SELECT crm_deals._ack_events($1, $2)",
+	.sql = "SELECT crm_deals_internal.ack_events($1, $2)",
 	.nargs = 2,
 	.argtypes = {TEXTOID, INT8OID},
 };
@@ -236,7 +236,7 @@ check_reading(FunctionCallInfo fcinfo)
 }
 
 static OwnerQuery read_query = {
-	.sql = "SELECT crm_deals._read_events($1, $2, $3)",
+	.sql = "SELECT crm_deals_internal.read_events($1, $2, $3)",
 	.nargs = 3,
 	.argtypes = {TEXTOID, INT4OID, INTERVALOID},
 };

@@ -211,13 +211,13 @@ crm_deals_start_dispatcher(PG_FUNCTION_ARGS)
  */
 
 static OwnerQuery take_query = {
-	.sql = "SELECT crm_deals._take_for_dispatch($1)",
+	.sql = "SELECT crm_deals_internal.take_for_dispatch($1)",
 	.nargs = 1,
 	.argtypes = {INT4OID},
 };
 
 static OwnerQuery summaries_query = {
-	.sql = "SELECT s.* FROM crm_deals._summaries($1) AS s",
+	.sql = "SELECT s.* FROM crm_deals_internal.summaries($1) AS s",
 	.nargs = 1,
 	.argtypes = {XID8OID},
 };

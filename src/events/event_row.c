@@ -13,7 +13,7 @@
 #include "events/event_row.h"
 
 static OwnerQuery facts_query = {
-	.sql = "SELECT f.* FROM crm_deals._event_facts($1) AS f",
+	.sql = "SELECT f.* FROM crm_deals_internal.event_facts($1) AS f",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
 };

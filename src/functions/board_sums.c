@@ -119,7 +119,7 @@ add_amount(CurrencySums *sums, Datum amount, Datum probability, MemoryContext co
 	}
 }
 
-/* crm_deals._board_sums_add(internal, currency text, amount numeric, probability numeric) */
+/* crm_deals_internal.board_sums_add(internal, currency text, amount numeric, probability numeric) */
 Datum
 crm_deals_board_sums_add(PG_FUNCTION_ARGS)
 {
@@ -187,7 +187,7 @@ push_sums(JsonbBuilder *builder, const char *key, const BoardSums *sums,
 	jsonb_push(builder, WJB_END_OBJECT, NULL);
 }
 
-/* crm_deals._board_sums_result(internal) */
+/* crm_deals_internal.board_sums_result(internal) */
 Datum
 crm_deals_board_sums_result(PG_FUNCTION_ARGS)
 {

@@ -38,7 +38,7 @@ actor_argument(FunctionCallInfo fcinfo, int number)
  */
 
 static CallerQuery undo_query = {
-	.sql = "SELECT u.deal_id, u.outcome, u.detail FROM crm_deals._undo_batch($1) AS u",
+	.sql = "SELECT u.deal_id, u.outcome, u.detail FROM crm_deals_internal.undo_batch($1) AS u",
 	.nargs = 1,
 	.argtypes = {INT8OID},
 };
@@ -62,7 +62,7 @@ crm_deals_undo_batch(PG_FUNCTION_ARGS)
 }
 
 static CallerQuery restore_query = {
-	.sql = "SELECT crm_deals._restore_deal($1)",
+	.sql = "SELECT crm_deals_internal.restore_deal($1)",
 	.nargs = 1,
 	.argtypes = {INT8OID},
 };
@@ -87,13 +87,13 @@ crm_deals_restore_deal(PG_FUNCTION_ARGS)
  */
 
 static CallerQuery lock_query = {
-	.sql = "SELECT crm_deals._lock_to_merge($1, $2)",
+	.sql = "SELECT crm_deals_internal.lock_to_merge($1, $2)",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
 };
 
 static CallerQuery merge_query = {
-	.sql = "SELECT crm_deals._merge_deals($1, $2)",
+	.sql = "SELECT crm_deals_internal.merge_deals($1, $2)",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
 };

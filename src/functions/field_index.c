@@ -17,7 +17,7 @@
 PG_FUNCTION_INFO_V1(crm_deals_index_custom_field);
 
 static OwnerQuery index_query = {
-	.sql = "SELECT crm_deals._index_custom_field($1, $2)",
+	.sql = "SELECT crm_deals_internal.index_custom_field($1, $2)",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID},
 };

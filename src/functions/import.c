@@ -66,7 +66,7 @@ fetch_result(FunctionCallInfo fcinfo)
 		values[i] = PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 	}
-	portal = SPI_cursor_open(NULL, kept_plan(&plan, "SELECT * FROM crm_deals._import_deals($1, $2, $3, $4)",
+	portal = SPI_cursor_open(NULL, kept_plan(&plan, "SELECT * FROM crm_deals_internal.import_deals($1, $2, $3, $4)",
 											 lengthof(types), types, false), values, nulls, false);
 	for (;;)
 	{
@@ -118,7 +118,7 @@ crm_deals_import_deals(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* _import_as(actor): what comes next was done by this one; NULL: by the actor of the import. */
+/* import_as(actor): what comes next was done by this one; NULL: by the actor of the import. */
 Datum
 crm_deals_import_as(PG_FUNCTION_ARGS)
 {
@@ -159,7 +159,7 @@ crm_deals_next_deal_id(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64(nextval_internal(*sequence, false));
 }
 
-/* _wrong_custom_fields(pipeline_id, old, new): NULL where all are as defined */
+/* wrong_custom_fields(pipeline_id, old, new): NULL where all are as defined */
 Datum
 crm_deals_wrong_custom_fields(PG_FUNCTION_ARGS)
 {
@@ -178,7 +178,7 @@ crm_deals_wrong_custom_fields(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(wrong));
 }
 
-/* _is_currency(code) */
+/* is_currency(code) */
 Datum
 crm_deals_is_currency(PG_FUNCTION_ARGS)
 {

@@ -39,7 +39,7 @@ maintain(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *cont
 }
 
 static OwnerQuery prune_query = {
-	.sql = "SELECT crm_deals._prune_events($1, $2)",
+	.sql = "SELECT crm_deals_internal.prune_events($1, $2)",
 	.nargs = 2,
 	.argtypes = {TIMESTAMPTZOID, TEXTOID},
 };
@@ -62,7 +62,7 @@ crm_deals_prune_events(PG_FUNCTION_ARGS)
 
 static OwnerQuery redact_query = {
 	.sql = "SELECT r.relation, pg_catalog.sum(r.rows)::pg_catalog.int8"
-	" FROM crm_deals._redact($1, $2, $3, $4) AS r GROUP BY 1 ORDER BY 1",
+	" FROM crm_deals_internal.redact($1, $2, $3, $4) AS r GROUP BY 1 ORDER BY 1",
 	.nargs = 4,
 	.argtypes = {TEXTOID, INT8OID, INT8ARRAYOID, TEXTOID},
 };

@@ -175,7 +175,7 @@ stage_by_text(const LockedDeal *deal, const char *text)
 static void
 check_may_override(void)
 {
-	List	   *name = list_make2(makeString("crm_deals"), makeString("_override_gates"));
+	List	   *name = list_make2(makeString("crm_deals_internal"), makeString("override_gates"));
 	Oid			function = LookupFuncName(name, 0, NULL, false);
 
 	if (!role_may_execute(function, GetUserId()))
@@ -266,7 +266,7 @@ moved_subject(const char *from, const char *to)
 					GetDatabaseEncoding() == PG_UTF8 ? "\xe2\x86\x92" : "->", to);
 }
 
-/* _moved_subject(from, to) */
+/* moved_subject(from, to) */
 Datum
 crm_deals_moved_subject(PG_FUNCTION_ARGS)
 {
@@ -416,7 +416,7 @@ crm_deals_move_deal_to_id(PG_FUNCTION_ARGS)
 	PG_RETURN_HEAPTUPLEHEADER(result);
 }
 
-/* _move(deal_ids, to_stage_id, note, actor, lost_reason, override): the batch in the log */
+/* move(deal_ids, to_stage_id, note, actor, lost_reason, override): the batch in the log */
 Datum
 crm_deals_move(PG_FUNCTION_ARGS)
 {
@@ -440,7 +440,7 @@ crm_deals_move(PG_FUNCTION_ARGS)
  * ----------
  */
 
-/* _find_stage(pipeline_id, text): NULL where there is none */
+/* find_stage(pipeline_id, text): NULL where there is none */
 Datum
 crm_deals_find_stage(PG_FUNCTION_ARGS)
 {
@@ -512,7 +512,7 @@ return_broken(ReturnSetInfo *result, List *broken, bool override)
 	}
 }
 
-/* _broken_rules(deal, to_stage_id, lost_reason, override) */
+/* broken_rules(deal, to_stage_id, lost_reason, override) */
 Datum
 crm_deals_broken_rules(PG_FUNCTION_ARGS)
 {
@@ -544,7 +544,7 @@ crm_deals_broken_rules(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* _why_not(old, new, gates): why a deal may not become so, NULL where it may; "old" is NULL for a new one */
+/* why_not(old, new, gates): why a deal may not become so, NULL where it may; "old" is NULL for a new one */
 Datum
 crm_deals_why_not(PG_FUNCTION_ARGS)
 {

@@ -314,7 +314,7 @@ running_numbers(Snapshot snapshot, FullTransactionId next)
 	return numbers;
 }
 
-/* _log_snapshot(): the snapshot of the calling statement, as pg_snapshot */
+/* log_snapshot(): the snapshot of the calling statement, as pg_snapshot */
 Datum
 crm_deals_log_snapshot(PG_FUNCTION_ARGS)
 {

@@ -270,9 +270,9 @@ SELECT is((SELECT last_acked_at BETWEEN now() - interval '1 min' AND clock_times
 SELECT is(cardinality(t.drain('s')), 2, 'section 3: the rest');
 SELECT is(t.status(), '0 acked', 'section 3: consumer_status: none left');
 -- The dispatcher is nobody's consumer.
-INSERT INTO crm_deals.event_consumer (consumer) VALUES (crm_deals._dispatcher());
+INSERT INTO crm_deals.event_consumer (consumer) VALUES (crm_deals_internal.dispatcher());
 SELECT is((SELECT string_agg(consumer, ', ' ORDER BY consumer) FROM crm_deals.consumer_status), 's, s lost', 'section 3: consumer_status: the dispatcher is hidden');
-SELECT is(t.try(format(v.call, crm_deals._dispatcher())), v.state, format('section 5: the dispatcher is no consumer: ' || v.call, crm_deals._dispatcher()))
+SELECT is(t.try(format(v.call, crm_deals_internal.dispatcher())), v.state, format('section 5: the dispatcher is no consumer: ' || v.call, crm_deals_internal.dispatcher()))
 FROM (VALUES ('SELECT crm_deals.subscribe(%L)', '22023'), ('SELECT crm_deals.unsubscribe(%L)', 'P0002'), ('SELECT * FROM crm_deals.read_events(%L)', 'P0002'), ('SELECT crm_deals.ack_events(%L, 1)', 'P0002')) AS v (call, state);
 
 -- Errors

@@ -104,8 +104,8 @@ SELECT is((SELECT string_agg(version::text, ' ' ORDER BY version) FROM crm_deals
 -- Horizons
 SELECT is((SELECT bool_and(horizon <= pruned_at + interval '1 s' AND pruned_by = current_user AND events > 0) FROM crm_deals.log_pruning), true, 'section 5: each pruning is in log_pruning');
 SELECT is((SELECT string_agg(p.events::text, ' ' ORDER BY p.id) FROM (SELECT * FROM crm_deals.log_pruning ORDER BY id LIMIT 5) AS p), '5 4 4 4 4', 'section 5: with how many events it removed');
-SELECT is(crm_deals._pruning_horizon(), (SELECT max(horizon) FROM crm_deals.log_pruning), 'section 5: the latest horizon counts');
-SELECT is(t.after('SELECT crm_deals.prune_events(''2001-01-01'')', 'SELECT crm_deals._pruning_horizon() = (SELECT max(horizon) FROM crm_deals.log_pruning)'), 'true', 'section 5: an earlier one does not put it back');
+SELECT is(crm_deals_internal.pruning_horizon(), (SELECT max(horizon) FROM crm_deals.log_pruning), 'section 5: the latest horizon counts');
+SELECT is(t.after('SELECT crm_deals.prune_events(''2001-01-01'')', 'SELECT crm_deals_internal.pruning_horizon() = (SELECT max(horizon) FROM crm_deals.log_pruning)'), 'true', 'section 5: an earlier one does not put it back');
 
 -- In batches: many events at once
 SELECT crm_deals.unsubscribe('live') AS none \gset

@@ -53,7 +53,7 @@ SELECT deal_id, version, occurred_at FROM crm_deals.deal_event WHERE kind = 'upd
 SELECT is((SELECT version FROM crm_deals.deals_as_of(:'event_occurred_at') WHERE id = :event_deal_id) || ' ' || (SELECT version FROM crm_deals.deals_as_of(:'event_occurred_at'::timestamptz - interval '1 microsecond') WHERE id = :event_deal_id), format('%s %s', :event_version, :event_version - 1), 'deals_as_of is exact to the microsecond');
 SELECT is(t.try('SELECT crm_deals.deals_as_of(NULL)'), '22004', 'deals_as_of NULL');
 -- Before the pruning horizon: an error, never a wrong answer.
-SELECT is(t.after($$CREATE OR REPLACE FUNCTION crm_deals._pruning_horizon() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT timestamptz ''2026-03-01'''$$, format('SELECT string_agg(t.try(format(%L, m)), '' '') FROM unnest(ARRAY[''2026-02-28 00:00'', ''2026-03-01 00:00 Europe/Vienna'']) AS m', v.call)), '22023 done', 'before the horizon: ' || v.call)
+SELECT is(t.after($$CREATE OR REPLACE FUNCTION crm_deals_internal.pruning_horizon() RETURNS timestamptz LANGUAGE sql STABLE AS 'SELECT timestamptz ''2026-03-01'''$$, format('SELECT string_agg(t.try(format(%L, m)), '' '') FROM unnest(ARRAY[''2026-02-28 00:00'', ''2026-03-01 00:00 Europe/Vienna'']) AS m', v.call)), '22023 done', 'before the horizon: ' || v.call)
 FROM (VALUES ('SELECT crm_deals.deals_as_of(%L)'), ('SELECT crm_deals.forecast(as_of => %L)')) AS v (call);
 
 -- Where a person was erased from the log, what is left of the changes is told.

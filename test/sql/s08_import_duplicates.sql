@@ -149,7 +149,7 @@ CREATE TEMPORARY TABLE _crm_deals_rows AS SELECT 1::bigint AS _row, NULL::text A
 FROM crm_deals.pipeline AS p JOIN crm_deals.stage AS s ON s.pipeline_id = p.id AND s.key = 'lead' WHERE p.name = 'Guarded';
 CREATE TEMPORARY TABLE _crm_deals_source AS SELECT 1::bigint AS _row, NULL::text AS account, name FROM t.rows WHERE external_id = 'r2' UNION ALL SELECT 1, NULL, NULL UNION ALL SELECT 1, NULL, '!';
 CREATE TEMPORARY TABLE _crm_deals_steps (_row bigint, step bigint, stage_id bigint);
-SELECT concat_ws(' ', row_number, coalesce(other_deal_id, other_row)::text, similarity) AS told FROM crm_deals._import_similar(1, 9, 0.85, '{}', '{}') \gset
+SELECT concat_ws(' ', row_number, coalesce(other_deal_id, other_row)::text, similarity) AS told FROM crm_deals_internal.import_similar(1, 9, 0.85, '{}', '{}') \gset
 DROP TABLE pg_temp._crm_deals_rows, pg_temp._crm_deals_source, pg_temp._crm_deals_steps;
 RESET ROLE;
 SELECT is(:'told'::text, '1', 'section 9: import_deals: nor does the function that finds it');

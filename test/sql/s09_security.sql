@@ -97,7 +97,7 @@ FROM (VALUES ('_deal_begin', 'deal', 'BEFORE', 'INSERT', 'STATEMENT'), ('_deal_r
              ('_forget_pipelines', 'stage', 'AFTER', 'INSERT', 'STATEMENT'), ('_stage_defaults', 'stage', 'BEFORE', 'INSERT', 'ROW'), ('_clear_other_default', 'pipeline', 'BEFORE', 'INSERT', 'ROW'), ('_keep_names', 'pipeline', 'AFTER', 'INSERT', 'ROW'), ('_keep_stage_name', 'stage', 'AFTER', 'INSERT', 'ROW')) AS v (function, relation, timing, events, level)
 LEFT JOIN pg_proc AS p ON p.proname = v.function AND p.pronamespace = 'crm_deals'::regnamespace;
 SELECT is((SELECT count(*) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND prorettype = 'trigger'::regtype), 16::bigint, 'section 9: these are all of them');
-SELECT is(t.dry('SELECT crm_deals._deal_rules()'), '39P01', 'section 9: a trigger function cannot be called');
+SELECT is(t.dry('SELECT crm_deals_internal.deal_rules()'), '39P01', 'section 9: a trigger function cannot be called');
 -- Nor in the wrong place on the right table.
 SELECT isnt(t.after(format('CREATE TRIGGER x %s ON crm_deals.deal FOR EACH %s EXECUTE FUNCTION crm_deals.%I(); UPDATE crm_deals.deal SET amount = 1', v.timing, v.level, v.function), 'SELECT ''ran'''), 'crash', 'section 10: ' || v.function || ' attached ' || v.timing || ' ' || v.level || ' does not crash')
 FROM (VALUES ('_deal_rules', 'AFTER UPDATE', 'ROW'), ('_deal_rules', 'BEFORE UPDATE', 'STATEMENT'), ('_deal_capture', 'BEFORE UPDATE', 'ROW'), ('_deal_capture', 'AFTER UPDATE', 'STATEMENT'), ('_stage_rules', 'BEFORE UPDATE', 'ROW'), ('_rederive_deals', 'AFTER UPDATE', 'ROW'), ('_append_only', 'BEFORE UPDATE', 'ROW'), ('_deal_begin', 'AFTER UPDATE', 'ROW')) AS v (function, timing, level);

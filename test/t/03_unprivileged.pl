@@ -106,11 +106,11 @@ refused('clerk', '42501', $_)
   'INSERT INTO crm_deals.deal_duplicate VALUES (1, 2, 1)', 'INSERT INTO crm_deals.deal_alias VALUES (99, NULL, 1)',
   'INSERT INTO crm_deals.event_consumer (consumer) VALUES (\'x\')', 'DROP VIEW crm_deals.installation',
   'SELECT crm_deals.grant_access(\'clerk\', \'admin\')', 'SELECT crm_deals.revoke_access(\'boss\')', 'SELECT crm_deals.install()',
-  'SELECT crm_deals._lock_out_writers()', 'SELECT crm_deals._override_gates()', 'BEGIN; LOCK crm_deals.installation', 'SELECT salary FROM public.employee',
+  'SELECT crm_deals_internal.lock_out_writers()', 'SELECT crm_deals_internal.override_gates()', 'BEGIN; LOCK crm_deals.installation', 'SELECT salary FROM public.employee',
   'SELECT crm_deals.move_deal(1, \'won\', override => \'me\')', 'SELECT crm_deals.move_deals(\'{1}\', \'won\', override => \'me\')';
 refused('clerk', '23514', 'SELECT crm_deals.move_deal(1, \'won\')', 'the gate holds for a clerk');
 refused('clerk', '23514', 'SET crm_deals.enforce_gates = off; SELECT crm_deals.move_deal(1, \'won\')', '... also for one who sets enforce_gates before the library is loaded');
-refused('clerk', '42501', 'CREATE TEMPORARY TABLE fake (LIKE crm_deals.deal); CREATE TRIGGER t BEFORE INSERT ON fake FOR EACH ROW EXECUTE FUNCTION crm_deals._deal_rules()',
+refused('clerk', '42501', 'CREATE TEMPORARY TABLE fake (LIKE crm_deals.deal); CREATE TRIGGER t BEFORE INSERT ON fake FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.deal_rules()',
 	'nobody attaches the trigger functions to tables of their own');
 for my $function (rows($node, "SELECT proname FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND prorettype = 'trigger'::regtype AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'plpgsql') AND proname <> '_lock_before_change' AND proname <> '_forget_pipelines'", database => 'shop'))
 {

@@ -85,7 +85,7 @@ sub all_sent
 	my ($database, $seconds) = @_;
 
 	return wait_until($seconds // 20, sub {
-		value($node, "SELECT count(*) = 0 AND EXISTS (SELECT FROM crm_deals.event_consumer WHERE consumer = crm_deals._dispatcher()) FROM crm_deals._pending(crm_deals._dispatcher())", database => $database) eq 't';
+		value($node, "SELECT count(*) = 0 AND EXISTS (SELECT FROM crm_deals.event_consumer WHERE consumer = crm_deals_internal.dispatcher()) FROM crm_deals_internal.pending(crm_deals_internal.dispatcher())", database => $database) eq 't';
 	});
 }
 
@@ -263,7 +263,7 @@ is(workers($database), 1, 'start_dispatcher() starts it');
 $node->safe_psql($database, 'SELECT crm_deals.start_dispatcher()');
 is(workers($database), 1, '... once');
 ok(wait_until(10, sub { workers($database) == 0 }), '... and it leaves again');
-is(value($node, 'SELECT count(*) FROM crm_deals.deal_event AS e JOIN crm_deals._pending(crm_deals._dispatcher()) AS p ON p.id = e.id', database => $database), 0, 'it has left nothing behind');
+is(value($node, 'SELECT count(*) FROM crm_deals.deal_event AS e JOIN crm_deals_internal.pending(crm_deals_internal.dispatcher()) AS p ON p.id = e.id', database => $database), 0, 'it has left nothing behind');
 $node->safe_psql($database, "SET crm_deals.notify = 'dispatch';" . move(4, 'b'));
 ok(wait_until(10, sub { heard($listener) > 0 }), 'the next write starts it again');
 
@@ -318,7 +318,7 @@ is(join(' ', event_ids(grep { $_->[0] eq 'crm_deals_stage_changed' } @heard)),
 my $holder = session($database, 'holder');
 $node->safe_psql($database, 'SET crm_deals.notify = off;' . move('id BETWEEN 100 AND 113', 'a'));
 $holder->must('BEGIN');
-$holder->must('SELECT FROM crm_deals.event_consumer WHERE consumer = crm_deals._dispatcher() FOR UPDATE');
+$holder->must('SELECT FROM crm_deals.event_consumer WHERE consumer = crm_deals_internal.dispatcher() FOR UPDATE');
 $from = value($node, 'SELECT max(id) FROM crm_deals.deal_event', database => $database);
 $node->safe_psql($database, "SET crm_deals.notify = 'dispatch'; SET crm_deals.notify_limit = 5;" . move('id BETWEEN 100 AND 110', 'l') . move('id BETWEEN 111 AND 113', 'w'));
 sleep 0.3;

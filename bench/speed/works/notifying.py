@@ -36,5 +36,5 @@ def moves(plan, side, clients):
 
 def wait_for_dispatcher(database):
     """It shall not work through this run's events during the next."""
-    while sql(database, "SELECT count(*) FROM crm_deals._pending(crm_deals._dispatcher());") != "0":
+    while sql(database, "SELECT count(*) FROM crm_deals_internal.pending(crm_deals_internal.dispatcher());") != "0":
         time.sleep(0.1)
