@@ -5,7 +5,7 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm_deals.con
 # The rooms of src/, lowest first: a file includes only its own room and rooms before it (src/README.md).
 ROOMS = base config rules log events duplicates triggers functions
 
-base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch settings transition write_context
+base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch settings texts transition write_context
 config = pipeline_cache stage_lock
 rules = custom_fields derive gates
 log = changes event_log log_transaction

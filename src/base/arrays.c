@@ -1,10 +1,11 @@
 /*
  * arrays.c
- *		Arrays of bigint without NULLs, to be filled and read in place.
+ *		Arrays of bigint and of text without NULLs.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "base/arrays.h"
@@ -53,4 +54,30 @@ int8_array_length(const ArrayType *array)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("this is no plain array of numbers")));
 	return ARR_DIMS(array)[0];
+}
+
+Datum
+text_array(List *texts)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * list_length(texts));
+	ListCell   *cell;
+
+	foreach(cell, texts)
+		elements[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
+	return PointerGetDatum(construct_array(elements, list_length(texts), TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+List *
+text_array_elements(Datum array)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+	List	   *texts = NIL;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			texts = lappend(texts, TextDatumGetCString(elements[i]));
+	return texts;
 }

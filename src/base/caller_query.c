@@ -37,19 +37,27 @@ caller_query_cursor(CallerQuery *query, Datum *values, const char *nulls)
 	return portal;
 }
 
+typedef struct QueryCall
+{
+	CallerQuery *query;
+	Datum	   *values;
+	const char *nulls;
+} QueryCall;
+
+static void
+run_call(void *arg)
+{
+	QueryCall  *call = arg;
+
+	caller_query(call->query, call->values, call->nulls);
+}
+
 void
 caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, WriteContext *context)
 {
-	write_context_push(context);
-	PG_TRY();
-	{
-		caller_query(query, values, nulls);
-	}
-	PG_FINALLY();
-	{
-		write_context_pop(context);
-	}
-	PG_END_TRY();
+	QueryCall	call = {query, values, nulls};
+
+	write_context_run(context, run_call, &call);
 }
 
 static CallerQuery visible_query = {

@@ -78,13 +78,12 @@ crm_deals_code_version(PG_FUNCTION_ARGS)
 static bool
 ask_of_stage(OwnerQuery *query, Datum stage)
 {
-	bool		isnull;
 	bool		answer;
 
 	CommandCounterIncrement();
 	SPI_connect();
 	owner_query_latest(query, &stage, NULL);
-	answer = DatumGetBool(result_column(1, &isnull));
+	answer = result_bool(1);
 	SPI_finish();
 	return answer;
 }

@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "base/json.h"
+#include "base/texts.h"
 
 bool
 json_get(Jsonb *object, const char *key, int length, JsonbValue *value)
@@ -44,15 +45,6 @@ json_same(const JsonbValue *a, const JsonbValue *b)
 		default:
 			elog(ERROR, "unexpected jsonb value type %d", (int) a->type);
 	}
-}
-
-bool
-is_blank(const char *text, int length)
-{
-	for (int i = 0; i < length; i++)
-		if (strchr(" \t\r\n\f\v", text[i]) == NULL)
-			return false;
-	return true;
 }
 
 bool

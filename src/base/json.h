@@ -15,7 +15,6 @@ extern bool json_same(const JsonbValue *a, const JsonbValue *b);
 
 /* Is there anything in it: no null, no blank text, no empty array or object? */
 extern bool json_is_filled(const JsonbValue *value);
-extern bool is_blank(const char *text, int length);
 
 /* A datum of any type as to_jsonb() makes it */
 extern void json_from_datum(Datum value, Oid type, JsonbValue *result);

@@ -96,6 +96,31 @@ owner_query_write(OwnerQuery *query, Datum *values, const char *nulls)
 	return SPI_processed;
 }
 
+typedef struct QueryCall
+{
+	OwnerQuery *query;
+	Datum	   *values;
+	const char *nulls;
+	uint64		processed;
+} QueryCall;
+
+static void
+run_call(void *arg)
+{
+	QueryCall  *call = arg;
+
+	call->processed = owner_query_write(call->query, call->values, call->nulls);
+}
+
+uint64
+owner_query_write_in_context(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context)
+{
+	QueryCall	call = {query, values, nulls, 0};
+
+	write_context_run(context, run_call, &call);
+	return call.processed;
+}
+
 uint64
 owner_query_write_all(OwnerQuery *query, Datum *values, const char *nulls)
 {
@@ -117,10 +142,4 @@ need_read_committed(const char *function)
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("%s needs the isolation level READ COMMITTED", function),
 				 errdetail("A transaction that keeps one snapshot does not see what was committed since.")));
-}
-
-bool
-runs_as_owner(void)
-{
-	return InNoForceRLSOperation();
 }

@@ -8,6 +8,8 @@
 #include "executor/spi.h"
 #include "utils/snapshot.h"
 
+#include "base/write_context.h"
+
 #define OWNER_QUERY_MAX_ARGS 4
 
 /* A static of the caller: text and argument types, and the plan once made */
@@ -32,6 +34,9 @@ extern Portal owner_query_cursor(OwnerQuery *query, Datum *values, const char *n
 /* Writes with an ordinary snapshot; returns the number of rows. */
 extern uint64 owner_query_write(OwnerQuery *query, Datum *values, const char *nulls);
 
+/* The same; what it writes of deals means what the context says. */
+extern uint64 owner_query_write_in_context(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context);
+
 /*
  * Writes every row that is committed now; a transaction whose own snapshot is
  * too old to see one of them fails to serialize, as foreign keys do it.
@@ -43,8 +48,5 @@ extern void need_read_committed(const char *function);
 
 /* The plan of a query, made and kept on first use */
 extern SPIPlanPtr kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_plan);
-
-/* Is this code running in the name of the owner, ours or a foreign key's? */
-extern bool runs_as_owner(void);
 
 #endif							/* CRM_DEALS_OWNER_QUERY_H */

@@ -16,11 +16,17 @@
 
 #include "base/catalog.h"
 #include "base/compat.h"
-#include "base/owner_query.h"
 #include "base/settings.h"
 #include "base/write_context.h"
 
 static WriteContext *innermost = NULL;
+
+/* Returns whether a query of ours, or a foreign key, acts in the name of the tables' owner. */
+static bool
+runs_as_owner(void)
+{
+	return InNoForceRLSOperation();
+}
 
 int
 trigger_depth(void)
@@ -34,8 +40,8 @@ statement_command(void)
 	return GetActiveSnapshot()->curcid;
 }
 
-void
-write_context_push(WriteContext *context)
+static void
+push(WriteContext *context)
 {
 	context->last_event_id = 0;
 	context->batch_id = 0;
@@ -46,9 +52,18 @@ write_context_push(WriteContext *context)
 }
 
 void
-write_context_pop(WriteContext *context)
+write_context_run(WriteContext *context, void (*work) (void *arg), void *arg)
 {
-	innermost = context->outer;
+	push(context);
+	PG_TRY();
+	{
+		work(arg);
+	}
+	PG_FINALLY();
+	{
+		innermost = context->outer;
+	}
+	PG_END_TRY();
 }
 
 void

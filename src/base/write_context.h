@@ -29,8 +29,10 @@ typedef struct WriteContext
 	struct WriteContext *outer;
 } WriteContext;
 
-extern void write_context_push(WriteContext *context);
-extern void write_context_pop(WriteContext *context);
+/*
+ * Runs the work in this context, and leaves the context if the work raises an error.
+ */
+extern void write_context_run(WriteContext *context, void (*work) (void *arg), void *arg);
 
 /* In a statement trigger that fires first: this statement is the one. */
 extern void write_context_claim(void);

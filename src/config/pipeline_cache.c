@@ -15,17 +15,16 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
 
+#include "base/arrays.h"
 #include "base/catalog.h"
 #include "base/installation.h"
 #include "base/owner_query.h"
 #include "base/relation_watch.h"
+#include "base/spi_result.h"
 #include "config/pipeline_cache.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_forget_pipelines);
@@ -116,91 +115,54 @@ refresh_pipelines(void)
  * ----------
  */
 
-static Datum
-get(uint64 row, int column, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, isnull);
-}
-
-static bool
-get_bool(uint64 row, int column)
-{
-	bool		isnull;
-	Datum		value = get(row, column, &isnull);
-
-	return !isnull && DatumGetBool(value);
-}
-
-static int64
-get_int64(uint64 row, int column)
-{
-	bool		isnull;
-	Datum		value = get(row, column, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(value);
-}
-
+/* Returns a copy in the cache's memory, or NULL. */
 static char *
-get_text(uint64 row, int column)
+keep_text(const char *text)
 {
-	bool		isnull;
-	Datum		value = get(row, column, &isnull);
-
-	return isnull ? NULL : MemoryContextStrdup(cache.memory, TextDatumGetCString(value));
+	return text != NULL ? MemoryContextStrdup(cache.memory, text) : NULL;
 }
 
+/* Returns the texts of an array that are not NULL, in the cache's memory. */
 static char **
-get_text_array(uint64 row, int column, int *n)
+keep_text_array(uint64 row, int column, int *n)
 {
 	bool		isnull;
-	Datum		value = get(row, column, &isnull);
-	Datum	   *elements;
-	bool	   *nulls;
-	char	  **texts;
-	int			kept = 0;
+	Datum		value = row_value(row, column, &isnull);
+	List	   *texts = isnull ? NIL : text_array_elements(value);
+	char	  **kept = MemoryContextAlloc(cache.memory, sizeof(char *) * Max(list_length(texts), 1));
+	ListCell   *cell;
 
-	*n = 0;
-	if (isnull)
-		return NULL;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT,
-					  &elements, &nulls, n);
-	texts = MemoryContextAlloc(cache.memory, sizeof(char *) * Max(*n, 1));
-	for (int i = 0; i < *n; i++)
-		if (!nulls[i])
-			texts[kept++] = MemoryContextStrdup(cache.memory, TextDatumGetCString(elements[i]));
-	*n = kept;
-	return texts;
+	*n = list_length(texts);
+	foreach(cell, texts)
+		kept[foreach_current_index(cell)] = keep_text(lfirst(cell));
+	return kept;
 }
 
+/* Returns the numbers of an array, in the cache's memory. */
 static int64 *
-get_int64_array(uint64 row, int column, int *n)
+keep_int64_array(uint64 row, int column, int *n)
 {
 	bool		isnull;
-	Datum		value = get(row, column, &isnull);
-	Datum	   *elements;
-	int64	   *numbers;
+	ArrayType  *array = DatumGetArrayTypeP(row_value(row, column, &isnull));
+	int64	   *kept;
 
-	*n = 0;
-	if (isnull)
-		return NULL;
-	deconstruct_array(DatumGetArrayTypeP(value), INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-					  TYPALIGN_DOUBLE, &elements, NULL, n);
-	numbers = MemoryContextAlloc(cache.memory, sizeof(int64) * Max(*n, 1));
-	for (int i = 0; i < *n; i++)
-		numbers[i] = DatumGetInt64(elements[i]);
-	return numbers;
+	*n = int8_array_length(array);
+	kept = MemoryContextAlloc(cache.memory, sizeof(int64) * Max(*n, 1));
+	memcpy(kept, int8_array_elements(array), sizeof(int64) * *n);
+	return kept;
 }
 
+/* Returns a number in the cache's memory. */
 static Numeric
-get_numeric(uint64 row, int column)
+keep_numeric(uint64 row, int column)
 {
 	bool		isnull;
-	Datum		value = get(row, column, &isnull);
+	Datum		value = row_value(row, column, &isnull);
 	MemoryContext caller = MemoryContextSwitchTo(cache.memory);
-	Numeric		copy = DatumGetNumericCopy(value);
+	Numeric		kept = DatumGetNumericCopy(value);
 
 	MemoryContextSwitchTo(caller);
-	return copy;
+	return kept;
 }
 
 /* ----------
@@ -242,10 +204,10 @@ read_fields(CustomFields *fields)
 	{
 		CustomField *field = &fields->fields[i];
 
-		field->key = get_text(i, 1);
-		field->type = field_type_by_name(get_text(i, 2));
-		field->required = get_bool(i, 3);
-		field->options = get_text_array(i, 4, &field->n_options);
+		field->key = keep_text(row_text(i, 1));
+		field->type = field_type_by_name(row_text(i, 2));
+		field->required = row_bool(i, 3);
+		field->options = keep_text_array(i, 4, &field->n_options);
 	}
 }
 
@@ -302,7 +264,7 @@ static OwnerQuery pipeline_of_stage_query = {
 static void
 read_required_fields(Stage *stage, uint64 row, int column)
 {
-	char	  **names = get_text_array(row, column, &stage->n_required);
+	char	  **names = keep_text_array(row, column, &stage->n_required);
 
 	stage->required = MemoryContextAlloc(cache.memory,
 										 sizeof(RequiredField) * Max(stage->n_required, 1));
@@ -319,15 +281,15 @@ read_stage(Stage *stage, Pipeline *pipeline, uint64 row)
 	bool		isnull;
 
 	stage->pipeline = pipeline;
-	stage->id = get_int64(row, 1);
-	stage->key = get_text(row, 2);
-	stage->name = get_text(row, 3);
-	stage->position = DatumGetInt32(get(row, 4, &isnull));
-	stage->status = deal_status_by_name(get_text(row, 5));
-	stage->probability = get_numeric(row, 6);
-	stage->archived = get_bool(row, 7);
+	stage->id = row_int64(row, 1);
+	stage->key = keep_text(row_text(row, 2));
+	stage->name = keep_text(row_text(row, 3));
+	stage->position = DatumGetInt32(row_value(row, 4, &isnull));
+	stage->status = deal_status_by_name(row_text(row, 5));
+	stage->probability = keep_numeric(row, 6);
+	stage->archived = row_bool(row, 7);
 	read_required_fields(stage, row, 8);
-	stage->allowed_from = get_int64_array(row, 9, &stage->n_allowed_from);
+	stage->allowed_from = keep_int64_array(row, 9, &stage->n_allowed_from);
 	for (int i = 0; i < stage->n_allowed_from; i++)
 		if (stage->allowed_from[i] == 0 && !stage->archived &&
 			(stage->status == STATUS_OPEN || stage->status == STATUS_WON))
@@ -347,18 +309,18 @@ read_pipeline(Pipeline *pipeline)
 {
 	bool		isnull;
 
-	pipeline->organization = get_text(0, 1);
-	pipeline->name = get_text(0, 2);
-	pipeline->currency = get_text(0, 3);
-	pipeline->is_active = get_bool(0, 4);
-	pipeline->forbid_skipping = get_bool(0, 5);
-	pipeline->forbid_backward = get_bool(0, 6);
-	pipeline->forbid_unlisted = get_bool(0, 7);
-	pipeline->lost_reason_required = get_bool(0, 8);
-	pipeline->lost_reasons = get_text_array(0, 9, &pipeline->n_lost_reasons);
-	pipeline->duplicate_policy = duplicate_policy_by_name(get_text(0, 10));
-	pipeline->duplicate_threshold = DatumGetFloat4(get(0, 11, &isnull));
-	pipeline->keeps_names = get_bool(0, 12);
+	pipeline->organization = keep_text(row_text(0, 1));
+	pipeline->name = keep_text(row_text(0, 2));
+	pipeline->currency = keep_text(row_text(0, 3));
+	pipeline->is_active = row_bool(0, 4);
+	pipeline->forbid_skipping = row_bool(0, 5);
+	pipeline->forbid_backward = row_bool(0, 6);
+	pipeline->forbid_unlisted = row_bool(0, 7);
+	pipeline->lost_reason_required = row_bool(0, 8);
+	pipeline->lost_reasons = keep_text_array(0, 9, &pipeline->n_lost_reasons);
+	pipeline->duplicate_policy = duplicate_policy_by_name(row_text(0, 10));
+	pipeline->duplicate_threshold = DatumGetFloat4(row_value(0, 11, &isnull));
+	pipeline->keeps_names = row_bool(0, 12);
 }
 
 static void
@@ -411,7 +373,7 @@ look_up_pipeline_of_stage(int64 stage_id)
 	SPI_connect();
 	owner_query_latest(&pipeline_of_stage_query, &argument, NULL);
 	if (SPI_processed == 1)
-		pipeline_id = get_int64(0, 1);
+		pipeline_id = row_int64(0, 1);
 	SPI_finish();
 	return pipeline_id;
 }
@@ -508,12 +470,6 @@ same_organization(const char *a, const char *b)
 	return strcmp(a, b) == 0;
 }
 
-static char *
-keep_text(const char *text)
-{
-	return text != NULL ? MemoryContextStrdup(cache.memory, text) : NULL;
-}
-
 static OwnerQuery default_query = {
 	.sql = "SELECT p.id::pg_catalog.int8 FROM crm_deals.pipeline AS p WHERE p.is_default"
 	" AND (p.organization OPERATOR(pg_catalog.=) $1 OR (p.organization IS NULL AND $1 IS NULL))",
@@ -531,7 +487,7 @@ load_default(const char *organization)
 	SPI_connect();
 	owner_query_latest(&default_query, &argument, organization ? NULL : "n");
 	if (SPI_processed == 1)
-		entry->pipeline_id = get_int64(0, 1);
+		entry->pipeline_id = row_int64(0, 1);
 	SPI_finish();
 
 	entry->organization = keep_text(organization);

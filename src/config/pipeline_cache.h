@@ -37,6 +37,72 @@ typedef struct CustomFields
 	CustomField *fields;
 } CustomFields;
 
+struct Pipeline;
+
+/* A deal column or custom field that a stage asks for */
+typedef struct RequiredField
+{
+	char	   *name;			/* as written: amount, custom_fields.KEY */
+	char	   *custom_key;		/* KEY, or NULL for a column */
+} RequiredField;
+
+/* How a custom field is named beside columns, and its key in such a name */
+#define CUSTOM_FIELDS_PREFIX "custom_fields."
+
+static inline char *
+custom_field_key(const char *name)
+{
+	size_t		length = strlen(CUSTOM_FIELDS_PREFIX);
+
+	return strncmp(name, CUSTOM_FIELDS_PREFIX, length) == 0 ? unconstify(char *, name) + length : NULL;
+}
+
+typedef struct Stage
+{
+	int64		id;
+	struct Pipeline *pipeline;
+	char	   *key;
+	char	   *name;
+	int32		position;
+	DealStatus	status;
+	Numeric		probability;
+	bool		archived;
+	int			n_required;
+	RequiredField *required;	/* its own */
+	int			n_allowed_from;
+	int64	   *allowed_from;	/* listed moves into it; 0 is a start */
+} Stage;
+
+/* What happens to a deal whose name is like another's */
+typedef enum DuplicatePolicy
+{
+	DUPLICATES_OFF,
+	DUPLICATES_FLAG,
+	DUPLICATES_REJECT
+} DuplicatePolicy;
+
+typedef struct Pipeline
+{
+	int64		id;
+	char	   *organization;	/* NULL: for the whole system */
+	char	   *name;
+	char	   *currency;		/* or NULL */
+	bool		is_active;
+	bool		forbid_skipping;
+	bool		forbid_backward;
+	bool		forbid_unlisted;
+	bool		lost_reason_required;
+	DuplicatePolicy duplicate_policy;
+	float4		duplicate_threshold;
+	bool		keeps_names;	/* any pipeline of its organization looks for duplicates */
+	bool		has_listed_start;
+	int			n_stages;
+	Stage	   *stages;			/* by position, archived ones included */
+	int			n_lost_reasons;
+	char	  **lost_reasons;	/* the active ones of its catalogue */
+	const CustomFields *deal_fields;	/* what its deals' custom fields must be */
+} Pipeline;
+
 /* Forgets what was invalidated; before any of the others */
 extern void refresh_pipelines(void);
 

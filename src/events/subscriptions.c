@@ -8,7 +8,6 @@
 #include "base/owner_query.h"
 #include "base/relation_watch.h"
 #include "base/spi_result.h"
-#include "base/types.h"
 #include "events/subscriptions.h"
 
 static OwnerQuery any_query = {
@@ -26,7 +25,6 @@ any_consumer(void)
 	static RelationWatch watch;
 	static bool known = false;
 	static bool any;
-	bool		isnull;
 
 	if (known && relation_unchanged(&watch))
 		return any;
@@ -34,7 +32,7 @@ any_consumer(void)
 	relation_watch_begin(&watch, writers_token());
 	SPI_connect();
 	owner_query_latest(&any_query, NULL, NULL);
-	any = DatumGetBool(result_column(1, &isnull));
+	any = result_bool(1);
 	SPI_finish();
 	known = true;
 	return any;

@@ -52,8 +52,9 @@ static Import *running = NULL;
 
 /* Not all at once: a million rows are many. */
 static void
-fetch_result(FunctionCallInfo fcinfo)
+fetch_result(void *arg)
 {
+	FunctionCallInfo fcinfo = arg;
 	static Oid	types[] = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID};
 	static SPIPlanPtr plan = NULL;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
@@ -102,16 +103,14 @@ crm_deals_import_deals(PG_FUNCTION_ARGS)
 
 	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	write_context_push(&import.context);
-	running = &import;
 	PG_TRY();
 	{
-		fetch_result(fcinfo);
+		running = &import;
+		write_context_run(&import.context, fetch_result, fcinfo);
 	}
 	PG_FINALLY();
 	{
 		running = import.outer;
-		write_context_pop(&import.context);
 	}
 	PG_END_TRY();
 	SPI_finish();

@@ -26,16 +26,7 @@ maintain(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *cont
 {
 	(void) installed_table("log_pruning");
 	context->maintenance = true;
-	write_context_push(context);
-	PG_TRY();
-	{
-		(void) owner_query_write(query, values, nulls);
-	}
-	PG_FINALLY();
-	{
-		write_context_pop(context);
-	}
-	PG_END_TRY();
+	(void) owner_query_write_in_context(query, values, nulls, context);
 }
 
 static OwnerQuery prune_query = {

@@ -21,12 +21,14 @@
 #include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
+#include "base/arguments.h"
 #include "base/caller_query.h"
 #include "base/compat.h"
 #include "base/deal_row.h"
 #include "base/owner_query.h"
 #include "base/settings.h"
 #include "base/spi_result.h"
+#include "base/texts.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "config/stage_lock.h"
@@ -72,7 +74,6 @@ static bool
 lock_deal_row(int64 id, LockedDeal *deal)
 {
 	Datum		argument = Int64GetDatum(id);
-	Datum		reason;
 	bool		isnull;
 
 	caller_query(&lock_deal, &argument, NULL);
@@ -82,8 +83,7 @@ lock_deal_row(int64 id, LockedDeal *deal)
 	deal->pipeline_id = result_int64(2);
 	deal->stage_id = result_int64(3);
 	deal->version = DatumGetInt32(result_column(4, &isnull));
-	reason = result_column(5, &isnull);
-	deal->lost_reason = isnull ? NULL : TextDatumGetCString(reason);
+	deal->lost_reason = result_text(5);
 	return true;
 }
 
@@ -130,16 +130,17 @@ stage_meant(const Pipeline *pipeline, const char *text)
 	return errno == 0 ? find_stage(id) : NULL;
 }
 
+/* Returns the keys of the stages that take deals, for a message. */
 static char *
 list_of_stages(const Pipeline *pipeline)
 {
-	StringInfoData list;
+	char	  **keys = palloc(sizeof(char *) * pipeline->n_stages);
+	int			n = 0;
 
-	initStringInfo(&list);
 	for (int i = 0; i < pipeline->n_stages; i++)
 		if (!pipeline->stages[i].archived)
-			appendStringInfo(&list, "%s\"%s\"", list.len > 0 ? ", " : "", pipeline->stages[i].key);
-	return list.data;
+			keys[n++] = pipeline->stages[i].key;
+	return quoted_list(keys, n);
 }
 
 static void
@@ -191,19 +192,13 @@ set_override(WriteContext *context, const char *reason)
 {
 	if (reason == NULL)
 		return;
-	if (reason[strspn(reason, " \t\r\n")] == '\0')
+	if (is_blank(reason, strlen(reason)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("an override needs a reason")));
 	check_may_override();
 	context->override_gates = true;
 	context->override_reason = reason;
-}
-
-static char *
-text_argument(FunctionCallInfo fcinfo, int number)
-{
-	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
 }
 
 /* ----------

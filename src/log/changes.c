@@ -9,6 +9,7 @@
 
 #include "base/deal_row.h"
 #include "base/json.h"
+#include "config/pipeline_cache.h"
 #include "log/changes.h"
 
 static JsonbValue *

@@ -13,7 +13,6 @@
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "storage/proc.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -23,6 +22,7 @@
 #include "utils/tuplestore.h"
 #include "utils/xid8.h"
 
+#include "base/arrays.h"
 #include "base/compat.h"
 #include "base/deal_row.h"
 #include "base/owner_query.h"
@@ -385,17 +385,6 @@ int64
 event_batch_id(const EventBatch *batch)
 {
 	return batch->statement->batch_id;
-}
-
-static Datum
-text_array(List *texts)
-{
-	Datum	   *elements = palloc(sizeof(Datum) * list_length(texts));
-	ListCell   *cell;
-
-	foreach(cell, texts)
-		elements[foreach_current_index(cell)] = CStringGetTextDatum(lfirst(cell));
-	return PointerGetDatum(construct_array(elements, list_length(texts), TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 /* The host's key of an owner, as text */

@@ -18,6 +18,7 @@
 
 #include "base/catalog.h"
 #include "base/json.h"
+#include "base/texts.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "rules/custom_fields.h"
@@ -77,17 +78,6 @@ is_array_of_options(const CustomField *field, const JsonbValue *value)
 	return true;
 }
 
-static char *
-list_of_options(const CustomField *field)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (int i = 0; i < field->n_options; i++)
-		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", field->options[i]);
-	return list.data;
-}
-
 /* What the value should have been, NULL where it is that */
 static char *
 expectation_missed(const CustomField *field, const JsonbValue *value)
@@ -103,10 +93,10 @@ expectation_missed(const CustomField *field, const JsonbValue *value)
 		case FIELD_DATE:
 			return is_iso_date(value) ? NULL : pstrdup("a date as YYYY-MM-DD");
 		case FIELD_SELECT:
-			return is_option(field, value) ? NULL : psprintf("one of %s", list_of_options(field));
+			return is_option(field, value) ? NULL : psprintf("one of %s", quoted_list(field->options, field->n_options));
 		case FIELD_MULTISELECT:
 			return is_array_of_options(field, value) ? NULL
-				: psprintf("an array of %s", list_of_options(field));
+				: psprintf("an array of %s", quoted_list(field->options, field->n_options));
 	}
 	return NULL;
 }

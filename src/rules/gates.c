@@ -13,6 +13,7 @@
 
 #include "base/deal_row.h"
 #include "base/json.h"
+#include "base/texts.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "rules/custom_fields.h"
@@ -320,17 +321,6 @@ broken_lost_reason(const char *message, char *detail)
 	return broken("lost_reason", "deal_lost_reason", DEAL_LOST_REASON, message, detail);
 }
 
-static char *
-list_of_reasons(const Pipeline *pipeline)
-{
-	StringInfoData list;
-
-	initStringInfo(&list);
-	for (int i = 0; i < pipeline->n_lost_reasons; i++)
-		appendStringInfo(&list, "%s\"%s\"", i > 0 ? ", " : "", pipeline->lost_reasons[i]);
-	return list.data;
-}
-
 static BrokenRule *
 judge_lost_reason(const Move *move)
 {
@@ -348,7 +338,7 @@ judge_lost_reason(const Move *move)
 	if (in_catalogue(pipeline, reason))
 		return NULL;
 	return broken_lost_reason("the lost reason is not one of the pipeline's",
-							  psprintf("\"%s\" is none of %s.", reason, list_of_reasons(pipeline)));
+							  psprintf("\"%s\" is none of %s.", reason, quoted_list(pipeline->lost_reasons, pipeline->n_lost_reasons)));
 }
 
 BrokenRule *

@@ -5,8 +5,20 @@
 #ifndef CRM_DEALS_GATES_H
 #define CRM_DEALS_GATES_H
 
-#include "base/types.h"
+#include "config/pipeline_cache.h"
 #include "nodes/pg_list.h"
+
+/* A rule that a write breaks; what check_move shows and what an error says */
+typedef struct BrokenRule
+{
+	const char *rule;			/* name in check_move and deal_event.bypassed */
+	const char *constraint;
+	DealColumn	column;
+	bool		is_gate;		/* may be overridden */
+	const char *message;
+	char	   *detail;
+	const char *hint;			/* or NULL */
+} BrokenRule;
 
 /*
  * The rules that entering its stage, its lost reason and its custom fields

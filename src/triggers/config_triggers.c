@@ -12,12 +12,12 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/arrays.h"
 #include "base/catalog.h"
 #include "base/currency.h"
 #include "base/deal_row.h"
@@ -26,6 +26,7 @@
 #include "base/spi_result.h"
 #include "base/transition.h"
 #include "base/write_context.h"
+#include "config/pipeline_cache.h"
 #include "config/stage_lock.h"
 
 static const char *const stage_table[] = {"stage", NULL};
@@ -191,15 +192,14 @@ check_required_fields(const ConfigChange *change)
 {
 	bool		isnull;
 	Datum		value = value_in(change, change->new, "required_fields", &isnull);
-	Datum	   *fields;
-	bool	   *nulls;
-	int			n;
+	ListCell   *cell;
 
 	if (isnull || !changes_column(change, "required_fields"))
 		return;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &fields, &nulls, &n);
-	for (int i = 0; i < n; i++)
-		check_required_field(change, nulls[i] ? "" : TextDatumGetCString(fields[i]));
+	if (array_contains_nulls(DatumGetArrayTypeP(value)))
+		check_required_field(change, "");
+	foreach(cell, text_array_elements(value))
+		check_required_field(change, lfirst(cell));
 }
 
 Datum
@@ -370,7 +370,7 @@ changed_stages(const TriggerData *data, int *n)
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	TransitionReader olds = transition_open(data->tg_oldtable, desc);
 	TransitionReader news = transition_open(data->tg_newtable, desc);
-	Datum	   *ids = palloc(sizeof(Datum) * Max(tuplestore_tuple_count(data->tg_newtable), 1));
+	ArrayType  *ids = int8_array_create(Max(tuplestore_tuple_count(data->tg_newtable), 1));
 
 	*n = 0;
 	while (transition_next(&olds) && transition_next(&news))
@@ -381,11 +381,21 @@ changed_stages(const TriggerData *data, int *n)
 		change.old = ExecFetchSlotHeapTuple(olds.slot, true, NULL);
 		change.new = ExecFetchSlotHeapTuple(news.slot, true, NULL);
 		if (stage_binds_deals(&change))
-			ids[(*n)++] = value_in(&change, change.new, "id", &isnull);
+			int8_array_elements(ids)[(*n)++] = DatumGetInt64(value_in(&change, change.new, "id", &isnull));
 	}
 	transition_close(&olds);
 	transition_close(&news);
-	return PointerGetDatum(construct_array(ids, *n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	int8_array_cut(ids, *n);
+	return PointerGetDatum(ids);
+}
+
+/* Gives the deals of stages $1 what their stage says; lost ones without a reason get $2, which may be NULL. */
+static void
+rederive(void *arg)
+{
+	Datum	   *arguments = arg;
+
+	(void) owner_query_write_all(&rederive_query, arguments, DatumGetPointer(arguments[1]) != NULL ? NULL : " n");
 }
 
 /* AFTER UPDATE OF stage: writers are locked out, the stages are in place. */
@@ -410,16 +420,7 @@ crm_deals_rederive_deals(PG_FUNCTION_ARGS)
 	CommandCounterIncrement();
 	SPI_connect();
 	refuse_without_default_reason(arguments[0]);
-	write_context_push(&context);
-	PG_TRY();
-	{
-		(void) owner_query_write_all(&rederive_query, arguments, reason != NULL ? NULL : " n");
-	}
-	PG_FINALLY();
-	{
-		write_context_pop(&context);
-	}
-	PG_END_TRY();
+	write_context_run(&context, rederive, arguments);
 	refuse_deals_left_behind(arguments[0]);
 	SPI_finish();
 	return PointerGetDatum(NULL);
