@@ -6,15 +6,15 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm_deals.con
 ROOMS = base config rules log events duplicates triggers functions
 
 base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch settings texts transition write_context
-config = pipeline_cache stage_lock
-rules = custom_fields derive gates
+config = pipeline_cache stage_lock stage_lookup
+rules = broken_rule custom_fields derive gates
 log = changes event_log log_transaction
 events = channels consumers dispatcher event_row notification notify payload subscriptions
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers deal_ids deal_reader \
 	duplicate_join duplicate_search duplicates import_duplicates matches name_index progress signature_ops \
 	text_numbers trigram written_names
 triggers = append_only config_triggers deal_triggers
-functions = board_sums corrections field_index import maintenance move_deal
+functions = board_sums check_move corrections field_index import maintenance move_deal stages
 
 MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))

@@ -1,6 +1,6 @@
 /*
  * installation.h
- *		What install() left: tables of a version, and stages in the log.
+ *		The version of the tables that install() left.
  */
 #ifndef CRM_DEALS_INSTALLATION_H
 #define CRM_DEALS_INSTALLATION_H

@@ -406,22 +406,6 @@ find_stage(int64 stage_id)
 	return NULL;
 }
 
-const Stage *
-find_stage_by_text(const Pipeline *pipeline, const char *text)
-{
-	const Stage *named = NULL;
-
-	for (int i = 0; i < pipeline->n_stages; i++)
-		if (strcmp(pipeline->stages[i].key, text) == 0)
-			return &pipeline->stages[i];
-
-	/* of two with that name the one that is in use */
-	for (int i = 0; i < pipeline->n_stages; i++)
-		if (strcmp(pipeline->stages[i].name, text) == 0 && (named == NULL || named->archived))
-			named = &pipeline->stages[i];
-	return named;
-}
-
 /* ----------
  * The order of the open stages
  * ----------

@@ -111,9 +111,6 @@ extern const Stage *find_stage(int64 stage_id);
 extern const Pipeline *find_pipeline(int64 pipeline_id);
 extern const Pipeline *default_pipeline(const char *organization);
 
-/* A stage by key, else by name; NULL where there is none */
-extern const Stage *find_stage_by_text(const Pipeline *pipeline, const char *text);
-
 extern const Stage *first_open_stage(const Pipeline *pipeline);
 extern const Stage *last_open_stage(const Pipeline *pipeline);
 extern const Stage *next_open_stage(const Pipeline *pipeline, int32 position);

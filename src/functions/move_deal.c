@@ -1,13 +1,12 @@
 /*
  * move_deal.c
- *		move_deal() and what move_deals() and check_move() are made of.
+ *		move_deal(), and the UPDATE of move_deals().
  *
  * Deals are read and written as the caller, with an ordinary UPDATE: rights,
  * row security and the rules hold as they do for the caller's own.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -16,32 +15,22 @@
 #include "miscadmin.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
-#include "utils/tuplestore.h"
-#include "utils/typcache.h"
 
 #include "base/arguments.h"
 #include "base/caller_query.h"
 #include "base/compat.h"
 #include "base/deal_row.h"
-#include "base/owner_query.h"
-#include "base/settings.h"
 #include "base/spi_result.h"
 #include "base/texts.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "config/stage_lock.h"
-#include "rules/derive.h"
-#include "rules/gates.h"
+#include "config/stage_lookup.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_move_deal);
 PG_FUNCTION_INFO_V1(crm_deals_move_deal_to_id);
 PG_FUNCTION_INFO_V1(crm_deals_move);
 PG_FUNCTION_INFO_V1(crm_deals_moved_subject);
-PG_FUNCTION_INFO_V1(crm_deals_find_stage);
-PG_FUNCTION_INFO_V1(crm_deals_broken_rules);
-PG_FUNCTION_INFO_V1(crm_deals_why_not);
 
 /* ----------
  * Which deal, which stage
@@ -103,69 +92,17 @@ lock_deal_or_alias(int64 id)
 	return deal;
 }
 
-static const Stage *
-known_stage(int64 stage_id)
-{
-	const Stage *stage = find_stage(stage_id);
-
-	if (stage == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("stage %lld does not exist", (long long) stage_id)));
-	return stage;
-}
-
-/* A text of digits that is no key or name is tried as a stage id. */
-static const Stage *
-stage_meant(const Pipeline *pipeline, const char *text)
-{
-	const Stage *stage = find_stage_by_text(pipeline, text);
-	char	   *end;
-	int64		id;
-
-	if (stage != NULL || text[0] == '\0' || strspn(text, "0123456789") != strlen(text))
-		return stage;
-	errno = 0;
-	id = strtoll(text, &end, 10);
-	return errno == 0 ? find_stage(id) : NULL;
-}
-
-/* Returns the keys of the stages that take deals, for a message. */
-static char *
-list_of_stages(const Pipeline *pipeline)
-{
-	char	  **keys = palloc(sizeof(char *) * pipeline->n_stages);
-	int			n = 0;
-
-	for (int i = 0; i < pipeline->n_stages; i++)
-		if (!pipeline->stages[i].archived)
-			keys[n++] = pipeline->stages[i].key;
-	return quoted_list(keys, n);
-}
-
-static void
-raise_unknown_stage(const Pipeline *pipeline, const char *text)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NO_DATA_FOUND),
-			 errmsg("stage \"%s\" does not exist in pipeline \"%s\"", text, pipeline->name),
-			 errdetail("Its stages are %s.", list_of_stages(pipeline))));
-}
-
-static const Stage *
-stage_by_text(const LockedDeal *deal, const char *text)
+/* Returns the pipeline of the deal, as the cache has it. */
+static const Pipeline *
+pipeline_of(const LockedDeal *deal)
 {
 	const Pipeline *pipeline = find_pipeline(deal->pipeline_id);
-	const Stage *stage;
 
 	if (pipeline == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("pipeline %lld does not exist", (long long) deal->pipeline_id)));
-	stage = stage_meant(pipeline, text);
-	if (stage == NULL)
-		raise_unknown_stage(pipeline, text);
-	return stage;
+	return pipeline;
 }
 
 /* ----------
@@ -394,7 +331,7 @@ crm_deals_move_deal(PG_FUNCTION_ARGS)
 	LockedDeal	deal = begin_move(fcinfo);
 	HeapTupleHeader result;
 
-	result = move_locked_deal(fcinfo, &deal, stage_by_text(&deal, text_argument(fcinfo, 1)));
+	result = move_locked_deal(fcinfo, &deal, stage_by_text(pipeline_of(&deal), text_argument(fcinfo, 1)));
 	SPI_finish();
 	PG_RETURN_HEAPTUPLEHEADER(result);
 }
@@ -428,150 +365,4 @@ crm_deals_move(PG_FUNCTION_ARGS)
 	if (context.batch_id == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(context.batch_id);
-}
-
-/* ----------
- * Asking beforehand
- * ----------
- */
-
-/* find_stage(pipeline_id, text): NULL where there is none */
-Datum
-crm_deals_find_stage(PG_FUNCTION_ARGS)
-{
-	const Pipeline *pipeline;
-	const Stage *stage;
-
-	AcceptInvalidationMessages();
-	refresh_pipelines();
-	pipeline = find_pipeline(PG_GETARG_INT64(0));
-	stage = pipeline != NULL ? stage_meant(pipeline, text_to_cstring(PG_GETARG_TEXT_PP(1))) : NULL;
-	if (stage == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_INT64(stage->id);
-}
-
-/* The argument is declared anyelement: the row type of deal is the user's. */
-static void
-check_is_deal(FunctionCallInfo fcinfo)
-{
-	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
-
-	if (!OidIsValid(type) || type != get_rel_type_id(installed_table("deal")))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("a row of crm_deals.deal is needed")));
-}
-
-static DealRow
-deal_from_composite(HeapTupleHeader header, TupleDesc *desc)
-{
-	const DealTable *table = deal_table_by_name();
-	HeapTupleData tuple = {0};
-
-	*desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(header), HeapTupleHeaderGetTypMod(header));
-	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
-	tuple.t_data = header;
-	return deal_row_from_tuple(table, *desc, &tuple);
-}
-
-/* What the move would make of the deal */
-static DealRow
-deal_after_move(const DealRow *deal, const Stage *to, const char *lost_reason)
-{
-	DealRow		moved = deal_row_copy(deal);
-
-	deal_set(&moved, DEAL_STAGE_ID, Int64GetDatum(to->id));
-	if (lost_reason != NULL && to->status == STATUS_LOST)
-		deal_set(&moved, DEAL_LOST_REASON, CStringGetTextDatum(lost_reason));
-	derive_deal(deal, &moved, moment_after(deal));
-	return moved;
-}
-
-static void
-return_broken(ReturnSetInfo *result, List *broken, bool override)
-{
-	ListCell   *cell;
-
-	foreach(cell, broken)
-	{
-		BrokenRule *rule = lfirst(cell);
-		Datum		values[2];
-		bool		isnull[2] = {0};
-
-		if (override && rule->is_gate)
-			continue;
-		values[0] = CStringGetTextDatum(rule->rule);
-		values[1] = CStringGetTextDatum(rule->detail);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
-	}
-}
-
-/* broken_rules(deal, to_stage_id, lost_reason, override) */
-Datum
-crm_deals_broken_rules(PG_FUNCTION_ARGS)
-{
-	const char *lost_reason = text_argument(fcinfo, 2);
-	const Stage *to;
-	TupleDesc	desc;
-	DealRow		deal;
-	DealRow		moved;
-	BrokenRule *needless;
-	List	   *broken;
-
-	check_is_deal(fcinfo);
-	InitMaterializedSRF(fcinfo, 0);
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		return (Datum) 0;
-	AcceptInvalidationMessages();
-	refresh_pipelines();
-	to = known_stage(PG_GETARG_INT64(1));
-
-	deal = deal_from_composite(PG_GETARG_HEAPTUPLEHEADER(0), &desc);
-	moved = deal_after_move(&deal, to, lost_reason);
-	broken = broken_rules(&deal, &moved);
-	needless = needless_lost_reason(to, lost_reason);
-	if (needless != NULL)
-		broken = lappend(broken, needless);
-	return_broken((ReturnSetInfo *) fcinfo->resultinfo, broken,
-				  !setting_enforce_gates || (!PG_ARGISNULL(3) && PG_GETARG_BOOL(3)));
-	ReleaseTupleDesc(desc);
-	return (Datum) 0;
-}
-
-/* why_not(old, new, gates): why a deal may not become so, NULL where it may; "old" is NULL for a new one */
-Datum
-crm_deals_why_not(PG_FUNCTION_ARGS)
-{
-	bool		gates = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2) && setting_enforce_gates;
-	TupleDesc	old_desc = NULL;
-	TupleDesc	new_desc;
-	DealRow		old;
-	DealRow		new;
-	StringInfoData why;
-	ListCell   *cell;
-
-	check_is_deal(fcinfo);
-	if (PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	refresh_pipelines();
-	if (!PG_ARGISNULL(0))
-		old = deal_from_composite(PG_GETARG_HEAPTUPLEHEADER(0), &old_desc);
-	new = deal_from_composite(PG_GETARG_HEAPTUPLEHEADER(1), &new_desc);
-	derive_deal(old_desc != NULL ? &old : NULL, &new, moment_after(old_desc != NULL ? &old : NULL));
-
-	initStringInfo(&why);
-	foreach(cell, broken_rules(old_desc != NULL ? &old : NULL, &new))
-	{
-		BrokenRule *rule = lfirst(cell);
-
-		if (gates || !rule->is_gate)
-			appendStringInfo(&why, "%s%s", why.len > 0 ? "\n" : "", rule->detail);
-	}
-	if (old_desc != NULL)
-		ReleaseTupleDesc(old_desc);
-	ReleaseTupleDesc(new_desc);
-	if (why.len == 0)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(why.data));
 }

@@ -1,13 +1,16 @@
 /*
  * derive.c
- *		What a deal derives from its stage, and statements that contradict it.
+ *		What a deal derives from its stage, and which rules a writer contradicts.
  *
- * Whether a deal may enter its stage is not asked here but in gates.c, once
- * the row is really written: an INSERT … ON CONFLICT comes by here for rows
- * that are never inserted.
+ * A broken rule is returned, not raised: the trigger raises the first one, and
+ * check_move() and an import show them all.
  *
- * A value that an UPDATE leaves as it was is not a statement: a writer of
- * whole rows sends the old status along with the new stage.
+ * Whether a deal may enter its stage is judged in gates.c, once the row is
+ * really written: an INSERT … ON CONFLICT passes through here for rows that
+ * are never inserted.
+ *
+ * A value that an UPDATE leaves as it was is not a statement: a client that
+ * writes whole rows sends the old status along with the new stage.
  */
 #include "postgres.h"
 
@@ -22,7 +25,7 @@
 #include "config/pipeline_cache.h"
 #include "rules/derive.h"
 
-/* Did the writer state this value? */
+/* Returns whether the writer says what the value is. */
 static bool
 stated(const DealRow *old, const DealRow *new, DealColumn column)
 {
@@ -32,8 +35,8 @@ stated(const DealRow *old, const DealRow *new, DealColumn column)
 }
 
 /*
- * A client that counts in milliseconds, as JavaScript does, sends a stamp back
- * without its microseconds: it says nothing new.
+ * Gives a stamp the microseconds back that a client left out.  JavaScript
+ * counts in milliseconds: such a client says nothing new.
  */
 static void
 restore_microseconds(const DealRow *old, DealRow *new, DealColumn column)
@@ -57,32 +60,34 @@ restore_microseconds(const DealRow *old, DealRow *new, DealColumn column)
  */
 
 static void
-refuse_immutable(const DealRow *old, const DealRow *new, DealColumn column)
+judge_immutable(const DealRow *old, const DealRow *new, DealColumn column, List **broken)
 {
 	if (!deal_column_same(old, new, column))
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("%s of deal %lld cannot change", deal_column_name(column),
-						(long long) deal_int64(old, DEAL_ID)),
-				 errdetail("The log of a deal hangs on its id and its creation time."),
-				 err_deal(column, "deal_immutable")));
+		*broken = lappend(*broken, broken_rule("immutable", "deal_immutable", column,
+											   psprintf("%s of deal %lld cannot change", deal_column_name(column),
+														(long long) deal_int64(old, DEAL_ID)),
+											   pstrdup("The log refers to a deal by its id and its creation time.")));
 }
 
+/* A writer sends the version that it read, or the one after it. */
 static void
-refuse_stale_version(const DealRow *old, const DealRow *new)
+judge_version(const DealRow *old, const DealRow *new, List **broken)
 {
 	int32		stored = deal_int32(old, DEAL_VERSION);
 	int32		sent = deal_isnull(new, DEAL_VERSION) ? 0 : deal_int32(new, DEAL_VERSION);
+	BrokenRule *rule;
 
-	if (sent != stored && sent - (int64) stored != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_STALE_VERSION),
-				 errmsg("deal %lld was changed since it was read", (long long) deal_int64(old, DEAL_ID)),
-				 errdetail("Its current version is %d, the update came with %d.", stored, sent),
-				 errhint("Read the deal again and repeat the change."),
-				 err_deal(DEAL_VERSION, "deal_version")));
+	if (sent == stored || sent - (int64) stored == 1)
+		return;
+	rule = broken_rule("version", "deal_version", DEAL_VERSION,
+					   psprintf("deal %lld was changed since it was read", (long long) deal_int64(old, DEAL_ID)),
+					   psprintf("Its current version is %d, the update came with %d.", stored, sent));
+	rule->sqlstate = ERRCODE_STALE_VERSION;
+	rule->hint = "Read the deal again and repeat the change.";
+	*broken = lappend(*broken, rule);
 }
 
+/* Returns the version that a change of the row gives it. */
 int32
 next_version(const DealRow *row)
 {
@@ -95,7 +100,7 @@ next_version(const DealRow *row)
 	return next;
 }
 
-/* A version that was raised by the writer is a change of its own. */
+/* Raises the version if anything changed.  A version that the writer raised is a change of its own. */
 static void
 derive_version(const DealRow *old, DealRow *new, TimestampTz now, bool restores)
 {
@@ -119,156 +124,179 @@ derive_version(const DealRow *old, DealRow *new, TimestampTz now, bool restores)
  * ----------
  */
 
-static void
-raise_unknown(DealColumn column, int64 id)
+/* Adds a rule that leaves the deal without a stage.  Returns no stage. */
+static const Stage *
+no_stage(BrokenRule *rule, int sqlstate, List **broken)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
-			 errmsg("deal violates foreign key constraint \"deal_stage_fkey\""),
-			 errdetail("There is no row %lld that its %s could mean.", (long long) id, deal_column_name(column)),
-			 err_deal(column, "deal_stage_fkey")));
+	rule->sqlstate = sqlstate;
+	*broken = lappend(*broken, rule);
+	return NULL;
 }
 
 static const Stage *
-stage_by_id(int64 stage_id)
+unknown(DealColumn column, int64 id, List **broken)
+{
+	return no_stage(broken_rule("stage_exists", "deal_stage_fkey", column,
+								"deal violates foreign key constraint \"deal_stage_fkey\"",
+								psprintf("No row has the id %lld that its %s names.", (long long) id,
+										 deal_column_name(column))),
+					ERRCODE_FOREIGN_KEY_VIOLATION, broken);
+}
+
+static const Stage *
+stage_by_id(int64 stage_id, List **broken)
 {
 	const Stage *stage = find_stage(stage_id);
 
-	if (stage == NULL)
-		raise_unknown(DEAL_STAGE_ID, stage_id);
-	return stage;
+	return stage != NULL ? stage : unknown(DEAL_STAGE_ID, stage_id, broken);
 }
 
+/* Returns the stage that a deal of the pipeline starts in. */
 static const Stage *
-start_of(const Pipeline *pipeline)
+start_of(const Pipeline *pipeline, List **broken)
 {
 	const Stage *stage = first_open_stage(pipeline);
+	BrokenRule *rule;
 
-	if (stage == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("pipeline \"%s\" has no open stage to start in", pipeline->name),
-				 errhint("Add one with crm_deals.add_stage(), or name the stage.")));
-	return stage;
+	if (stage != NULL)
+		return stage;
+	rule = broken_rule("stage_exists", NULL, NO_DEAL_COLUMN,
+					   psprintf("pipeline \"%s\" has no open stage to start in", pipeline->name), NULL);
+	rule->hint = "Add one with crm_deals.add_stage(), or name the stage.";
+	return no_stage(rule, ERRCODE_NO_DATA_FOUND, broken);
 }
 
 static const Stage *
-start_by_id(int64 pipeline_id)
+start_by_id(int64 pipeline_id, List **broken)
 {
 	const Pipeline *pipeline = find_pipeline(pipeline_id);
 
-	if (pipeline == NULL)
-		raise_unknown(DEAL_PIPELINE_ID, pipeline_id);
-	return start_of(pipeline);
+	return pipeline != NULL ? start_of(pipeline, broken) : unknown(DEAL_PIPELINE_ID, pipeline_id, broken);
 }
 
+/* Returns the start of the default pipeline: the organization's own, else the system's. */
 static const Stage *
-start_by_default(const DealRow *new)
+start_by_default(const DealRow *new, List **broken)
 {
 	const char *organization = deal_isnull(new, DEAL_ORGANIZATION)
 		? setting_or_null(setting_organization) : deal_text(new, DEAL_ORGANIZATION);
 	const Pipeline *pipeline = default_pipeline(organization);
+	BrokenRule *rule;
 
 	if (pipeline == NULL && organization != NULL)
 		pipeline = default_pipeline(NULL);
-	if (pipeline == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("there is no default pipeline"),
-				 errdetail("The deal names neither a stage nor a pipeline."),
-				 errhint("Create a pipeline with crm_deals.create_pipeline(), or make one the default.")));
-	return start_of(pipeline);
+	if (pipeline != NULL)
+		return start_of(pipeline, broken);
+	rule = broken_rule("default_pipeline", NULL, NO_DEAL_COLUMN, "there is no default pipeline",
+					   pstrdup("The deal names neither a stage nor a pipeline."));
+	rule->hint = "Create a pipeline with crm_deals.create_pipeline(), or make one the default.";
+	return no_stage(rule, ERRCODE_NO_DATA_FOUND, broken);
 }
 
 static void
-refuse_stage_of_other_pipeline(const DealRow *new, const Stage *stage)
+judge_pipeline_of_stage(const DealRow *new, const Stage *stage, List **broken)
 {
-	if (deal_int64(new, DEAL_PIPELINE_ID) != stage->pipeline->id)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("pipeline %lld contradicts stage %lld", (long long) deal_int64(new, DEAL_PIPELINE_ID),
-						(long long) stage->id),
-				 errdetail("Stage \"%s\" belongs to pipeline \"%s\" (%lld).", stage->name,
-						   stage->pipeline->name, (long long) stage->pipeline->id),
-				 errhint("Write the stage alone: the deal's pipeline follows it."),
-				 err_deal(DEAL_PIPELINE_ID, "deal_stage_in_pipeline")));
+	BrokenRule *rule;
+
+	if (deal_int64(new, DEAL_PIPELINE_ID) == stage->pipeline->id)
+		return;
+	rule = broken_rule("pipeline", "deal_stage_in_pipeline", DEAL_PIPELINE_ID,
+					   psprintf("pipeline %lld contradicts stage %lld", (long long) deal_int64(new, DEAL_PIPELINE_ID),
+								(long long) stage->id),
+					   psprintf("Stage \"%s\" belongs to pipeline \"%s\" (%lld).", stage->name,
+								stage->pipeline->name, (long long) stage->pipeline->id));
+	rule->hint = "Write the stage alone: the deal's pipeline follows it.";
+	*broken = lappend(*broken, rule);
 }
 
-static void
-refuse_null(const DealRow *new, DealColumn column)
+/* Returns whether an UPDATE sets the column to NULL, which is a broken rule. */
+static bool
+is_emptied(const DealRow *old, const DealRow *new, DealColumn column, List **broken)
 {
-	if (deal_isnull(new, column))
-		ereport(ERROR,
-				(errcode(ERRCODE_NOT_NULL_VIOLATION),
-				 errmsg("null value in column \"%s\" of a deal", deal_column_name(column)),
-				 errdetail("A deal is always in one stage of one pipeline."),
-				 err_deal(column, NULL)));
+	if (old == NULL || !deal_isnull(new, column))
+		return false;
+	(void) no_stage(broken_rule("stage_exists", NULL, column,
+								psprintf("null value in column \"%s\" of a deal", deal_column_name(column)),
+								pstrdup("A deal is always in one stage of one pipeline.")),
+					ERRCODE_NOT_NULL_VIOLATION, broken);
+	return true;
 }
 
+/* Returns the stage that the deal is in, or NULL after a broken rule. */
 static const Stage *
-derive_stage(const DealRow *old, const DealRow *new)
+derive_stage(const DealRow *old, const DealRow *new, List **broken)
 {
-	bool		stage_stated = stated(old, new, DEAL_STAGE_ID);
 	bool		pipeline_stated = stated(old, new, DEAL_PIPELINE_ID);
 	const Stage *stage;
 
-	if (old != NULL)
+	if (is_emptied(old, new, DEAL_STAGE_ID, broken) || is_emptied(old, new, DEAL_PIPELINE_ID, broken))
+		return NULL;
+	if (stated(old, new, DEAL_STAGE_ID))
 	{
-		refuse_null(new, DEAL_STAGE_ID);
-		refuse_null(new, DEAL_PIPELINE_ID);
-	}
-	if (stage_stated)
-	{
-		stage = stage_by_id(deal_int64(new, DEAL_STAGE_ID));
-		if (pipeline_stated)
-			refuse_stage_of_other_pipeline(new, stage);
+		stage = stage_by_id(deal_int64(new, DEAL_STAGE_ID), broken);
+		if (stage != NULL && pipeline_stated)
+			judge_pipeline_of_stage(new, stage, broken);
 		return stage;
 	}
 	if (pipeline_stated)
-		return start_by_id(deal_int64(new, DEAL_PIPELINE_ID));
+		return start_by_id(deal_int64(new, DEAL_PIPELINE_ID), broken);
 	if (old == NULL)
-		return start_by_default(new);
-	return stage_by_id(deal_int64(old, DEAL_STAGE_ID));
+		return start_by_default(new, broken);
+	return stage_by_id(deal_int64(old, DEAL_STAGE_ID), broken);
 }
 
+static bool
+is_organization(const DealRow *row, const char *organization)
+{
+	if (deal_isnull(row, DEAL_ORGANIZATION) || organization == NULL)
+		return deal_isnull(row, DEAL_ORGANIZATION) && organization == NULL;
+	return strcmp(deal_text(row, DEAL_ORGANIZATION), organization) == 0;
+}
+
+/* Gives the deal its pipeline's organization. */
 static void
-derive_organization(const DealRow *old, DealRow *new, const Pipeline *pipeline)
+derive_organization(const DealRow *old, DealRow *new, const Pipeline *pipeline, List **broken)
 {
 	const char *organization = pipeline->organization;
 
-	if (stated(old, new, DEAL_ORGANIZATION) &&
-		(deal_isnull(new, DEAL_ORGANIZATION) != (organization == NULL) ||
-		 (organization != NULL && strcmp(deal_text(new, DEAL_ORGANIZATION), organization) != 0)))
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("organization contradicts the pipeline of the deal"),
-				 organization != NULL
-				 ? errdetail("Pipeline \"%s\" belongs to organization \"%s\"; a deal's organization follows it.",
-							 pipeline->name, organization)
-				 : errdetail("Pipeline \"%s\" belongs to no organization; a deal's organization follows it.",
-							 pipeline->name),
-				 err_deal(DEAL_ORGANIZATION, "deal_organization_matches_pipeline")));
-
+	if (is_organization(new, organization))
+		return;
+	if (stated(old, new, DEAL_ORGANIZATION))
+		*broken = lappend(*broken, broken_rule("organization", "deal_organization_matches_pipeline", DEAL_ORGANIZATION,
+											   "organization contradicts the pipeline of the deal",
+											   organization != NULL
+											   ? psprintf("Pipeline \"%s\" belongs to organization \"%s\"; a deal's organization follows it.",
+														  pipeline->name, organization)
+											   : psprintf("Pipeline \"%s\" belongs to no organization; a deal's organization follows it.",
+														  pipeline->name)));
 	if (organization == NULL)
 		deal_set_null(new, DEAL_ORGANIZATION);
-	else if (deal_isnull(new, DEAL_ORGANIZATION) ||
-			 strcmp(deal_text(new, DEAL_ORGANIZATION), organization) != 0)
+	else
 		deal_set(new, DEAL_ORGANIZATION, CStringGetTextDatum(organization));
 }
 
-static void
-derive_status(const DealRow *old, DealRow *new, const Stage *stage)
+/* Returns, for a detail, which status the stage gives its deals. */
+static char *
+status_of_stage(const Stage *stage)
 {
-	if (stated(old, new, DEAL_STATUS) &&
-		(deal_isnull(new, DEAL_STATUS) || deal_status(new) != stage->status))
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("status \"%s\" contradicts the stage of the deal",
-						deal_isnull(new, DEAL_STATUS) ? "null" : deal_status_name(deal_status(new))),
-				 errdetail("Stage \"%s\" has status \"%s\"; a deal's status follows its stage.",
-						   stage->name, deal_status_name(stage->status)),
-				 errhint("Move the deal to a stage of that status."),
-				 err_deal(DEAL_STATUS, "deal_status_matches_stage")));
+	return psprintf("Stage \"%s\" has status \"%s\".", stage->name, deal_status_name(stage->status));
+}
+
+/* Gives the deal its stage's status. */
+static void
+derive_status(const DealRow *old, DealRow *new, const Stage *stage, List **broken)
+{
+	if (stated(old, new, DEAL_STATUS) && (deal_isnull(new, DEAL_STATUS) || deal_status(new) != stage->status))
+	{
+		BrokenRule *rule = broken_rule("status", "deal_status_matches_stage", DEAL_STATUS,
+									   psprintf("status \"%s\" contradicts the stage of the deal",
+												deal_isnull(new, DEAL_STATUS) ? "null" : deal_status_name(deal_status(new))),
+									   psprintf("Stage \"%s\" has status \"%s\"; a deal's status follows its stage.",
+												stage->name, deal_status_name(stage->status)));
+
+		rule->hint = "Move the deal to a stage of that status.";
+		*broken = lappend(*broken, rule);
+	}
 	deal_set_status(new, stage->status);
 }
 
@@ -277,47 +305,39 @@ derive_status(const DealRow *old, DealRow *new, const Stage *stage)
  * ----------
  */
 
+/* Stamps a deal that is closed now, and clears the stamp of one that is open. */
 static void
-refuse_closed_at(const Stage *stage)
-{
-	bool		open = stage->status == STATUS_OPEN;
-
-	ereport(ERROR,
-			(errcode(ERRCODE_CHECK_VIOLATION),
-			 open ? errmsg("an open deal has no closing time")
-			 : errmsg("a closed deal keeps a closing time"),
-			 errdetail("Stage \"%s\" has status \"%s\".", stage->name, deal_status_name(stage->status)),
-			 errhint("The move stamps closed_at; write it only to say when a closed deal was closed."),
-			 err_deal(DEAL_CLOSED_AT, "deal_closed_at")));
-}
-
-static void
-derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, bool restores)
+derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, bool restores, List **broken)
 {
 	bool		given = stated(old, new, DEAL_CLOSED_AT);
 	bool		given_null = given && deal_isnull(new, DEAL_CLOSED_AT);
 	bool		status_stays = old != NULL && deal_status(old) == stage->status;
+	bool		open = stage->status == STATUS_OPEN;
 
-	if (given && given_null != (stage->status == STATUS_OPEN))
-		refuse_closed_at(stage);
+	if (given && given_null != open)
+	{
+		BrokenRule *rule = broken_rule("closed_at", "deal_closed_at", DEAL_CLOSED_AT,
+									   open ? "an open deal has no closing time" : "a closed deal keeps a closing time",
+									   status_of_stage(stage));
 
-	if (stage->status == STATUS_OPEN)
+		rule->hint = "The move stamps closed_at; write it only to say when a closed deal was closed.";
+		*broken = lappend(*broken, rule);
+	}
+	if (open)
 		deal_set_null(new, DEAL_CLOSED_AT);
 	else if (restores ? deal_isnull(new, DEAL_CLOSED_AT) : !given && !status_stays)
 		deal_set(new, DEAL_CLOSED_AT, TimestampTzGetDatum(now));
 }
 
+/* Clears the reason of a deal that is not lost. */
 static void
-derive_lost_reason(const DealRow *old, DealRow *new, const Stage *stage)
+derive_lost_reason(const DealRow *old, DealRow *new, const Stage *stage, List **broken)
 {
 	if (stage->status == STATUS_LOST)
 		return;
 	if (stated(old, new, DEAL_LOST_REASON) && !deal_isnull(new, DEAL_LOST_REASON))
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("a deal that is not lost has no lost reason"),
-				 errdetail("Stage \"%s\" has status \"%s\".", stage->name, deal_status_name(stage->status)),
-				 err_deal(DEAL_LOST_REASON, "deal_lost_reason")));
+		*broken = lappend(*broken, broken_rule("lost_reason", "deal_lost_reason", DEAL_LOST_REASON,
+											   "a deal that is not lost has no lost reason", status_of_stage(stage)));
 	deal_set_null(new, DEAL_LOST_REASON);
 }
 
@@ -327,7 +347,7 @@ same_number(Datum a, Numeric b)
 	return DatumGetBool(DirectFunctionCall2(numeric_eq, a, NumericGetDatum(b)));
 }
 
-/* It survives moves between open stages; closing ends it. */
+/* Returns whether an overridden probability stays so: moves between open stages keep it, closing ends it. */
 static bool
 override_goes_on(const DealRow *old, const DealRow *new, const Stage *stage)
 {
@@ -340,6 +360,7 @@ override_goes_on(const DealRow *old, const DealRow *new, const Stage *stage)
 	return stage->status == STATUS_OPEN || deal_int64(old, DEAL_STAGE_ID) == stage->id;
 }
 
+/* Gives the deal its stage's probability, unless somebody overrode it. */
 static void
 derive_probability(const DealRow *old, DealRow *new, const Stage *stage, bool restores)
 {
@@ -362,8 +383,9 @@ derive_probability(const DealRow *old, DealRow *new, const Stage *stage, bool re
  * ----------
  */
 
+/* Gives a new deal the pipeline's currency, else the default one. */
 static void
-derive_currency(const DealRow *old, DealRow *new, const Pipeline *pipeline)
+derive_currency(const DealRow *old, DealRow *new, const Pipeline *pipeline, List **broken)
 {
 	if (old == NULL && deal_isnull(new, DEAL_CURRENCY))
 		deal_set(new, DEAL_CURRENCY, CStringGetTextDatum(pipeline->currency != NULL
@@ -371,13 +393,12 @@ derive_currency(const DealRow *old, DealRow *new, const Pipeline *pipeline)
 	if (!stated(old, new, DEAL_CURRENCY) || deal_isnull(new, DEAL_CURRENCY))
 		return;
 	if (!is_currency_code(deal_text(new, DEAL_CURRENCY)))
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("\"%s\" is not a currency code", deal_text(new, DEAL_CURRENCY)),
-				 errdetail("Currencies are ISO 4217 codes, three capital letters."),
-				 err_deal(DEAL_CURRENCY, "deal_currency")));
+		*broken = lappend(*broken, broken_rule("currency", "deal_currency", DEAL_CURRENCY,
+											   psprintf("\"%s\" is not a currency code", deal_text(new, DEAL_CURRENCY)),
+											   pstrdup("Currencies are ISO 4217 codes, three capital letters.")));
 }
 
+/* Remembers the open stage that a closed deal came from. */
 static void
 derive_last_open_stage(const DealRow *old, DealRow *new, const Stage *stage, bool restores)
 {
@@ -393,6 +414,7 @@ derive_last_open_stage(const DealRow *old, DealRow *new, const Stage *stage, boo
 		deal_set(new, DEAL_LAST_OPEN_STAGE_ID, deal_get(old, DEAL_LAST_OPEN_STAGE_ID));
 }
 
+/* Says when the deal was created and when it entered its stage. */
 static void
 derive_stamps(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, bool restores)
 {
@@ -411,6 +433,7 @@ derive_stamps(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz 
 		deal_set(new, DEAL_STAGE_ENTERED_AT, deal_get(old, DEAL_STAGE_ENTERED_AT));
 }
 
+/* Returns the clock, or a microsecond after the deal's last event if that is later. */
 TimestampTz
 moment_after(const DealRow *old)
 {
@@ -421,6 +444,7 @@ moment_after(const DealRow *old)
 	return now;
 }
 
+/* Returns moment_after(), or the moment that an import or a restore gives. */
 TimestampTz
 moment_of_change(const DealRow *old, const DealRow *new)
 {
@@ -435,11 +459,12 @@ moment_of_change(const DealRow *old, const DealRow *new)
 	return old != NULL ? Max(moment, deal_time(old, DEAL_UPDATED_AT) + 1) : moment;
 }
 
-void
+List *
 derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 {
 	const WriteContext *context = write_context();
 	bool		restores = context != NULL && context->restores;
+	List	   *broken = NIL;
 	const Stage *stage;
 
 	if (old != NULL)
@@ -447,22 +472,32 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 		deal_row_keep_same(old, new);
 		restore_microseconds(old, new, DEAL_CREATED_AT);
 		restore_microseconds(old, new, DEAL_CLOSED_AT);
-		refuse_immutable(old, new, DEAL_ID);
-		refuse_immutable(old, new, DEAL_CREATED_AT);
-		refuse_stale_version(old, new);
+		judge_immutable(old, new, DEAL_ID, &broken);
+		judge_immutable(old, new, DEAL_CREATED_AT, &broken);
+		judge_version(old, new, &broken);
 	}
-	stage = derive_stage(old, new);
-	derive_organization(old, new, stage->pipeline);
-	derive_status(old, new, stage);
-	derive_closed_at(old, new, stage, now, restores);
-	derive_lost_reason(old, new, stage);
+	stage = derive_stage(old, new, &broken);
+	if (stage == NULL)
+		return broken;
+	derive_organization(old, new, stage->pipeline, &broken);
+	derive_status(old, new, stage, &broken);
+	derive_closed_at(old, new, stage, now, restores, &broken);
+	derive_lost_reason(old, new, stage, &broken);
 	derive_probability(old, new, stage, restores);
-	derive_currency(old, new, stage->pipeline);
+	derive_currency(old, new, stage->pipeline, &broken);
 	derive_last_open_stage(old, new, stage, restores);
 	derive_stamps(old, new, stage, now, restores);
 	deal_set(new, DEAL_PIPELINE_ID, Int64GetDatum(stage->pipeline->id));
 	deal_set(new, DEAL_STAGE_ID, Int64GetDatum(stage->id));
 	derive_version(old, new, now, restores);
+	return broken;
+}
+
+void
+refuse_contradictions(List *broken)
+{
+	if (broken != NIL)
+		raise_broken_rule(linitial(broken), ((BrokenRule *) linitial(broken))->detail);
 }
 
 /* ----------
@@ -470,6 +505,7 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
  * ----------
  */
 
+/* Raises that a trigger undid what the rules had derived. */
 static void
 refuse_undone(const DealRow *row, DealColumn column)
 {
@@ -499,9 +535,7 @@ refuse_undone(const DealRow *row, DealColumn column)
 			 err_deal(column, constraint)));
 }
 
-/*
- * Deriving is idempotent: what is derived from the final row must be that row.
- */
+/* Derives from the final row once more: it must come out as it is. */
 void
 check_still_derived(const DealRow *old, const DealRow *new)
 {
@@ -511,7 +545,7 @@ check_still_derived(const DealRow *old, const DealRow *new)
 	if (changed && old != NULL && deal_time(new, DEAL_UPDATED_AT) <= deal_time(old, DEAL_UPDATED_AT))
 		refuse_undone(new, DEAL_UPDATED_AT);
 
-	derive_deal(old, &again, deal_time(new, DEAL_UPDATED_AT));
+	refuse_contradictions(derive_deal(old, &again, deal_time(new, DEAL_UPDATED_AT)));
 	for (int column = 0; column < N_DEAL_COLUMNS; column++)
 		if (!deal_column_same(&again, new, column))
 			refuse_undone(new, column);

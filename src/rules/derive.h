@@ -1,18 +1,21 @@
 /*
  * derive.h
- *		What a deal derives from its stage, and statements that contradict it.
+ *		What a deal derives from its stage, and which rules a writer contradicts.
  */
 #ifndef CRM_DEALS_DERIVE_H
 #define CRM_DEALS_DERIVE_H
 
-#include "base/types.h"
+#include "rules/broken_rule.h"
 
 /*
- * Makes of what was written what is to be stored.  "old" is NULL for an
- * insert; "now" is the moment of the change.  Raises an error where the
- * statement contradicts the stage.
+ * Makes of the row that was written the row to be stored.  "old" is NULL for an
+ * insert; "now" is the moment of the change.  Returns the rules that the writer
+ * contradicts, as BrokenRule *; if there are any, the row is not to be stored.
  */
-extern void derive_deal(const DealRow *old, DealRow *new, TimestampTz now);
+extern List *derive_deal(const DealRow *old, DealRow *new, TimestampTz now);
+
+/* Raises the first of these rules, if there is one. */
+extern void refuse_contradictions(List *broken);
 
 /* The version that a change of the row gives it */
 extern int32 next_version(const DealRow *row);

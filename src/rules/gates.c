@@ -32,22 +32,9 @@ typedef struct Move
 } Move;
 
 static BrokenRule *
-broken(const char *rule, const char *constraint, DealColumn column, const char *message, char *detail)
-{
-	BrokenRule *result = palloc0(sizeof(BrokenRule));
-
-	result->rule = rule;
-	result->constraint = constraint;
-	result->column = column;
-	result->message = message;
-	result->detail = detail;
-	return result;
-}
-
-static BrokenRule *
 broken_gate(const char *rule, char *detail)
 {
-	BrokenRule *result = broken(rule, "deal_gate", DEAL_STAGE_ID, "a gate forbids this move", detail);
+	BrokenRule *result = broken_rule(rule, "deal_gate", DEAL_STAGE_ID, "a gate forbids this move", detail);
 
 	result->is_gate = true;
 	result->hint = OVERRIDE_HINT;
@@ -64,7 +51,7 @@ judge_pipeline_active(const Move *move)
 {
 	if (move->from != NULL || move->pipeline->is_active)
 		return NULL;
-	return broken("pipeline_active", "deal_pipeline_active", DEAL_PIPELINE_ID,
+	return broken_rule("pipeline_active", "deal_pipeline_active", DEAL_PIPELINE_ID,
 				  "the pipeline takes no new deals",
 				  psprintf("Pipeline \"%s\" is not active.", move->pipeline->name));
 }
@@ -74,7 +61,7 @@ judge_archived(const Move *move)
 {
 	if (!move->to->archived)
 		return NULL;
-	return broken("stage_archived", "deal_stage_archived", DEAL_STAGE_ID,
+	return broken_rule("stage_archived", "deal_stage_archived", DEAL_STAGE_ID,
 				  "the stage takes no deals any more",
 				  psprintf("Stage \"%s\" is archived.", move->to->name));
 }
@@ -294,7 +281,7 @@ judge_required_fields(const Move *move)
 		appendStringInfo(&detail, "%s%s", foreach_current_index(cell) > 0 ? ", " : "", (char *) lfirst(cell));
 	appendStringInfoChar(&detail, '.');
 
-	result = broken("required_fields", "deal_required_fields", DEAL_STAGE_ID,
+	result = broken_rule("required_fields", "deal_required_fields", DEAL_STAGE_ID,
 					"the stage asks for fields that are not filled in", detail.data);
 	result->is_gate = true;
 	result->hint = "Fill them in with the same statement, or before.";
@@ -318,7 +305,7 @@ in_catalogue(const Pipeline *pipeline, const char *reason)
 static BrokenRule *
 broken_lost_reason(const char *message, char *detail)
 {
-	return broken("lost_reason", "deal_lost_reason", DEAL_LOST_REASON, message, detail);
+	return broken_rule("lost_reason", "deal_lost_reason", DEAL_LOST_REASON, message, detail);
 }
 
 static BrokenRule *
@@ -341,15 +328,6 @@ judge_lost_reason(const Move *move)
 							  psprintf("\"%s\" is none of %s.", reason, quoted_list(pipeline->lost_reasons, pipeline->n_lost_reasons)));
 }
 
-BrokenRule *
-needless_lost_reason(const Stage *to, const char *lost_reason)
-{
-	if (lost_reason == NULL || to->status == STATUS_LOST)
-		return NULL;
-	return broken_lost_reason("a deal that is not lost has no lost reason",
-							  psprintf("Stage \"%s\" has status \"%s\".", to->name, deal_status_name(to->status)));
-}
-
 static BrokenRule *
 judge_custom_fields(const Move *move)
 {
@@ -363,7 +341,7 @@ judge_custom_fields(const Move *move)
 								DatumGetJsonbP(deal_get(move->new, DEAL_CUSTOM_FIELDS)));
 	if (wrong == NULL)
 		return NULL;
-	return broken("custom_fields", "deal_custom_fields", DEAL_CUSTOM_FIELDS,
+	return broken_rule("custom_fields", "deal_custom_fields", DEAL_CUSTOM_FIELDS,
 				  "custom fields of the deal are not as defined", wrong);
 }
 
@@ -411,23 +389,21 @@ broken_rules(const DealRow *old, const DealRow *new)
 	return add_broken(list, judge_custom_fields(&move));
 }
 
+/* Raises the rule with the details of all rules that are broken. */
 static void
-raise_broken(List *broken, const BrokenRule *first, const DealRow *new)
+raise_first(const BrokenRule *first, List *broken, const DealRow *new)
 {
 	StringInfoData detail;
 	ListCell   *cell;
 
 	initStringInfo(&detail);
+	/* in the owner's name it may be a deal that the caller cannot see */
+	if (!acts_in_owners_name())
+		appendStringInfo(&detail, "Deal %lld: ", (long long) deal_int64(new, DEAL_ID));
 	foreach(cell, broken)
-		appendStringInfo(&detail, "%s%s", detail.len > 0 ? "\n" : "", ((BrokenRule *) lfirst(cell))->detail);
-	ereport(ERROR,
-			(errcode(ERRCODE_CHECK_VIOLATION),
-			 errmsg("%s", first->message),
-			 /* in the owner's name it may be a deal that the caller cannot see */
-			 acts_in_owners_name() ? errdetail("%s", detail.data)
-			 : errdetail("Deal %lld: %s", (long long) deal_int64(new, DEAL_ID), detail.data),
-			 first->hint != NULL ? errhint("%s", first->hint) : 0,
-			 err_deal(first->column, first->constraint)));
+		appendStringInfo(&detail, "%s%s", foreach_current_index(cell) > 0 ? "\n" : "",
+						 ((BrokenRule *) lfirst(cell))->detail);
+	raise_broken_rule(first, detail.data);
 }
 
 List *
@@ -441,7 +417,7 @@ enforce_rules(List *broken, const DealRow *new, bool bypass_gates)
 		BrokenRule *rule = lfirst(cell);
 
 		if (!rule->is_gate || !bypass_gates)
-			raise_broken(broken, rule, new);
+			raise_first(rule, broken, new);
 		bypassed = lappend(bypassed, unconstify(char *, rule->rule));
 	}
 	return bypassed;

@@ -69,10 +69,10 @@ crm_deals_deal_rules(PG_FUNCTION_ARGS)
 	{
 		DealRow		old = deal_row_from_tuple(table, desc, data->tg_trigtuple);
 
-		derive_deal(&old, &new, moment_of_change(&old, &new));
+		refuse_contradictions(derive_deal(&old, &new, moment_of_change(&old, &new)));
 	}
 	else
-		derive_deal(NULL, &new, moment_of_change(NULL, &new));
+		refuse_contradictions(derive_deal(NULL, &new, moment_of_change(NULL, &new)));
 
 	return PointerGetDatum(deal_row_to_tuple(&new, written));
 }

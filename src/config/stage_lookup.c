@@ -1,0 +1,91 @@
+/*
+ * stage_lookup.c
+ *		Which stage a text or an id means, and the error if it means none.
+ */
+#include "postgres.h"
+
+#include "base/texts.h"
+#include "config/stage_lookup.h"
+
+static const Stage *
+stage_by_key(const Pipeline *pipeline, const char *key)
+{
+	for (int i = 0; i < pipeline->n_stages; i++)
+		if (strcmp(pipeline->stages[i].key, key) == 0)
+			return &pipeline->stages[i];
+	return NULL;
+}
+
+/* Returns the stage of this name; of two, the one that is in use. */
+static const Stage *
+stage_by_name(const Pipeline *pipeline, const char *name)
+{
+	const Stage *named = NULL;
+
+	for (int i = 0; i < pipeline->n_stages; i++)
+		if (strcmp(pipeline->stages[i].name, name) == 0 && (named == NULL || named->archived))
+			named = &pipeline->stages[i];
+	return named;
+}
+
+/* Returns the stage whose id the text is. */
+static const Stage *
+stage_by_digits(const char *text)
+{
+	int64		id;
+
+	if (text[0] == '\0' || strspn(text, "0123456789") != strlen(text))
+		return NULL;
+	errno = 0;
+	id = strtoll(text, NULL, 10);
+	return errno == 0 ? find_stage(id) : NULL;
+}
+
+/* Takes the text for a key, else for a name, else for an id. */
+const Stage *
+find_stage_by_text(const Pipeline *pipeline, const char *text)
+{
+	const Stage *stage = stage_by_key(pipeline, text);
+
+	if (stage == NULL)
+		stage = stage_by_name(pipeline, text);
+	return stage != NULL ? stage : stage_by_digits(text);
+}
+
+/* Returns the keys of the stages that take deals, for a message. */
+static char *
+list_of_stages(const Pipeline *pipeline)
+{
+	char	  **keys = palloc(sizeof(char *) * Max(pipeline->n_stages, 1));
+	int			n = 0;
+
+	for (int i = 0; i < pipeline->n_stages; i++)
+		if (!pipeline->stages[i].archived)
+			keys[n++] = pipeline->stages[i].key;
+	return quoted_list(keys, n);
+}
+
+const Stage *
+stage_by_text(const Pipeline *pipeline, const char *text)
+{
+	const Stage *stage = find_stage_by_text(pipeline, text);
+
+	if (stage == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("stage \"%s\" does not exist in pipeline \"%s\"", text, pipeline->name),
+				 errdetail("Its stages are %s.", list_of_stages(pipeline))));
+	return stage;
+}
+
+const Stage *
+known_stage(int64 stage_id)
+{
+	const Stage *stage = find_stage(stage_id);
+
+	if (stage == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("stage %lld does not exist", (long long) stage_id)));
+	return stage;
+}

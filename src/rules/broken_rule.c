@@ -1,0 +1,40 @@
+/*
+ * broken_rule.c
+ *		A rule that a write breaks: what check_move() shows, an import reports and an error says.
+ */
+#include "postgres.h"
+
+#include "base/deal_row.h"
+#include "rules/broken_rule.h"
+
+/* Returns a rule that refuses with check_violation; the caller may set the other fields. */
+BrokenRule *
+broken_rule(const char *rule, const char *constraint, DealColumn column, const char *message, char *detail)
+{
+	BrokenRule *result = palloc0(sizeof(BrokenRule));
+
+	result->rule = rule;
+	result->sqlstate = ERRCODE_CHECK_VIOLATION;
+	result->constraint = constraint;
+	result->column = column;
+	result->message = message;
+	result->detail = detail;
+	return result;
+}
+
+const char *
+broken_rule_text(const BrokenRule *rule)
+{
+	return rule->detail != NULL ? rule->detail : rule->message;
+}
+
+void
+raise_broken_rule(const BrokenRule *rule, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(rule->sqlstate),
+			 errmsg("%s", rule->message),
+			 detail != NULL ? errdetail("%s", detail) : 0,
+			 rule->hint != NULL ? errhint("%s", rule->hint) : 0,
+			 rule->column != NO_DEAL_COLUMN ? err_deal(rule->column, rule->constraint) : 0));
+}

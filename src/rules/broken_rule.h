@@ -1,0 +1,35 @@
+/*
+ * broken_rule.h
+ *		A rule that a write breaks: what check_move() shows, an import reports and an error says.
+ */
+#ifndef CRM_DEALS_BROKEN_RULE_H
+#define CRM_DEALS_BROKEN_RULE_H
+
+#include "base/types.h"
+#include "nodes/pg_list.h"
+
+/* The rule is not about one column. */
+#define NO_DEAL_COLUMN ((DealColumn) -1)
+
+typedef struct BrokenRule
+{
+	const char *rule;			/* its name in check_move and deal_event.bypassed */
+	int			sqlstate;
+	const char *constraint;		/* or NULL */
+	DealColumn	column;			/* or NO_DEAL_COLUMN */
+	bool		is_gate;		/* an override skips it */
+	const char *message;
+	char	   *detail;			/* or NULL */
+	const char *hint;			/* or NULL */
+} BrokenRule;
+
+extern BrokenRule *broken_rule(const char *rule, const char *constraint, DealColumn column,
+							   const char *message, char *detail);
+
+/* What a program shows of the rule: its detail, else its message */
+extern const char *broken_rule_text(const BrokenRule *rule);
+
+/* Raises the rule as an error with this detail, which may be NULL. */
+extern void raise_broken_rule(const BrokenRule *rule, const char *detail) pg_attribute_noreturn();
+
+#endif							/* CRM_DEALS_BROKEN_RULE_H */
