@@ -11,12 +11,14 @@
 #include "base/arrays.h"
 #include "base/compat.h"
 
+/* Returns the bytes of an array of n numbers. */
 static Size
 size_of(int64 n)
 {
 	return ARR_OVERHEAD_NONULLS(1) + sizeof(int64) * (Size) n;
 }
 
+/* Returns an array of n numbers, all of them 0. */
 ArrayType *
 int8_array_create(int64 n)
 {
@@ -37,6 +39,7 @@ int8_array_create(int64 n)
 	return array;
 }
 
+/* Shortens the array to n elements. */
 void
 int8_array_cut(ArrayType *array, int n)
 {
@@ -44,6 +47,7 @@ int8_array_cut(ArrayType *array, int n)
 	SET_VARSIZE(array, size_of(n));
 }
 
+/* Returns the number of elements of a plain array. */
 int
 int8_array_length(const ArrayType *array)
 {
@@ -56,6 +60,7 @@ int8_array_length(const ArrayType *array)
 	return ARR_DIMS(array)[0];
 }
 
+/* Returns the texts, a list of char *, as text[]. */
 Datum
 text_array(List *texts)
 {
@@ -67,6 +72,7 @@ text_array(List *texts)
 	return PointerGetDatum(construct_array(elements, list_length(texts), TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+/* Returns the elements as a list of char *, without the NULLs. */
 List *
 text_array_elements(Datum array)
 {

@@ -14,6 +14,7 @@
 #include "base/catalog.h"
 #include "base/owner_query.h"
 
+/* Runs the query; its result stands in SPI_tuptable. */
 void
 caller_query(CallerQuery *query, Datum *values, const char *nulls)
 {
@@ -24,6 +25,7 @@ caller_query(CallerQuery *query, Datum *values, const char *nulls)
 		elog(ERROR, "could not execute \"%s\": %s", query->sql, SPI_result_code_string(result));
 }
 
+/* Opens the query as a cursor in the caller's memory. */
 Portal
 caller_query_cursor(CallerQuery *query, Datum *values, const char *nulls)
 {
@@ -44,6 +46,7 @@ typedef struct QueryCall
 	const char *nulls;
 } QueryCall;
 
+/* Runs the query of a QueryCall: the work of write_context_run(). */
 static void
 run_call(void *arg)
 {
@@ -52,6 +55,7 @@ run_call(void *arg)
 	caller_query(call->query, call->values, call->nulls);
 }
 
+/* Runs the query; what it writes of deals means what the context says. */
 void
 caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, WriteContext *context)
 {
@@ -66,6 +70,7 @@ static CallerQuery visible_query = {
 	.argtypes = {INT8OID},
 };
 
+/* Returns whether the caller may read the deal. */
 bool
 caller_sees_deal(int64 deal_id)
 {

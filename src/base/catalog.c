@@ -77,12 +77,14 @@ static Finding token;
 static Finding owner;
 static Finding event_sequence;
 
+/* Returns whether the finding is complete and its relation has not changed since. */
 static bool
 still_holds(const Finding *finding)
 {
 	return finding->complete && relation_unchanged(&finding->watch);
 }
 
+/* Begins a finding that a change of the relation ends. */
 static void
 begin_finding(Finding *finding, Oid relid)
 {
@@ -90,6 +92,7 @@ begin_finding(Finding *finding, Oid relid)
 	relation_watch_begin(&finding->watch, relid);
 }
 
+/* Completes the finding and returns what was found. */
 static Oid
 end_finding(Finding *finding, Oid oid)
 {
@@ -98,6 +101,7 @@ end_finding(Finding *finding, Oid oid)
 	return oid;
 }
 
+/* Returns a relation of the schema crm_deals, or InvalidOid. */
 static Oid
 find_table(const char *name)
 {
@@ -106,12 +110,14 @@ find_table(const char *name)
 	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }
 
+/* Returns whether install() has made the tables. */
 bool
 is_installed(void)
 {
 	return OidIsValid(find_table("deal")) && OidIsValid(find_table("event_consumer"));
 }
 
+/* Returns a table of ours, or raises that install() has to run. */
 Oid
 installed_table(const char *name)
 {
@@ -126,12 +132,14 @@ installed_table(const char *name)
 	return relid;
 }
 
+/* Returns an index of ours, or InvalidOid. */
 Oid
 installed_index(const char *name)
 {
 	return find_table(name);
 }
 
+/* Returns the relation whose lock orders writers of deals against editors of stages. */
 Oid
 writers_token(void)
 {
@@ -144,6 +152,7 @@ writers_token(void)
 	return end_finding(&token, relid);
 }
 
+/* check_installed(): raises an error if install() has not run. */
 Datum
 crm_deals_check_installed(PG_FUNCTION_ARGS)
 {
@@ -174,6 +183,7 @@ check_gives_ids_in_order(Oid sequence)
 				 errhint("Run ALTER TABLE crm_deals.deal_event ALTER COLUMN id SET CACHE 1 SET INCREMENT 1 SET NO CYCLE.")));
 }
 
+/* Returns the sequence behind deal_event.id. */
 Oid
 event_id_sequence(void)
 {
@@ -190,6 +200,7 @@ event_id_sequence(void)
 	return end_finding(&event_sequence, sequence);
 }
 
+/* Returns the role that owns the table deal. */
 Oid
 tables_owner(void)
 {
@@ -209,6 +220,7 @@ tables_owner(void)
 	return end_finding(&owner, role);
 }
 
+/* Refuses a trigger on any relation but the installed ones of these names. */
 static void
 check_trigger_table(Relation relation, const char *const *tables)
 {
@@ -222,6 +234,7 @@ check_trigger_table(Relation relation, const char *const *tables)
 			 errtable(relation)));
 }
 
+/* Returns whether the event is of this moment and level. */
 static bool
 fired_at(TriggerEvent event, TriggerEvent moment)
 {
@@ -232,6 +245,7 @@ fired_at(TriggerEvent event, TriggerEvent moment)
 	return (event & (TRIGGER_EVENT_ROW | TRIGGER_EVENT_TIMINGMASK)) == moment;
 }
 
+/* Returns the trigger's data, or refuses a call that is not what the function is made for. */
 TriggerData *
 trigger_data(FunctionCallInfo fcinfo, TriggerEvent moment, const char *const *tables)
 {
@@ -246,6 +260,7 @@ trigger_data(FunctionCallInfo fcinfo, TriggerEvent moment, const char *const *ta
 	return data;
 }
 
+/* Returns the OID of an enum's label, or InvalidOid. */
 static Oid
 enum_label(Oid type, const char *label)
 {
@@ -262,6 +277,7 @@ has_type(Form_pg_attribute att, Oid type)
 	return type == ANYOID || att->atttypid == type || (type == TEXTOID && att->atttypid == VARCHAROID);
 }
 
+/* Raises that somebody altered what the rules depend on. */
 static void
 raise_not_as_installed(const char *what)
 {
@@ -271,6 +287,7 @@ raise_not_as_installed(const char *what)
 			 errhint("What the rules go by cannot be dropped, renamed or given another type.")));
 }
 
+/* Finds the number of each column that the code knows by name. */
 static void
 find_deal_columns(DealTable *found, TupleDesc desc)
 {
@@ -289,6 +306,7 @@ find_deal_columns(DealTable *found, TupleDesc desc)
 			raise_not_as_installed(psprintf("column \"%s\"", columns[column].name));
 }
 
+/* Finds the labels of the enum deal_status. */
 static void
 find_status_labels(DealTable *found, TupleDesc desc)
 {
@@ -301,6 +319,7 @@ find_status_labels(DealTable *found, TupleDesc desc)
 	}
 }
 
+/* Reads columns and labels of deal, and keeps them until deal changes. */
 static void
 learn_deal_table(Relation relation)
 {
@@ -315,6 +334,7 @@ learn_deal_table(Relation relation)
 	(void) end_finding(&deal_finding, found.relid);
 }
 
+/* Returns what is known of deal, and refuses any other relation. */
 const DealTable *
 deal_table(Relation relation)
 {
@@ -323,6 +343,7 @@ deal_table(Relation relation)
 	return &deal;
 }
 
+/* Returns what is known of deal; it stays locked until the transaction ends. */
 const DealTable *
 deal_table_by_name(void)
 {
@@ -333,6 +354,7 @@ deal_table_by_name(void)
 	return &deal;
 }
 
+/* Adds schema, table, column and constraint to an error report. */
 int
 err_column_constraint(Relation relation, AttrNumber column, const char *constraint)
 {
@@ -341,12 +363,14 @@ err_column_constraint(Relation relation, AttrNumber column, const char *constrai
 	return 0;
 }
 
+/* Returns the name of a column of deal. */
 const char *
 deal_column_name(DealColumn column)
 {
 	return columns[column].name;
 }
 
+/* Returns the status that a value of the enum stands for. */
 DealStatus
 deal_status_of(const DealTable *table, Datum value)
 {
@@ -356,12 +380,14 @@ deal_status_of(const DealTable *table, Datum value)
 	elog(ERROR, "unknown deal_status %u", DatumGetObjectId(value));
 }
 
+/* Returns the name of a status. */
 const char *
 deal_status_name(DealStatus status)
 {
 	return status_names[status];
 }
 
+/* Returns the status of this name, or raises an error. */
 DealStatus
 deal_status_by_name(const char *name)
 {

@@ -22,6 +22,7 @@ static const char codes[] =
 "XSU XTS XUA XXX YER ZAR ZMW ZWG "
 "BGN CUC HRK SLL ZWL";
 
+/* Returns whether the code is one of ISO 4217. */
 bool
 is_currency_code(const char *code)
 {

@@ -11,6 +11,7 @@
 
 #include "base/deal_row.h"
 
+/* Deforms a tuple into a row. */
 DealRow
 deal_row_from_tuple(const DealTable *table, TupleDesc desc, HeapTuple tuple)
 {
@@ -34,6 +35,7 @@ deal_row_from_slot(const DealTable *table, TupleTableSlot *slot)
 	return row;
 }
 
+/* Copies the row's arrays, but not the values that they point to. */
 DealRow
 deal_row_copy(const DealRow *row)
 {
@@ -47,6 +49,7 @@ deal_row_copy(const DealRow *row)
 	return copy;
 }
 
+/* Forms a tuple of the row, in the place of the original. */
 HeapTuple
 deal_row_to_tuple(const DealRow *row, HeapTuple original)
 {
@@ -69,6 +72,7 @@ same_toast_pointer(Datum a, Datum b)
 		memcmp(x, y, VARSIZE_EXTERNAL(x)) == 0;
 }
 
+/* Returns whether two versions have the same value in an attribute. */
 bool
 deal_attribute_same(const DealRow *a, const DealRow *b, int index)
 {
@@ -88,6 +92,7 @@ deal_attribute_same(const DealRow *a, const DealRow *b, int index)
 		DatumGetBool(DirectFunctionCall2(jsonb_eq, a->values[index], b->values[index]));
 }
 
+/* Gives values that are the same the form that they had, 10.0 for 10.00. */
 void
 deal_row_keep_same(const DealRow *old, DealRow *new)
 {
@@ -96,6 +101,7 @@ deal_row_keep_same(const DealRow *old, DealRow *new)
 			new->values[i] = old->values[i];
 }
 
+/* Returns whether any column differs, version and updated_at aside. */
 bool
 deal_row_differs(const DealRow *a, const DealRow *b)
 {
@@ -108,6 +114,7 @@ deal_row_differs(const DealRow *a, const DealRow *b)
 	return false;
 }
 
+/* Adds schema, table, column and constraint of deal to an error report. */
 int
 err_deal(DealColumn column, const char *constraint)
 {

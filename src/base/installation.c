@@ -32,6 +32,7 @@ version_of_tables(void)
 	return version;
 }
 
+/* Raises an error if tables and library are of different major versions. */
 void
 check_version_of_tables(void)
 {

@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/texts.h"
 
+/* Finds the value of a top-level key; returns false if there is none. */
 bool
 json_get(Jsonb *object, const char *key, int length, JsonbValue *value)
 {
@@ -23,6 +24,7 @@ json_get(Jsonb *object, const char *key, int length, JsonbValue *value)
 		getKeyJsonValueFromContainer(&object->root, key, length, value) != NULL;
 }
 
+/* Returns whether two values are equal as jsonb is: 1.0 is 1.00. */
 bool
 json_same(const JsonbValue *a, const JsonbValue *b)
 {
@@ -47,6 +49,7 @@ json_same(const JsonbValue *a, const JsonbValue *b)
 	}
 }
 
+/* Returns whether there is anything in the value: no null, no blank text, no empty container. */
 bool
 json_is_filled(const JsonbValue *value)
 {
@@ -57,6 +60,7 @@ json_is_filled(const JsonbValue *value)
 	return value->type != jbvNull;
 }
 
+/* Makes a JSON string of a C string. */
 static void
 set_string(JsonbValue *result, char *text, int length)
 {
@@ -65,6 +69,7 @@ set_string(JsonbValue *result, char *text, int length)
 	result->val.string.len = length;
 }
 
+/* Makes a JSON number, or a string if JSON has no such number. */
 static void
 set_numeric(JsonbValue *result, Numeric number)
 {
@@ -79,6 +84,7 @@ set_numeric(JsonbValue *result, Numeric number)
 	result->val.numeric = number;
 }
 
+/* Makes a value of a whole jsonb. */
 static void
 set_jsonb(JsonbValue *result, Jsonb *json)
 {
@@ -87,6 +93,7 @@ set_jsonb(JsonbValue *result, Jsonb *json)
 	result->val.binary.len = VARSIZE(json) - VARHDRSZ;
 }
 
+/* Makes a JSON string of a date or a time. */
 static void
 set_moment(JsonbValue *result, Datum value, Oid type)
 {
@@ -148,6 +155,7 @@ json_from_datum(Datum value, Oid type, JsonbValue *result)
 	}
 }
 
+/* Adds a key to the object that is being built. */
 void
 json_push_key(JsonbBuilder *builder, const char *key, int length)
 {

@@ -15,6 +15,7 @@
 #include "base/catalog.h"
 #include "base/owner_query.h"
 
+/* Returns the plan of the query, which is made and kept on first use. */
 SPIPlanPtr
 kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_plan)
 {
@@ -29,12 +30,14 @@ kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_
 	return *plan;
 }
 
+/* Returns the query's plan. */
 static SPIPlanPtr
 plan_of(OwnerQuery *query)
 {
 	return kept_plan(&query->plan, query->sql, query->nargs, query->argtypes, query->one_plan);
 }
 
+/* Acts as the tables' owner from here on; the caller goes back to the role and context that it gets. */
 static void
 become_owner(Oid *role, int *context)
 {
@@ -43,6 +46,7 @@ become_owner(Oid *role, int *context)
 						   *context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 }
 
+/* Runs the query as the owner, with these snapshots. */
 static void
 execute(OwnerQuery *query, Datum *values, const char *nulls,
 		Snapshot snapshot, Snapshot crosscheck, bool read_only)
@@ -60,6 +64,7 @@ execute(OwnerQuery *query, Datum *values, const char *nulls,
 		elog(ERROR, "could not execute \"%s\": %s", query->sql, SPI_result_code_string(result));
 }
 
+/* Reads what is committed now, whatever the transaction's own snapshot. */
 void
 owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls)
 {
@@ -89,6 +94,7 @@ owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls)
 	return portal;
 }
 
+/* Runs the query with an ordinary snapshot and returns the number of rows. */
 uint64
 owner_query_write(OwnerQuery *query, Datum *values, const char *nulls)
 {
@@ -104,6 +110,7 @@ typedef struct QueryCall
 	uint64		processed;
 } QueryCall;
 
+/* Runs the query of a QueryCall: the work of write_context_run(). */
 static void
 run_call(void *arg)
 {
@@ -112,6 +119,7 @@ run_call(void *arg)
 	call->processed = owner_query_write(call->query, call->values, call->nulls);
 }
 
+/* Runs the query; what it writes of deals means what the context says. */
 uint64
 owner_query_write_in_context(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context)
 {
@@ -121,6 +129,7 @@ owner_query_write_in_context(OwnerQuery *query, Datum *values, const char *nulls
 	return call.processed;
 }
 
+/* Writes all rows that are committed now, or fails to serialize. */
 uint64
 owner_query_write_all(OwnerQuery *query, Datum *values, const char *nulls)
 {
@@ -134,6 +143,7 @@ owner_query_write_all(OwnerQuery *query, Datum *values, const char *nulls)
 	return SPI_processed;
 }
 
+/* Raises an error if the transaction keeps one snapshot. */
 void
 need_read_committed(const char *function)
 {

@@ -23,6 +23,7 @@ on_invalidation(Datum arg, Oid relid)
 			watch->unchanged = false;
 }
 
+/* Registers the callback, once for each backend. */
 void
 relation_watch_init(void)
 {

@@ -42,6 +42,7 @@ static const struct config_enum_entry notify_payloads[] = {
 	{NULL, 0, false}
 };
 
+/* Refuses a default currency that is no code of ISO 4217. */
 static bool
 check_currency(char **newval, void **extra, GucSource source)
 {
@@ -53,6 +54,7 @@ check_currency(char **newval, void **extra, GucSource source)
 	return false;
 }
 
+/* Defines a setting that holds a text and that any session may set. */
 static void
 define_text(const char *name, const char *what, char **variable, const char *boot,
 			GucStringCheckHook check)
@@ -61,6 +63,7 @@ define_text(const char *name, const char *what, char **variable, const char *boo
 							   PGC_USERSET, 0, check, NULL, NULL);
 }
 
+/* Defines all settings; LOAD and the first call of a function come here. */
 void
 settings_init(void)
 {

@@ -11,6 +11,7 @@
 
 #include "base/transition.h"
 
+/* Opens a transition table with a read pointer of its own. */
 TransitionReader
 transition_open(Tuplestorestate *store, TupleDesc desc)
 {
@@ -25,6 +26,7 @@ transition_open(Tuplestorestate *store, TupleDesc desc)
 	return reader;
 }
 
+/* Reads the next row into the reader's slot; returns false after the last. */
 bool
 transition_next(TransitionReader *reader)
 {
@@ -34,6 +36,7 @@ transition_next(TransitionReader *reader)
 	return tuplestore_gettupleslot(reader->store, true, false, reader->slot);
 }
 
+/* Frees the reader's slot. */
 void
 transition_close(TransitionReader *reader)
 {

@@ -28,18 +28,21 @@ runs_as_owner(void)
 	return InNoForceRLSOperation();
 }
 
+/* Returns how many triggers are running, one inside the other. */
 int
 trigger_depth(void)
 {
 	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
 }
 
+/* Returns the command that the running statement began as. */
 CommandId
 statement_command(void)
 {
 	return GetActiveSnapshot()->curcid;
 }
 
+/* Makes the context the innermost one. */
 static void
 push(WriteContext *context)
 {
@@ -51,6 +54,7 @@ push(WriteContext *context)
 	innermost = context;
 }
 
+/* Runs the work in the context, and leaves the context however the work ends. */
 void
 write_context_run(WriteContext *context, void (*work) (void *arg), void *arg)
 {
@@ -66,6 +70,7 @@ write_context_run(WriteContext *context, void (*work) (void *arg), void *arg)
 	PG_END_TRY();
 }
 
+/* Ties the context to the statement whose first trigger this is. */
 void
 write_context_claim(void)
 {
@@ -77,6 +82,7 @@ write_context_claim(void)
 	}
 }
 
+/* Returns the context of the trigger's statement, or NULL. */
 WriteContext *
 write_context(void)
 {
@@ -88,6 +94,7 @@ write_context(void)
 	return NULL;
 }
 
+/* Returns whether the statement prunes the log or erases a person. */
 bool
 in_maintenance(void)
 {
@@ -107,6 +114,7 @@ static struct
 	Oid			role;
 }			cascade;
 
+/* Keeps the role for which a foreign key acts. */
 void
 remember_cascade(void)
 {
@@ -117,6 +125,7 @@ remember_cascade(void)
 	cascade.role = GetOuterUserId();
 }
 
+/* Returns the role that the caller takes for current_user. */
 static Oid
 current_role_as_caller_sees_it(void)
 {
@@ -128,6 +137,7 @@ current_role_as_caller_sees_it(void)
 	return GetUserId();
 }
 
+/* Returns whether the statement may be about deals that the caller cannot see. */
 bool
 acts_in_owners_name(void)
 {
@@ -136,6 +146,7 @@ acts_in_owners_name(void)
 	return runs_as_owner() || (context != NULL && context->in_owners_name);
 }
 
+/* Returns the actor for the log: the context's, else the setting, else current_user. */
 const char *
 current_actor(void)
 {

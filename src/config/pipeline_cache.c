@@ -183,6 +183,7 @@ static OwnerQuery fields_query = {
 	.argtypes = {TEXTOID, TEXTOID},
 };
 
+/* Returns the type of a custom field of this name. */
 static CustomFieldType
 field_type_by_name(const char *name)
 {
@@ -194,6 +195,7 @@ field_type_by_name(const char *name)
 	elog(ERROR, "unknown type of custom field \"%s\"", name);
 }
 
+/* Reads the definitions in SPI_tuptable. */
 static void
 read_fields(CustomFields *fields)
 {
@@ -261,6 +263,7 @@ static OwnerQuery pipeline_of_stage_query = {
 	.argtypes = {INT8OID},
 };
 
+/* Reads the fields that the stage requires. */
 static void
 read_required_fields(Stage *stage, uint64 row, int column)
 {
@@ -275,6 +278,7 @@ read_required_fields(Stage *stage, uint64 row, int column)
 	}
 }
 
+/* Reads one row of stages_query. */
 static void
 read_stage(Stage *stage, Pipeline *pipeline, uint64 row)
 {
@@ -296,6 +300,7 @@ read_stage(Stage *stage, Pipeline *pipeline, uint64 row)
 			pipeline->has_listed_start = true;
 }
 
+/* Returns the policy of this name. */
 static DuplicatePolicy
 duplicate_policy_by_name(const char *name)
 {
@@ -304,6 +309,7 @@ duplicate_policy_by_name(const char *name)
 	return strcmp(name, "reject") == 0 ? DUPLICATES_REJECT : DUPLICATES_FLAG;
 }
 
+/* Reads the row of pipeline_query. */
 static void
 read_pipeline(Pipeline *pipeline)
 {
@@ -323,6 +329,7 @@ read_pipeline(Pipeline *pipeline)
 	pipeline->keeps_names = row_bool(0, 12);
 }
 
+/* Enters a pipeline and its stages into the hash tables. */
 static void
 enter_pipeline(Pipeline *pipeline)
 {
@@ -337,6 +344,7 @@ enter_pipeline(Pipeline *pipeline)
 	}
 }
 
+/* Reads a pipeline into the cache; returns NULL if there is none. */
 static Pipeline *
 load_pipeline(int64 pipeline_id)
 {
@@ -364,6 +372,7 @@ load_pipeline(int64 pipeline_id)
 	return pipeline;
 }
 
+/* Returns the id of the stage's pipeline, 0 if there is no such stage. */
 static int64
 look_up_pipeline_of_stage(int64 stage_id)
 {
@@ -378,6 +387,7 @@ look_up_pipeline_of_stage(int64 stage_id)
 	return pipeline_id;
 }
 
+/* Returns the pipeline of this id, or NULL. */
 const Pipeline *
 find_pipeline(int64 pipeline_id)
 {
@@ -388,6 +398,7 @@ find_pipeline(int64 pipeline_id)
 	return entry != NULL ? entry->pipeline : load_pipeline(pipeline_id);
 }
 
+/* Returns the stage of this id, or NULL. */
 const Stage *
 find_stage(int64 stage_id)
 {
@@ -411,6 +422,7 @@ find_stage(int64 stage_id)
  * ----------
  */
 
+/* Returns the first open stage after the position, or NULL. */
 const Stage *
 next_open_stage(const Pipeline *pipeline, int32 position)
 {
@@ -424,12 +436,14 @@ next_open_stage(const Pipeline *pipeline, int32 position)
 	return NULL;
 }
 
+/* Returns the pipeline's first open stage, or NULL. */
 const Stage *
 first_open_stage(const Pipeline *pipeline)
 {
 	return next_open_stage(pipeline, PG_INT32_MIN);
 }
 
+/* Returns the pipeline's last open stage, or NULL. */
 const Stage *
 last_open_stage(const Pipeline *pipeline)
 {
@@ -446,6 +460,7 @@ last_open_stage(const Pipeline *pipeline)
  * ----------
  */
 
+/* Returns whether both are the same organization; NULL stands for the whole system. */
 static bool
 same_organization(const char *a, const char *b)
 {
@@ -461,6 +476,7 @@ static OwnerQuery default_query = {
 	.argtypes = {TEXTOID},
 };
 
+/* Reads the default pipeline of exactly this organization; returns 0 if there is none. */
 static int64
 load_default(const char *organization)
 {
@@ -481,6 +497,7 @@ load_default(const char *organization)
 	return entry->pipeline_id;
 }
 
+/* Returns the default pipeline of exactly this organization, or NULL. */
 const Pipeline *
 default_pipeline(const char *organization)
 {
@@ -499,6 +516,7 @@ default_pipeline(const char *organization)
 	return pipeline_id > 0 ? find_pipeline(pipeline_id) : NULL;
 }
 
+/* Reads the definitions of an entity's custom fields into the cache. */
 static const CustomFields *
 enter_fields(const char *entity, const char *organization)
 {
@@ -517,6 +535,7 @@ enter_fields(const char *entity, const char *organization)
 	return entry->fields;
 }
 
+/* Returns the definitions of an entity's custom fields in an organization. */
 const CustomFields *
 custom_fields_of(const char *entity, const char *organization)
 {

@@ -23,6 +23,7 @@ PG_FUNCTION_INFO_V1(crm_deals_enter_as_writer);
 PG_FUNCTION_INFO_V1(crm_deals_enter_as_editor);
 PG_FUNCTION_INFO_V1(crm_deals_lock_out_writers);
 
+/* Holds changes of stages off until commit, and learns of those that are committed. */
 void
 enter_as_writer(void)
 {
@@ -43,6 +44,7 @@ enter_as_editor(void)
 	AcceptInvalidationMessages();
 }
 
+/* Waits for writers of deals, and holds new ones off until commit. */
 void
 lock_out_writers(void)
 {
@@ -57,6 +59,7 @@ lock_out_writers(void)
 	AcceptInvalidationMessages();
 }
 
+/* enter_as_writer(): see above */
 Datum
 crm_deals_enter_as_writer(PG_FUNCTION_ARGS)
 {
@@ -65,6 +68,7 @@ crm_deals_enter_as_writer(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* enter_as_editor(): see above */
 Datum
 crm_deals_enter_as_editor(PG_FUNCTION_ARGS)
 {
@@ -73,6 +77,7 @@ crm_deals_enter_as_editor(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* lock_out_writers(): see above */
 Datum
 crm_deals_lock_out_writers(PG_FUNCTION_ARGS)
 {

@@ -7,6 +7,7 @@
 #include "base/texts.h"
 #include "config/stage_lookup.h"
 
+/* Returns the pipeline's stage of this key, or NULL. */
 static const Stage *
 stage_by_key(const Pipeline *pipeline, const char *key)
 {
@@ -65,6 +66,7 @@ list_of_stages(const Pipeline *pipeline)
 	return quoted_list(keys, n);
 }
 
+/* Returns the stage that the text means, or raises an error that names the stages. */
 const Stage *
 stage_by_text(const Pipeline *pipeline, const char *text)
 {
@@ -78,6 +80,7 @@ stage_by_text(const Pipeline *pipeline, const char *text)
 	return stage;
 }
 
+/* Returns the stage of this id, or raises an error. */
 const Stage *
 known_stage(int64 stage_id)
 {

@@ -59,6 +59,7 @@ typedef struct LockedDeal
 	char	   *lost_reason;
 } LockedDeal;
 
+/* Locks the deal and reads it; returns false if there is none. */
 static bool
 lock_deal_row(int64 id, LockedDeal *deal)
 {
@@ -76,6 +77,7 @@ lock_deal_row(int64 id, LockedDeal *deal)
 	return true;
 }
 
+/* Locks the deal, or the one that it was merged into. */
 static LockedDeal
 lock_deal_or_alias(int64 id)
 {
@@ -110,6 +112,7 @@ pipeline_of(const LockedDeal *deal)
  * ----------
  */
 
+/* Refuses an override by a role of a level below manager. */
 static void
 check_may_override(void)
 {
@@ -158,6 +161,7 @@ static CallerQuery update_many = {
 	.argtypes = {INT8ARRAYOID, INT8OID, TEXTOID},
 };
 
+/* Runs the UPDATE that moves one deal or many. */
 static void
 update_in_context(CallerQuery *query, Datum which, int64 stage_id, const char *lost_reason,
 				  WriteContext *context)
@@ -208,6 +212,7 @@ crm_deals_moved_subject(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(moved_subject(from, to)));
 }
 
+/* Records the move as a note activity of the deal. */
 static void
 record_note(const LockedDeal *deal, const char *subject, const char *body,
 			TimestampTz moment, const char *actor)
@@ -222,6 +227,7 @@ record_note(const LockedDeal *deal, const char *subject, const char *body,
 	caller_query(&insert_note, arguments, NULL);
 }
 
+/* Refuses the move if the deal has another version than the caller expects. */
 static void
 check_expected_version(FunctionCallInfo fcinfo, const LockedDeal *deal)
 {
@@ -235,6 +241,7 @@ check_expected_version(FunctionCallInfo fcinfo, const LockedDeal *deal)
 			 err_deal(DEAL_VERSION, "deal_version")));
 }
 
+/* Returns whether the move changes anything. */
 static bool
 is_change(const LockedDeal *deal, const Stage *to, const char *lost_reason)
 {
@@ -278,6 +285,7 @@ moved_deal(FunctionCallInfo fcinfo, int64 event_id)
 	return SPI_returntuple(heap_form_tuple(desc, values, isnull), desc);
 }
 
+/* Moves the deal, records the note and returns the row of move_deal(). */
 static HeapTupleHeader
 move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *to)
 {
@@ -307,6 +315,7 @@ move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *t
 	return result;
 }
 
+/* Checks the arguments and locks the deal. */
 static LockedDeal
 begin_move(FunctionCallInfo fcinfo)
 {

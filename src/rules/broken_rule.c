@@ -22,12 +22,14 @@ broken_rule(const char *rule, const char *constraint, DealColumn column, const c
 	return result;
 }
 
+/* Returns the detail, or the message if there is no detail. */
 const char *
 broken_rule_text(const BrokenRule *rule)
 {
 	return rule->detail != NULL ? rule->detail : rule->message;
 }
 
+/* Raises the rule as an error, with its fields for programs. */
 void
 raise_broken_rule(const BrokenRule *rule, const char *detail)
 {

@@ -25,6 +25,7 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_custom_field_rules);
 
+/* Returns whether the value is a text with a date like 2026-03-31. */
 static bool
 is_iso_date(const JsonbValue *value)
 {
@@ -50,6 +51,7 @@ is_iso_date(const JsonbValue *value)
 	return again[0] == year && again[1] == month && again[2] == day;
 }
 
+/* Returns whether the value is one of the field's options. */
 static bool
 is_option(const CustomField *field, const JsonbValue *value)
 {
@@ -62,6 +64,7 @@ is_option(const CustomField *field, const JsonbValue *value)
 	return false;
 }
 
+/* Returns whether the value is an array of the field's options. */
 static bool
 is_array_of_options(const CustomField *field, const JsonbValue *value)
 {
@@ -101,12 +104,14 @@ expectation_missed(const CustomField *field, const JsonbValue *value)
 	return NULL;
 }
 
+/* Returns whether the key is there with a value other than null. */
 static bool
 is_there(Jsonb *object, const CustomField *field, JsonbValue *value)
 {
 	return json_get(object, field->key, strlen(field->key), value) && value->type != jbvNull;
 }
 
+/* Adds a line if the field is not as defined and the write changed it. */
 static void
 check_field(const CustomField *field, Jsonb *old, Jsonb *new, StringInfo wrong)
 {
@@ -131,6 +136,7 @@ check_field(const CustomField *field, Jsonb *old, Jsonb *new, StringInfo wrong)
 						 wrong->len > 0 ? "\n" : "", field->key, expected);
 }
 
+/* Returns a line for each field that is not as defined, or NULL. */
 char *
 wrong_custom_fields(const CustomFields *definitions, Jsonb *old, Jsonb *new)
 {

@@ -59,6 +59,7 @@ restore_microseconds(const DealRow *old, DealRow *new, DealColumn column)
  * ----------
  */
 
+/* Adds a rule if the write changes a column that never changes. */
 static void
 judge_immutable(const DealRow *old, const DealRow *new, DealColumn column, List **broken)
 {
@@ -133,6 +134,7 @@ no_stage(BrokenRule *rule, int sqlstate, List **broken)
 	return NULL;
 }
 
+/* Adds that the column names no row.  Returns no stage. */
 static const Stage *
 unknown(DealColumn column, int64 id, List **broken)
 {
@@ -143,6 +145,7 @@ unknown(DealColumn column, int64 id, List **broken)
 					ERRCODE_FOREIGN_KEY_VIOLATION, broken);
 }
 
+/* Returns the stage of this id, or NULL after a broken rule. */
 static const Stage *
 stage_by_id(int64 stage_id, List **broken)
 {
@@ -166,6 +169,7 @@ start_of(const Pipeline *pipeline, List **broken)
 	return no_stage(rule, ERRCODE_NO_DATA_FOUND, broken);
 }
 
+/* Returns the start of the pipeline of this id, or NULL after a broken rule. */
 static const Stage *
 start_by_id(int64 pipeline_id, List **broken)
 {
@@ -193,6 +197,7 @@ start_by_default(const DealRow *new, List **broken)
 	return no_stage(rule, ERRCODE_NO_DATA_FOUND, broken);
 }
 
+/* Adds a rule if the write names a pipeline that is not the stage's. */
 static void
 judge_pipeline_of_stage(const DealRow *new, const Stage *stage, List **broken)
 {
@@ -245,6 +250,7 @@ derive_stage(const DealRow *old, const DealRow *new, List **broken)
 	return stage_by_id(deal_int64(old, DEAL_STAGE_ID), broken);
 }
 
+/* Returns whether the row is of this organization; NULL stands for the whole system. */
 static bool
 is_organization(const DealRow *row, const char *organization)
 {
@@ -341,6 +347,7 @@ derive_lost_reason(const DealRow *old, DealRow *new, const Stage *stage, List **
 	deal_set_null(new, DEAL_LOST_REASON);
 }
 
+/* Returns whether two numbers are equal, whatever their scales. */
 static bool
 same_number(Datum a, Numeric b)
 {
@@ -459,6 +466,7 @@ moment_of_change(const DealRow *old, const DealRow *new)
 	return old != NULL ? Max(moment, deal_time(old, DEAL_UPDATED_AT) + 1) : moment;
 }
 
+/* Derives what the stage determines, and returns what the writer contradicts. */
 List *
 derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 {
@@ -493,6 +501,7 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 	return broken;
 }
 
+/* Raises the first of these rules, if there is one. */
 void
 refuse_contradictions(List *broken)
 {

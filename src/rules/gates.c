@@ -31,6 +31,7 @@ typedef struct Move
 	const Pipeline *pipeline;
 } Move;
 
+/* Returns a gate that forbids the move. */
 static BrokenRule *
 broken_gate(const char *rule, char *detail)
 {
@@ -46,6 +47,7 @@ broken_gate(const char *rule, char *detail)
  * ----------
  */
 
+/* A deal enters only an active pipeline. */
 static BrokenRule *
 judge_pipeline_active(const Move *move)
 {
@@ -56,6 +58,7 @@ judge_pipeline_active(const Move *move)
 				  psprintf("Pipeline \"%s\" is not active.", move->pipeline->name));
 }
 
+/* A deal enters only a stage that is in use. */
 static BrokenRule *
 judge_archived(const Move *move)
 {
@@ -71,6 +74,7 @@ judge_archived(const Move *move)
  * ----------
  */
 
+/* Returns what is wrong if a deal does not start in the first open stage. */
 static char *
 skipping_start(const Move *move)
 {
@@ -92,6 +96,7 @@ skipping_reopen(const Move *move, const Stage *was_in)
 	return psprintf("The deal can be reopened up to \"%s\", not in \"%s\".", limit->name, move->to->name);
 }
 
+/* Returns what is wrong if an open deal goes further than to the next open stage. */
 static char *
 skipping_forward(const Move *move)
 {
@@ -103,6 +108,7 @@ skipping_forward(const Move *move)
 					next != NULL ? next->name : move->to->name, move->to->name);
 }
 
+/* Returns what is wrong if a deal is won from any but the last open stage. */
 static char *
 skipping_to_won(const Move *move, const Stage *was_in)
 {
@@ -129,6 +135,7 @@ open_stage_of(const Move *move)
 	return stage != NULL && stage->pipeline->id == move->pipeline->id ? stage : NULL;
 }
 
+/* Gate forbid_skipping: no open stage is left out. */
 static BrokenRule *
 judge_skipping(const Move *move)
 {
@@ -151,6 +158,7 @@ judge_skipping(const Move *move)
  * ----------
  */
 
+/* Gate forbid_backward: never to an earlier open stage, nor from closed to open. */
 static BrokenRule *
 judge_backward(const Move *move)
 {
@@ -165,6 +173,7 @@ judge_backward(const Move *move)
 					   psprintf("\"%s\" comes before \"%s\".", move->to->name, move->from->name));
 }
 
+/* Returns whether stage_transition lists the move. */
 static bool
 is_listed(const Move *move)
 {
@@ -176,6 +185,7 @@ is_listed(const Move *move)
 	return false;
 }
 
+/* Gate forbid_unlisted: moves to open and won stages must be listed. */
 static BrokenRule *
 judge_unlisted(const Move *move)
 {
@@ -200,6 +210,7 @@ judge_unlisted(const Move *move)
  * ----------
  */
 
+/* Returns whether the custom field holds anything. */
 static bool
 custom_field_is_there(const DealRow *row, const char *key)
 {
@@ -210,6 +221,7 @@ custom_field_is_there(const DealRow *row, const char *key)
 		json_is_filled(&value);
 }
 
+/* Returns whether the column holds anything; a blank text holds nothing. */
 static bool
 column_is_there(const DealRow *row, const char *name)
 {
@@ -227,6 +239,7 @@ column_is_there(const DealRow *row, const char *name)
 	return true;
 }
 
+/* Adds the stage's required fields that the row lacks, each name once. */
 static List *
 add_missing(List *missing, const Stage *stage, const DealRow *row)
 {
@@ -265,6 +278,7 @@ missing_fields(const Move *move)
 	return add_missing(missing, move->to, move->new);
 }
 
+/* A deal enters a stage only with the fields that the stage requires. */
 static BrokenRule *
 judge_required_fields(const Move *move)
 {
@@ -293,6 +307,7 @@ judge_required_fields(const Move *move)
  * ----------
  */
 
+/* Returns whether the reason is in the catalogue; a pipeline without one accepts any. */
 static bool
 in_catalogue(const Pipeline *pipeline, const char *reason)
 {
@@ -302,12 +317,14 @@ in_catalogue(const Pipeline *pipeline, const char *reason)
 	return pipeline->n_lost_reasons == 0;
 }
 
+/* Returns that the reason for losing the deal is missing or wrong. */
 static BrokenRule *
 broken_lost_reason(const char *message, char *detail)
 {
 	return broken_rule("lost_reason", "deal_lost_reason", DEAL_LOST_REASON, message, detail);
 }
 
+/* A lost deal needs a reason if the pipeline requires one, and it must be in the catalogue. */
 static BrokenRule *
 judge_lost_reason(const Move *move)
 {
@@ -328,6 +345,7 @@ judge_lost_reason(const Move *move)
 							  psprintf("\"%s\" is none of %s.", reason, quoted_list(pipeline->lost_reasons, pipeline->n_lost_reasons)));
 }
 
+/* Custom fields that the write changes must be as defined. */
 static BrokenRule *
 judge_custom_fields(const Move *move)
 {
@@ -350,12 +368,14 @@ judge_custom_fields(const Move *move)
  * ----------
  */
 
+/* Adds the rule to the list, unless it holds. */
 static List *
 add_broken(List *list, BrokenRule *rule)
 {
 	return rule != NULL ? lappend(list, rule) : list;
 }
 
+/* Judges the deal against all gates and returns what it breaks. */
 List *
 broken_rules(const DealRow *old, const DealRow *new)
 {
@@ -406,6 +426,7 @@ raise_first(const BrokenRule *first, List *broken, const DealRow *new)
 	raise_broken_rule(first, detail.data);
 }
 
+/* Raises the first rule that cannot be bypassed, and returns the names of the others. */
 List *
 enforce_rules(List *broken, const DealRow *new, bool bypass_gates)
 {

@@ -55,6 +55,7 @@ typedef struct ConfigChange
 	HeapTuple	new;
 } ConfigChange;
 
+/* Returns the old and the new row of the trigger. */
 static ConfigChange
 config_change(const TriggerData *data)
 {
@@ -70,6 +71,7 @@ config_change(const TriggerData *data)
 	return change;
 }
 
+/* Returns the number of a column, or raises that it is missing. */
 static AttrNumber
 column_number(const ConfigChange *change, const char *column)
 {
@@ -83,12 +85,14 @@ column_number(const ConfigChange *change, const char *column)
 	return number;
 }
 
+/* Returns the value of a column in one of the rows. */
 static Datum
 value_in(const ConfigChange *change, HeapTuple tuple, const char *column, bool *isnull)
 {
 	return heap_getattr(tuple, column_number(change, column), RelationGetDescr(change->relation), isnull);
 }
 
+/* Returns whether the write changes the column; an insert changes all. */
 static bool
 changes_column(const ConfigChange *change, const char *column)
 {
@@ -108,6 +112,7 @@ changes_column(const ConfigChange *change, const char *column)
 	return !datum_image_eq(old, new, att->attbyval, att->attlen);
 }
 
+/* Returns whether the write changes any of the columns. */
 static bool
 changes_any_of(const ConfigChange *change, const char *const *columns, int n)
 {
@@ -117,6 +122,7 @@ changes_any_of(const ConfigChange *change, const char *const *columns, int n)
 	return false;
 }
 
+/* Refuses to change a column, and says why. */
 static void
 refuse_change(const ConfigChange *change, const char *column, const char *why)
 {
@@ -131,6 +137,7 @@ refuse_change(const ConfigChange *change, const char *column, const char *why)
 									   psprintf("%s_immutable", table))));
 }
 
+/* Refuses a value that is no code of ISO 4217. */
 static void
 check_currency_column(const ConfigChange *change, const char *column)
 {
@@ -173,6 +180,7 @@ crm_deals_edit_begin(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+/* Refuses a name that is neither a column of deal nor custom_fields.KEY. */
 static void
 check_required_field(const ConfigChange *change, const char *field)
 {
@@ -187,6 +195,7 @@ check_required_field(const ConfigChange *change, const char *field)
 			 errtablecol(change->relation, column_number(change, "required_fields"))));
 }
 
+/* Checks the fields that a stage requires, if the write changes them. */
 static void
 check_required_fields(const ConfigChange *change)
 {
@@ -202,6 +211,7 @@ check_required_fields(const ConfigChange *change)
 		check_required_field(change, lfirst(cell));
 }
 
+/* BEFORE and AFTER INSERT OR UPDATE of stage ... FOR EACH ROW */
 Datum
 crm_deals_stage_rules(PG_FUNCTION_ARGS)
 {
@@ -242,6 +252,7 @@ stamp_reason_required(const ConfigChange *change)
 									 1, &column, &now, &set_null);
 }
 
+/* BEFORE and AFTER INSERT OR UPDATE of pipeline ... FOR EACH ROW */
 Datum
 crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 {
@@ -262,6 +273,7 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 	return PointerGetDatum(TRIGGER_FIRED_BEFORE(data->tg_event) ? stamp_reason_required(&change) : change.new);
 }
 
+/* AFTER INSERT OR UPDATE of exchange_rate ... FOR EACH ROW */
 Datum
 crm_deals_currency_rules(PG_FUNCTION_ARGS)
 {
@@ -316,6 +328,7 @@ static OwnerQuery differing_query = {
 	.argtypes = {INT8ARRAYOID},
 };
 
+/* Returns the count that the query gives for these stages. */
 static int64
 count_deals(OwnerQuery *query, Datum stages)
 {
@@ -339,6 +352,7 @@ refuse_deals_left_behind(Datum stages)
 				 err_deal(DEAL_STATUS, "deal_status_matches_stage")));
 }
 
+/* Refuses to make deals lost if they have no reason and there is no default one. */
 static void
 refuse_without_default_reason(Datum stages)
 {
@@ -357,6 +371,7 @@ refuse_without_default_reason(Datum stages)
 				 err_deal(DEAL_LOST_REASON, "deal_lost_reason")));
 }
 
+/* Returns whether the write changes what the stage's deals derive from it. */
 static bool
 stage_binds_deals(const ConfigChange *change)
 {

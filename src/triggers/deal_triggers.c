@@ -94,6 +94,7 @@ typedef struct Capture
 } Capture;
 
 
+/* Returns the kind of the event, the first that applies. */
 static const char *
 kind_of(const DealRow *old, const DealRow *new)
 {
@@ -111,6 +112,7 @@ kind_of(const DealRow *old, const DealRow *new)
 	return "updated";
 }
 
+/* Judges the row as it was really written; returns the gates that were bypassed. */
 static List *
 judge(Capture *capture, const DealRow *old, const DealRow *new)
 {
@@ -123,6 +125,7 @@ judge(Capture *capture, const DealRow *old, const DealRow *new)
 	return capture->context != NULL && capture->context->no_gates ? NIL : bypassed;
 }
 
+/* Adds to the event what the function that runs the statement says of it. */
 static void
 apply_context(const WriteContext *context, DealEvent *event)
 {
@@ -137,6 +140,7 @@ apply_context(const WriteContext *context, DealEvent *event)
 	}
 }
 
+/* Completes the event, adds it to the batch and notifies it. */
 static void
 log_event(Capture *capture, DealEvent *event)
 {
@@ -151,6 +155,7 @@ log_event(Capture *capture, DealEvent *event)
 		capture->context->last_event_id = event->id;
 }
 
+/* Judges and logs one inserted or updated deal. */
 static void
 capture_write(Capture *capture, const DealRow *old, const DealRow *new)
 {
@@ -166,6 +171,7 @@ capture_write(Capture *capture, const DealRow *old, const DealRow *new)
 	written_names_note(&capture->names, old, new);
 }
 
+/* Logs one deleted deal. */
 static void
 capture_delete(Capture *capture, const DealRow *old)
 {
@@ -182,6 +188,7 @@ capture_delete(Capture *capture, const DealRow *old)
  * ----------
  */
 
+/* Captures the rows that the readers stand on. */
 static void
 capture_row(Capture *capture, TransitionReader *olds, TransitionReader *news, bool has_old, bool has_new)
 {
@@ -199,6 +206,7 @@ capture_row(Capture *capture, TransitionReader *olds, TransitionReader *news, bo
 		capture_delete(capture, &old);
 }
 
+/* Captures all rows that the statement wrote, each in a memory context that is reset. */
 static void
 capture_rows(Capture *capture, TriggerData *data)
 {
@@ -227,6 +235,7 @@ capture_rows(Capture *capture, TriggerData *data)
 	MemoryContextDelete(per_row);
 }
 
+/* Returns whether the statement wrote no row. */
 static bool
 nothing_written(const TriggerData *data)
 {
@@ -243,6 +252,7 @@ forget_expected(const TriggerData *data)
 		event_log_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
 }
 
+/* Judges, logs and notifies what the statement wrote, then compares its names. */
 static void
 capture_statement(TriggerData *data, const DealTable *table)
 {
@@ -269,6 +279,7 @@ capture_statement(TriggerData *data, const DealTable *table)
 	duplicates_of_statement(&capture.names, capture.context == NULL || !capture.context->restores);
 }
 
+/* AFTER INSERT, UPDATE or DELETE ... FOR EACH STATEMENT */
 Datum
 crm_deals_deal_capture(PG_FUNCTION_ARGS)
 {
