@@ -1,6 +1,6 @@
 /*
  * arguments.h
- *		The arguments of an SQL function, as C and as SPI want them.
+ *		Reads the arguments of an SQL function into C, and passes them on to SPI.
  */
 #ifndef CRM_DEALS_ARGUMENTS_H
 #define CRM_DEALS_ARGUMENTS_H

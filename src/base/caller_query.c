@@ -2,7 +2,7 @@
  * caller_query.c
  *		Prepared queries that run as the caller.
  *
- * Rights, row security and triggers hold as for any statement of the caller's.
+ * The caller's privileges and row security apply, and triggers fire, as for any statement of the caller's.
  */
 #include "postgres.h"
 

@@ -9,26 +9,26 @@
 
 #include "base/write_context.h"
 
-/* A static of the user: text and argument types, and the plan once made */
+/* A static variable of the code that runs it */
 typedef struct CallerQuery
 {
 	const char *sql;
 	int			nargs;
 	Oid			argtypes[6];
-	bool		one_plan;		/* for all arguments: planning costs more than it brings */
+	bool		one_plan;		/* one plan serves all arguments: planning each time costs more than it saves */
 	SPIPlanPtr	plan;
 } CallerQuery;
 
-/* The result stands in SPI_tuptable.  Call between SPI_connect and SPI_finish. */
+/* The result stands in SPI_tuptable. The code calls these functions between SPI_connect and SPI_finish. */
 extern void caller_query(CallerQuery *query, Datum *values, const char *nulls);
 
-/* Row by row, by the snapshot of the calling query; the caller fetches from the portal and closes it. */
+/* Reads row by row, under the snapshot of the calling query; the calling code closes the portal. */
 extern Portal caller_query_cursor(CallerQuery *query, Datum *values, const char *nulls);
 
 /* The same as caller_query(); what it writes of deals means what the context says. */
 extern void caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, WriteContext *context);
 
-/* May the caller read the deal of this id?  Between SPI_connect and SPI_finish. */
+/* Returns whether the caller may read the deal. */
 extern bool caller_sees_deal(int64 deal_id);
 
 #endif							/* CRM_DEALS_CALLER_QUERY_H */

@@ -2,9 +2,9 @@
  * catalog.c
  *		Where the installed tables are, and the columns of deal by name.
  *
- * The tables are the user's: they can be dropped, made anew and given columns
- * at any time, so everything found here is forgotten on a relcache
- * invalidation and looked up by name again.
+ * The tables belong to the user, who may drop them, recreate them or add
+ * columns at any time. So a change of a relation ends what was found of it,
+ * and the code looks it up by name again.
  */
 #include "postgres.h"
 
@@ -25,7 +25,7 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_check_installed);
 
-/* TEXTOID stands for varchar, too, ANYENUMOID for any enum, ANYOID for any type */
+/* TEXTOID also accepts varchar, ANYENUMOID any enum, ANYOID any type. */
 static const struct
 {
 	const char *name;
@@ -61,8 +61,8 @@ static const char *const status_names[N_STATUSES] = {
 };
 
 /*
- * What was found, and whether it still holds.  Each is marked before it is
- * looked up and holds only if no invalidation came meanwhile.
+ * An OID that was found, and whether it still holds. The watch begins before
+ * the look-up, so a change that arrives during the look-up counts.
  */
 typedef struct Finding
 {
@@ -162,7 +162,10 @@ crm_deals_check_installed(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Consumers rely on ids that rise: a sequence that caches gives each backend old ones. */
+/*
+ * Refuses a sequence whose ids do not rise. Consumers rely on the order, and a
+ * sequence that caches numbers gives old ones out late.
+ */
 static void
 check_gives_ids_in_order(Oid sequence)
 {
@@ -268,7 +271,7 @@ enum_label(Oid type, const char *label)
 						   ObjectIdGetDatum(type), CStringGetDatum(label));
 }
 
-/* What the C code may take a column's values for */
+/* Returns whether a column's values have the type that the C code expects. */
 static bool
 has_type(Form_pg_attribute att, Oid type)
 {

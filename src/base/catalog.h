@@ -10,13 +10,13 @@
 #include "fmgr.h"
 #include "utils/rel.h"
 
-/* Are the tables there? */
+/* Returns whether install() has run. */
 extern bool is_installed(void);
 
-/* OID of a table in the schema crm_deals; an error with a hint when missing */
+/* Returns a table of the schema crm_deals, or raises an error whose hint names install(). */
 extern Oid	installed_table(const char *name);
 
-/* Likewise of an index; InvalidOid when missing */
+/* Returns an index of the schema crm_deals, or InvalidOid. */
 extern Oid	installed_index(const char *name);
 
 /* The relation whose lock orders writers of deals against changes of stages */
@@ -25,7 +25,7 @@ extern Oid	writers_token(void);
 /* The sequence behind deal_event.id */
 extern Oid	event_id_sequence(void);
 
-/* Who owns the tables: what C code writes on its own it writes as that role */
+/* C code writes logs, flags and aliases as this role. */
 extern Oid	tables_owner(void);
 
 #define BEFORE_ROW			(TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW)
@@ -36,18 +36,18 @@ extern Oid	tables_owner(void);
 #define ANY_ROW				((TriggerEvent) -2)
 
 /*
- * The data of a trigger; refuses a call as anything else, at another moment,
- * or for any relation but the installed ones of these names (the list ends
- * with NULL; no list: deal_table() checks).
+ * Returns the data of a trigger. Refuses any other call, another moment, and
+ * any relation but the installed ones of these names. The list ends with NULL;
+ * a caller that passes no list uses deal_table(), which checks.
  */
 extern TriggerData *trigger_data(FunctionCallInfo fcinfo, TriggerEvent moment, const char *const *tables);
 
-/* Refuses any relation but the installed deal */
+/* Refuses any relation but the installed table deal. */
 extern const DealTable *deal_table(Relation relation);
 extern const DealTable *deal_table_by_name(void);
 extern const char *deal_column_name(DealColumn column);
 
-/* For ereport: schema, table, column and constraint, for programs */
+/* For ereport(): the fields that a program reads */
 extern int	err_column_constraint(Relation relation, AttrNumber column, const char *constraint);
 
 extern DealStatus deal_status_of(const DealTable *table, Datum value);

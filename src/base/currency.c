@@ -2,8 +2,8 @@
  * currency.c
  *		The ISO 4217 currency codes.
  *
- * Withdrawn codes that deals of the last ten years can carry are kept at the
- * end: BGN, CUC, HRK, SLL, ZWL.
+ * The last five, BGN, CUC, HRK, SLL and ZWL, are withdrawn: deals of the last
+ * ten years can still carry them.
  */
 #include "postgres.h"
 
@@ -31,6 +31,6 @@ is_currency_code(const char *code)
 	if (code == NULL || strlen(code) != 3 || strchr(code, ' ') != NULL)
 		return false;
 	place = strstr(codes, code);
-	/* three letters without a blank match at a code's start or not at all */
+	/* Codes are separated by blanks, so three letters match only at the start of a code. */
 	return place != NULL && (place - codes) % 4 == 0;
 }

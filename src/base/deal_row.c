@@ -61,7 +61,7 @@ deal_row_to_tuple(const DealRow *row, HeapTuple original)
 	return tuple;
 }
 
-/* Two pointers to one toasted value need not be fetched to be compared. */
+/* Returns whether both point to the same toasted value, which then need not be fetched. */
 static bool
 same_toast_pointer(Datum a, Datum b)
 {

@@ -62,8 +62,8 @@ extern DealRow deal_row_copy(const DealRow *row);
 extern HeapTuple deal_row_to_tuple(const DealRow *row, HeapTuple original);
 
 /*
- * Is the attribute the same in both versions?  Byte for byte, but for numbers of
- * another scale, in jsonb too: 10.00 is 10.
+ * Returns whether the attribute is the same in both versions. Numbers of
+ * another scale are the same, also in jsonb: 10.00 is 10.
  */
 extern bool deal_attribute_same(const DealRow *a, const DealRow *b, int index);
 
@@ -73,13 +73,13 @@ deal_column_same(const DealRow *a, const DealRow *b, DealColumn column)
 	return deal_attribute_same(a, b, deal_index(a, column));
 }
 
-/* What is the same keeps the form it had. */
+/* Gives values that are the same the form that they had. */
 extern void deal_row_keep_same(const DealRow *old, DealRow *new);
 
-/* Does any column differ, but for version and updated_at? */
+/* Returns whether any column differs, version and updated_at aside. */
 extern bool deal_row_differs(const DealRow *a, const DealRow *b);
 
-/* For ereport: schema, table, column and constraint (or NULL), for programs */
+/* For ereport(): the fields that a program reads; the constraint may be NULL */
 extern int	err_deal(DealColumn column, const char *constraint);
 
 #endif							/* CRM_DEALS_DEAL_ROW_H */

@@ -17,7 +17,7 @@ static OwnerQuery version_query = {
 	.sql = "SELECT i.version FROM crm_deals.installation AS i",
 };
 
-/* In the caller's memory; empty where the row is missing */
+/* Returns the version in the caller's memory; it is empty if the row is missing. */
 static char *
 version_of_tables(void)
 {

@@ -103,7 +103,7 @@ set_moment(JsonbValue *result, Datum value, Oid type)
 	set_string(result, text, strlen(text));
 }
 
-/* A type that a user's column brought */
+/* Converts a value of any type, as to_jsonb() does. */
 static void
 set_by_to_jsonb(JsonbValue *result, Datum value, Oid type)
 {
@@ -117,7 +117,7 @@ set_by_to_jsonb(JsonbValue *result, Datum value, Oid type)
 	set_jsonb(result, DatumGetJsonbP(FunctionCall1(&function, value)));
 }
 
-/* The types of our own columns without the detour over to_jsonb() */
+/* Converts a value; the types of our own columns need no to_jsonb(). */
 void
 json_from_datum(Datum value, Oid type, JsonbValue *result)
 {
@@ -165,7 +165,7 @@ json_push_key(JsonbBuilder *builder, const char *key, int length)
 	jsonb_push(builder, WJB_KEY, &name);
 }
 
-/* [old, new]; NULL stands for a JSON null */
+/* Adds [old, new]; NULL becomes a JSON null. */
 void
 json_push_pair(JsonbBuilder *builder, JsonbValue *old, JsonbValue *new)
 {

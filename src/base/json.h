@@ -7,16 +7,16 @@
 
 #include "base/compat.h"
 
-/* The value of a top-level key; false where there is none */
+/* Finds the value of a top-level key; returns false if there is none. */
 extern bool json_get(Jsonb *object, const char *key, int length, JsonbValue *value);
 
-/* Equal as jsonb is: 1.0 is 1.00 */
+/* Compares as jsonb does: 1.0 is 1.00. */
 extern bool json_same(const JsonbValue *a, const JsonbValue *b);
 
-/* Is there anything in it: no null, no blank text, no empty array or object? */
+/* Null, a blank text, an empty array and an empty object are not filled. */
 extern bool json_is_filled(const JsonbValue *value);
 
-/* A datum of any type as to_jsonb() makes it */
+/* Converts a datum of any type, as to_jsonb() does. */
 extern void json_from_datum(Datum value, Oid type, JsonbValue *result);
 
 extern void json_push_key(JsonbBuilder *builder, const char *key, int length);

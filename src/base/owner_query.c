@@ -2,9 +2,9 @@
  * owner_query.c
  *		Prepared queries that run as the owner of the tables.
  *
- * A writer of deals needs no right to read stages or to write the log; as
- * foreign keys do, the query alone runs as the owner, and row security does
- * not hide anything from it.
+ * A writer of deals needs no privilege to read stages or to write the log.
+ * Only the query runs as the owner, as a foreign key's check does, and row
+ * security hides nothing from it.
  */
 #include "postgres.h"
 
@@ -74,7 +74,10 @@ owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls)
 	UnregisterSnapshot(snapshot);
 }
 
-/* Rights are checked when it is opened. */
+/*
+ * Opens the query as a cursor in the caller's memory. PostgreSQL checks
+ * privileges at this point, so the owner's role is not needed later.
+ */
 Portal
 owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls)
 {

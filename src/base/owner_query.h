@@ -12,41 +12,42 @@
 
 #define OWNER_QUERY_MAX_ARGS 4
 
-/* A static of the caller: text and argument types, and the plan once made */
+/* A static variable of the code that runs it */
 typedef struct OwnerQuery
 {
 	const char *sql;
 	int			nargs;
 	Oid			argtypes[OWNER_QUERY_MAX_ARGS];
-	bool		one_plan;		/* for all arguments: planning costs more than it brings */
+	bool		one_plan;		/* one plan serves all arguments: planning each time costs more than it saves */
 	SPIPlanPtr	plan;
 } OwnerQuery;
 
 /*
- * Reads what is committed now, whatever the transaction's own snapshot; the
- * result stands in SPI_tuptable.  Call between SPI_connect and SPI_finish.
+ * Reads what is committed now, whatever the transaction's own snapshot. The
+ * result stands in SPI_tuptable. The code calls these functions between
+ * SPI_connect and SPI_finish.
  */
 extern void owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls);
 
-/* The same row by row, for results of any size: the caller fetches from the portal and closes it. */
+/* Does the same row by row, for a result of any size; the calling code closes the portal. */
 extern Portal owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls);
 
-/* Writes with an ordinary snapshot; returns the number of rows. */
+/* Runs the query with an ordinary snapshot; returns the number of rows. */
 extern uint64 owner_query_write(OwnerQuery *query, Datum *values, const char *nulls);
 
-/* The same; what it writes of deals means what the context says. */
+/* Does the same; what it writes of deals means what the context says. */
 extern uint64 owner_query_write_in_context(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context);
 
 /*
- * Writes every row that is committed now; a transaction whose own snapshot is
- * too old to see one of them fails to serialize, as foreign keys do it.
+ * Writes all rows that are committed now. A transaction whose own snapshot is
+ * too old to see one of them fails to serialize, as with foreign keys.
  */
 extern uint64 owner_query_write_all(OwnerQuery *query, Datum *values, const char *nulls);
 
-/* An error (25001) where the transaction keeps one snapshot */
+/* Raises 25001 if the transaction keeps one snapshot. */
 extern void need_read_committed(const char *function);
 
-/* The plan of a query, made and kept on first use */
+/* Returns the plan of a query, which is made and kept on first use. */
 extern SPIPlanPtr kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_plan);
 
 #endif							/* CRM_DEALS_OWNER_QUERY_H */

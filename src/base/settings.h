@@ -27,7 +27,7 @@ extern int	setting_notify_ids_only;	/* a boolean; an enum for its spelling */
 extern int	setting_notify_limit;
 extern int	setting_duplicate_limit;
 
-/* NULL for a text setting that is empty */
+/* Returns NULL for a text setting that is empty. */
 #define setting_or_null(setting) \
 	((setting) != NULL && (setting)[0] != '\0' ? (setting) : NULL)
 

@@ -2,8 +2,9 @@
  * transition.c
  *		Reading the transition tables of an AFTER STATEMENT trigger.
  *
- * Each reader has a read pointer of its own: other triggers read these tables,
- * too.  Old and new rows of an update line up: both are stored by one call.
+ * Each reader has a read pointer of its own, since other triggers read these
+ * tables too. The old and new rows of an update stand in the same order:
+ * PostgreSQL stores both in one call.
  */
 #include "postgres.h"
 

@@ -10,7 +10,7 @@
 
 typedef struct TransitionReader
 {
-	Tuplestorestate *store;		/* NULL: not of this event */
+	Tuplestorestate *store;		/* or NULL if the event has no such table */
 	int			pointer;
 	TupleTableSlot *slot;		/* the row that was read last */
 } TransitionReader;

@@ -21,7 +21,7 @@ typedef enum DealStatus
 
 #define N_STATUSES (STATUS_ABANDONED + 1)
 
-/* The columns of deal that rules and log know by name (see catalog.c) */
+/* The columns of deal that the code knows by name; catalog.c has the names. */
 typedef enum DealColumn
 {
 	DEAL_ID,

@@ -2,9 +2,10 @@
  * write_context.c
  *		What a function of ours says about the statements that it runs.
  *
- * move_deal() and its like update deals with an ordinary UPDATE, whose
- * triggers do the work; note, actor and override reach them by this way.  They
- * must reach that statement alone, none that a user's trigger runs inside it.
+ * move_deal() and similar functions run an ordinary UPDATE, whose triggers do
+ * the work. A context passes the note, the actor and the override to these
+ * triggers. It must reach that statement only, and no statement that a user's
+ * trigger runs inside it: hence the trigger depth and the command id.
  */
 #include "postgres.h"
 
@@ -103,9 +104,10 @@ in_maintenance(void)
 }
 
 /*
- * A foreign key acts as the tables' owner: that is not who did it.  Whoever
- * fired it is kept for the AFTER trigger, which from 18 on runs as the owner
- * without a sign of the foreign key.
+ * A foreign key acts as the tables' owner, but the log must name the role
+ * whose statement fired it. The BEFORE trigger keeps that role for the AFTER
+ * trigger, because from PostgreSQL 18 on the AFTER trigger cannot tell that a
+ * foreign key acts.
  */
 static struct
 {

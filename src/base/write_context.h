@@ -7,20 +7,20 @@
 
 typedef struct WriteContext
 {
-	const char *actor;			/* or NULL: as for any statement */
+	const char *actor;			/* or NULL: the setting, else current_user */
 	const char *note;			/* or NULL */
-	const char *kind;			/* of its events, or NULL: by what they did */
-	int64		merged_into;	/* deals that go are merged into this one; or 0 */
-	bool		override_gates; /* gates are recorded as bypassed */
+	const char *kind;			/* of the events, or NULL: their kind follows from the change */
+	int64		merged_into;	/* deleted deals were merged into this one; or 0 */
+	bool		override_gates; /* the log names the gates that would have refused */
 	const char *override_reason;
-	bool		no_gates;		/* gates are not asked */
-	bool		imports;		/* updated_at is the moment of each row, where it is given */
-	bool		restores;		/* stamps and version are as given, nothing is judged */
-	bool		in_owners_name; /* on deals that the caller may not see */
+	bool		no_gates;		/* gates do not count, and the log does not name them */
+	bool		imports;		/* a row's updated_at, if given, is the moment of its event */
+	bool		restores;		/* stamps and version stay as given; no rule is judged */
+	bool		in_owners_name; /* errors must not name a deal: the caller may not see it */
 	bool		maintenance;	/* see in_maintenance() */
-	bool		every_statement;	/* that the function itself runs, not only the first */
-	int64		last_event_id;	/* out: 0 where nothing was logged */
-	int64		batch_id;		/* out: likewise */
+	bool		every_statement;	/* holds for all statements of the function, not only the first */
+	int64		last_event_id;	/* out: 0 if nothing was logged */
+	int64		batch_id;		/* out: 0 if nothing was logged */
 
 	/* private */
 	int			trigger_depth;
@@ -34,29 +34,29 @@ typedef struct WriteContext
  */
 extern void write_context_run(WriteContext *context, void (*work) (void *arg), void *arg);
 
-/* In a statement trigger that fires first: this statement is the one. */
+/* Ties the context to the running statement; the trigger that fires first calls it. */
 extern void write_context_claim(void);
 
-/* In a trigger: the context of its statement, or NULL */
+/* Returns, in a trigger, the context of its statement, or NULL. */
 extern WriteContext *write_context(void);
 
 /*
- * In a trigger of any statement that the function itself runs: it prunes the
- * log or erases a person.  The log lets it, and no value is judged.
+ * Returns, in a trigger, whether prune_events() or redact() runs the
+ * statement. The log permits it, and no rule is judged.
  */
 extern bool in_maintenance(void);
 
-/* The command that the running statement began as: tells statements apart */
+/* Returns the command that the running statement began as; it tells statements apart. */
 extern CommandId statement_command(void);
 extern int	trigger_depth(void);
 
-/* In a BEFORE STATEMENT trigger: a foreign key may act here in the owner's name. */
+/* A BEFORE STATEMENT trigger calls it, in case a foreign key acts in the owner's name. */
 extern void remember_cascade(void);
 
-/* May the statement be about deals that the caller cannot see? */
+/* Returns whether the statement may be about deals that the caller cannot see. */
 extern bool acts_in_owners_name(void);
 
-/* Who is named in the log: the context's actor, the setting, current_user */
+/* Returns the actor for the log: the context's, else the setting, else current_user. */
 extern const char *current_actor(void);
 
 #endif							/* CRM_DEALS_WRITE_CONTEXT_H */

@@ -2,13 +2,14 @@
  * pipeline_cache.c
  *		Pipelines, stages, gates and custom fields, per backend.
  *
- * Entries are read on first use, with the latest snapshot: under REPEATABLE
- * READ the transaction's own would put rows of the past here, for later
- * transactions to find.  A change of any of these tables invalidates all of it
- * through the relcache, here at the next command, elsewhere at commit.
+ * Entries are read on first use, with the latest snapshot. Under REPEATABLE
+ * READ the transaction's own snapshot would fill the cache with old rows,
+ * which later transactions would find. A change of any of these tables
+ * invalidates the whole cache through the relcache: in this backend at the
+ * next command, in others at commit.
  *
- * The watch begins before anything is read: an invalidation that arrives in
- * mid-read is not lost, it merely makes the entry serve once.
+ * The watch begins before anything is read. So an invalidation that arrives
+ * during the read is not lost; the entry then serves once.
  */
 #include "postgres.h"
 
@@ -66,9 +67,10 @@ static struct
 static RelationWatch watch;
 
 /*
- * Before the statement and after it: a query of a user's trigger in between may
- * read rows here that an error then undoes, and only what was queued before
- * is replayed at the end of the failed (sub)transaction.
+ * Invalidates the cache, before the statement and after it. In between, a
+ * user's trigger may fill the cache with rows that an error then rolls back;
+ * at the end of the failed (sub)transaction PostgreSQL replays only what was
+ * queued before.
  */
 Datum
 crm_deals_forget_pipelines(PG_FUNCTION_ARGS)
@@ -83,8 +85,8 @@ crm_deals_forget_pipelines(PG_FUNCTION_ARGS)
 }
 
 /*
- * Callers up the stack may still read what the old cache holds, so that goes
- * with the transaction.
+ * Empties the cache if anything changed. Functions up the call stack may still
+ * read the old entries, so their memory lives until the transaction ends.
  */
 void
 refresh_pipelines(void)
@@ -170,7 +172,7 @@ keep_numeric(uint64 row, int column)
  * ----------
  */
 
-/* An organization's own definition hides the system's of the same key. */
+/* An organization's own definition hides the system-wide one of the same key. */
 static OwnerQuery fields_query = {
 	.sql = "SELECT DISTINCT ON (f.key) f.key::pg_catalog.text, f.type::pg_catalog.text, f.required::pg_catalog.bool,"
 	" ARRAY(SELECT CASE WHEN pg_catalog.jsonb_typeof(o) OPERATOR(pg_catalog.=) 'string' THEN o OPERATOR(pg_catalog.#>>) '{}'"
@@ -213,7 +215,7 @@ read_fields(CustomFields *fields)
 	}
 }
 
-/* Between SPI_connect and SPI_finish */
+/* Reads the definitions of an entity's custom fields; SPI is connected. */
 static const CustomFields *
 load_fields(const char *entity, const char *organization)
 {

@@ -2,9 +2,9 @@
  * pipeline_cache.h
  *		Pipelines, stages, gates and custom fields, per backend.
  *
- * Each trigger and function that uses it calls refresh_pipelines() once, at its
- * begin: until it ends it goes by one state.  What is returned stays readable
- * until the transaction ends.
+ * Each trigger and function that uses the cache calls refresh_pipelines()
+ * once, when it begins, so that it sees one state until it ends. What these
+ * functions return stays readable until the transaction ends.
  */
 #ifndef CRM_DEALS_PIPELINE_CACHE_H
 #define CRM_DEALS_PIPELINE_CACHE_H
@@ -39,14 +39,14 @@ typedef struct CustomFields
 
 struct Pipeline;
 
-/* A deal column or custom field that a stage asks for */
+/* A deal column or custom field that a stage requires */
 typedef struct RequiredField
 {
 	char	   *name;			/* as written: amount, custom_fields.KEY */
 	char	   *custom_key;		/* KEY, or NULL for a column */
 } RequiredField;
 
-/* How a custom field is named beside columns, and its key in such a name */
+/* A custom field among columns is named custom_fields.KEY; this returns KEY, or NULL for a column. */
 #define CUSTOM_FIELDS_PREFIX "custom_fields."
 
 static inline char *
@@ -73,7 +73,7 @@ typedef struct Stage
 	int64	   *allowed_from;	/* listed moves into it; 0 is a start */
 } Stage;
 
-/* What happens to a deal whose name is like another's */
+/* What happens to a deal whose name is similar to another's */
 typedef enum DuplicatePolicy
 {
 	DUPLICATES_OFF,
@@ -84,7 +84,7 @@ typedef enum DuplicatePolicy
 typedef struct Pipeline
 {
 	int64		id;
-	char	   *organization;	/* NULL: for the whole system */
+	char	   *organization;	/* or NULL: the whole system */
 	char	   *name;
 	char	   *currency;		/* or NULL */
 	bool		is_active;
@@ -94,19 +94,19 @@ typedef struct Pipeline
 	bool		lost_reason_required;
 	DuplicatePolicy duplicate_policy;
 	float4		duplicate_threshold;
-	bool		keeps_names;	/* any pipeline of its organization looks for duplicates */
+	bool		keeps_names;	/* a pipeline of its organization looks for duplicates, so deal_name has the names */
 	bool		has_listed_start;
 	int			n_stages;
 	Stage	   *stages;			/* by position, archived ones included */
 	int			n_lost_reasons;
 	char	  **lost_reasons;	/* the active ones of its catalogue */
-	const CustomFields *deal_fields;	/* what its deals' custom fields must be */
+	const CustomFields *deal_fields;	/* the definitions of its deals' custom fields */
 } Pipeline;
 
-/* Forgets what was invalidated; before any of the others */
+/* Empties the cache if anything changed; comes before all other calls. */
 extern void refresh_pipelines(void);
 
-/* NULL where there is none */
+/* These return NULL if there is none. */
 extern const Stage *find_stage(int64 stage_id);
 extern const Pipeline *find_pipeline(int64 pipeline_id);
 extern const Pipeline *default_pipeline(const char *organization);

@@ -2,11 +2,12 @@
  * stage_lock.c
  *		Order between writers of deals and changes of stages and gates.
  *
- * Writers hold a weak lock on one small relation, which the fast path gives
- * them without touching shared state; writers never wait for each other.
- * Whoever changes what the rules go by takes a strong one first.  A commit
- * sends its invalidations before it lets go of its locks, so the writer that
- * waited for it reads the new stages.
+ * Writers of deals hold a weak lock on one small relation, the token.
+ * PostgreSQL's fast path grants it without touching shared state, and writers
+ * never wait for each other. A transaction that changes what the rules read
+ * takes a strong lock on the token first. A commit sends its invalidations
+ * before it releases its locks, so a writer that waited for the lock reads the
+ * new stages.
  */
 #include "postgres.h"
 
@@ -28,14 +29,14 @@ void
 enter_as_writer(void)
 {
 	LockRelationOid(writers_token(), RowShareLock);
-	/* LockRelationOid does not read them when the lock is held already */
+	/* LockRelationOid() reads no invalidations if the lock is held already. */
 	AcceptInvalidationMessages();
 }
 
 /*
- * Writers do not wait for this one.  Without it an editor that has locked a
- * stage and waits for writers to leave could meet one who locked writers out
- * and waits for that stage.
+ * Lets one editor in at a time; writers do not wait for it. Without this lock,
+ * one editor could hold a stage and wait for writers to leave, while another
+ * has locked writers out and waits for that stage.
  */
 void
 enter_as_editor(void)
@@ -50,7 +51,7 @@ lock_out_writers(void)
 {
 	int			level = NewGUCNestLevel();
 
-	/* Queued, this lock holds every new writer: not for ever. */
+	/* While this lock waits in the queue, every new writer waits behind it, so it must not wait for ever. */
 	if (LockTimeout == 0)
 		(void) set_config_option("lock_timeout", "5s", PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
@@ -59,7 +60,7 @@ lock_out_writers(void)
 	AcceptInvalidationMessages();
 }
 
-/* enter_as_writer(): see above */
+/* enter_as_writer(), for SQL */
 Datum
 crm_deals_enter_as_writer(PG_FUNCTION_ARGS)
 {
@@ -68,7 +69,7 @@ crm_deals_enter_as_writer(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* enter_as_editor(): see above */
+/* enter_as_editor(), for SQL */
 Datum
 crm_deals_enter_as_editor(PG_FUNCTION_ARGS)
 {
@@ -77,7 +78,7 @@ crm_deals_enter_as_editor(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* lock_out_writers(): see above */
+/* lock_out_writers(), for SQL */
 Datum
 crm_deals_lock_out_writers(PG_FUNCTION_ARGS)
 {

@@ -5,13 +5,13 @@
 #ifndef CRM_DEALS_STAGE_LOCK_H
 #define CRM_DEALS_STAGE_LOCK_H
 
-/* Before any row of deal is locked: stages cannot change until commit. */
+/* Comes before the lock of any row of deal. No stage changes from here to commit. */
 extern void enter_as_writer(void);
 
-/* Before any row of stage or pipeline is locked: one editor at a time. */
+/* Comes before the lock of any row of stage or pipeline. One editor enters at a time. */
 extern void enter_as_editor(void);
 
-/* Before a change that writers must see: waits for them, and holds new ones. */
+/* Comes before a change that writers must see. Waits for the writers that are there, and holds new ones off. */
 extern void lock_out_writers(void);
 
 #endif							/* CRM_DEALS_STAGE_LOCK_H */
