@@ -183,7 +183,8 @@ check_gives_ids_in_order(Oid sequence)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("the ids of events would not rise"),
 				 errdetail("Their sequence caches numbers, counts down or cycles; consumers would miss events."),
-				 errhint("Run ALTER TABLE crm_deals.deal_event ALTER COLUMN id SET CACHE 1 SET INCREMENT 1 SET NO CYCLE.")));
+				 errhint("Run ALTER TABLE crm_deals.deal_event ALTER COLUMN id"
+						 " SET CACHE 1 SET INCREMENT 1 SET NO CYCLE.")));
 }
 
 /* Returns the sequence behind deal_event.id. */

@@ -92,7 +92,8 @@ settings_init(void)
 							 NULL, &setting_allow_truncate, false,
 							 PGC_SUSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("crm_deals.notify",
-							 "Whether changes of stage and status are sent by NOTIFY: in the transaction, not at all, or after it by a background worker.",
+							 "Whether NOTIFY sends changes of stage and status: in the transaction, not at all,"
+							 " or after the transaction by a background worker.",
 							 NULL, &setting_notify, NOTIFY_ON, notify_modes,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomEnumVariable("crm_deals.notify_payload",

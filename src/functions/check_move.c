@@ -1,9 +1,9 @@
 /*
  * check_move.c
- *		Which rules a change of a deal would break, asked before it is made.
+ *		Says which rules a change of a deal would break, before the change is made.
  *
- * check_move(), move_deals() and the import ask here.  The rules answer, the
- * same code that the triggers run.
+ * check_move(), move_deals() and the import come here. The answer is given by
+ * the code that the triggers run.
  */
 #include "postgres.h"
 

@@ -2,8 +2,9 @@
  * move_deal.c
  *		move_deal(), and the UPDATE of move_deals().
  *
- * Deals are read and written as the caller, with an ordinary UPDATE: rights,
- * row security and the rules hold as they do for the caller's own.
+ * Deals are read and written as the caller, with an ordinary UPDATE. So
+ * privileges, row security and the rules hold as for the caller's own
+ * statements.
  */
 #include "postgres.h"
 
@@ -123,10 +124,10 @@ check_may_override(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to override gates"),
-				 errhint("It takes a role that was given crm_deals.grant_access(role, 'manager').")));
+				 errhint("Grant the role the level manager with crm_deals.grant_access().")));
 }
 
-/* An override is said in words: a blank one is none. */
+/* Lets the statement bypass gates for this reason, which must not be blank. */
 static void
 set_override(WriteContext *context, const char *reason)
 {
@@ -150,7 +151,8 @@ set_override(WriteContext *context, const char *reason)
 	"UPDATE crm_deals.deal SET stage_id = $2, lost_reason = coalesce($3, lost_reason) WHERE id OPERATOR(pg_catalog.=) "
 
 static CallerQuery update_one = {
-	.sql = UPDATE_DEALS "$1 RETURNING id, pipeline_id, stage_id, status::pg_catalog.text, probability, closed_at, version, updated_at",
+	.sql = UPDATE_DEALS "$1 RETURNING id, pipeline_id, stage_id, status::pg_catalog.text, probability,"
+	" closed_at, version, updated_at",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TEXTOID},
 };
@@ -173,7 +175,7 @@ update_in_context(CallerQuery *query, Datum which, int64 stage_id, const char *l
 	caller_query_in_context(query, arguments, lost_reason != NULL ? NULL : "  n", context);
 }
 
-/* The reason of an override goes where the note goes. */
+/* Returns the note for the log, with the reason of an override. */
 static const char *
 note_of_event(const char *note, const char *override)
 {
@@ -194,7 +196,7 @@ static CallerQuery insert_note = {
 	.argtypes = {TEXTOID, TEXTOID, TIMESTAMPTZOID, TEXTOID, INT8OID},
 };
 
-/* Not every server encoding has an arrow. */
+/* Returns the subject of the note. Not every server encoding has an arrow. */
 static char *
 moved_subject(const char *from, const char *to)
 {
@@ -257,7 +259,7 @@ static CallerQuery read_one = {
 	.argtypes = {INT8OID},
 };
 
-/* The row that read_one or update_one returned, as move_deal() returns it */
+/* Returns the row of move_deal(), made of the row that read_one or update_one returned. */
 static HeapTupleHeader
 moved_deal(FunctionCallInfo fcinfo, int64 event_id)
 {
@@ -345,7 +347,7 @@ crm_deals_move_deal(PG_FUNCTION_ARGS)
 	PG_RETURN_HEAPTUPLEHEADER(result);
 }
 
-/* move_deal(deal, to_stage_id bigint, the same) */
+/* move_deal(deal, to_stage_id bigint, …): the rest is the same */
 Datum
 crm_deals_move_deal_to_id(PG_FUNCTION_ARGS)
 {
@@ -357,7 +359,7 @@ crm_deals_move_deal_to_id(PG_FUNCTION_ARGS)
 	PG_RETURN_HEAPTUPLEHEADER(result);
 }
 
-/* move(deal_ids, to_stage_id, note, actor, lost_reason, override): the batch in the log */
+/* move(deal_ids, to_stage_id, note, actor, lost_reason, override): returns the batch in the log */
 Datum
 crm_deals_move(PG_FUNCTION_ARGS)
 {

@@ -1,6 +1,6 @@
 /*
  * stages.c
- *		Questions about a stage: which one a text means, and what refers to it.
+ *		Says which stage a text means, and whether anything refers to a stage.
  *
  * The latest snapshot answers, so that a transaction under REPEATABLE READ
  * sees what is, not what was when it began.

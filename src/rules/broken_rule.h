@@ -26,7 +26,7 @@ typedef struct BrokenRule
 extern BrokenRule *broken_rule(const char *rule, const char *constraint, DealColumn column,
 							   const char *message, char *detail);
 
-/* What a program shows of the rule: its detail, else its message */
+/* Returns what a program shows of the rule: its detail, else its message. */
 extern const char *broken_rule_text(const BrokenRule *rule);
 
 /* Raises the rule as an error with this detail, which may be NULL. */

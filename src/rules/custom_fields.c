@@ -1,29 +1,21 @@
 /*
  * custom_fields.c
- *		Custom fields against their definitions.
+ *		Checks custom fields against their definitions.
  *
- * A key without a definition is kept as it is; a JSON null is a field that is not
- * there.
+ * A key without a definition is kept as it is. A JSON null counts as a missing
+ * key.
  */
 #include "postgres.h"
 
 #include <ctype.h>
 
-#include "access/htup_details.h"
-#include "commands/trigger.h"
-#include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
-#include "utils/rel.h"
 
-#include "base/catalog.h"
 #include "base/json.h"
 #include "base/texts.h"
-#include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "rules/custom_fields.h"
-
-PG_FUNCTION_INFO_V1(crm_deals_custom_field_rules);
 
 /* Returns whether the value is a text with a date like 2026-03-31. */
 static bool
@@ -81,7 +73,7 @@ is_array_of_options(const CustomField *field, const JsonbValue *value)
 	return true;
 }
 
-/* What the value should have been, NULL where it is that */
+/* Returns what the value should have been, or NULL if it is that. */
 static char *
 expectation_missed(const CustomField *field, const JsonbValue *value)
 {
@@ -96,7 +88,8 @@ expectation_missed(const CustomField *field, const JsonbValue *value)
 		case FIELD_DATE:
 			return is_iso_date(value) ? NULL : pstrdup("a date as YYYY-MM-DD");
 		case FIELD_SELECT:
-			return is_option(field, value) ? NULL : psprintf("one of %s", quoted_list(field->options, field->n_options));
+			return is_option(field, value) ? NULL
+				: psprintf("one of %s", quoted_list(field->options, field->n_options));
 		case FIELD_MULTISELECT:
 			return is_array_of_options(field, value) ? NULL
 				: psprintf("an array of %s", quoted_list(field->options, field->n_options));
@@ -121,7 +114,7 @@ check_field(const CustomField *field, Jsonb *old, Jsonb *new, StringInfo wrong)
 	bool		has = is_there(new, field, &after);
 	char	   *expected;
 
-	/* a key that an update leaves as it was is not asked */
+	/* A key that an update leaves as it was is not checked. */
 	if (old != NULL && had == has && (!has || json_same(&before, &after)))
 		return;
 	if (field->required && !(has && json_is_filled(&after)))
@@ -148,68 +141,4 @@ wrong_custom_fields(const CustomFields *definitions, Jsonb *old, Jsonb *new)
 	for (int i = 0; i < definitions->n; i++)
 		check_field(&definitions->fields[i], old, new, &wrong);
 	return wrong.len > 0 ? wrong.data : NULL;
-}
-
-/* ----------
- * The trigger of lead, account and contact; deals are judged in gates.c
- * ----------
- */
-
-static Datum
-column_of(HeapTuple tuple, TupleDesc desc, const char *name, bool *isnull)
-{
-	int			number = SPI_fnumber(desc, name);
-
-	if (number <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" does not exist", name)));
-	return heap_getattr(tuple, number, desc, isnull);
-}
-
-static Jsonb *
-custom_fields_in(HeapTuple tuple, TupleDesc desc)
-{
-	bool		isnull;
-	Datum		value = column_of(tuple, desc, "custom_fields", &isnull);
-
-	return isnull ? NULL : DatumGetJsonbP(value);
-}
-
-Datum
-crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
-{
-	static const char *const tables[] = {"lead", "account", "contact", NULL};
-	TriggerData *data = trigger_data(fcinfo, AFTER_ROW, tables);
-	TupleDesc	desc;
-	const char *entity;
-	HeapTuple	new;
-	HeapTuple	old;
-	Datum		organization;
-	Jsonb	   *fields;
-	char	   *wrong;
-	bool		isnull;
-
-	if (in_maintenance())
-		return PointerGetDatum(NULL);
-	refresh_pipelines();
-	desc = RelationGetDescr(data->tg_relation);
-	entity = RelationGetRelationName(data->tg_relation);
-	old = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_trigtuple : NULL;
-	new = old != NULL ? data->tg_newtuple : data->tg_trigtuple;
-	fields = custom_fields_in(new, desc);
-	if (fields == NULL)
-		return PointerGetDatum(new);
-
-	organization = column_of(new, desc, "organization", &isnull);
-	wrong = wrong_custom_fields(custom_fields_of(entity, isnull ? NULL : TextDatumGetCString(organization)),
-								old != NULL ? custom_fields_in(old, desc) : NULL, fields);
-	if (wrong != NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("custom fields of the %s are not as defined", entity),
-				 errdetail("%s", wrong),
-				 err_column_constraint(data->tg_relation, SPI_fnumber(desc, "custom_fields"),
-									   psprintf("%s_custom_fields", entity))));
-	return PointerGetDatum(new);
 }

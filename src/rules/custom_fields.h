@@ -1,6 +1,6 @@
 /*
  * custom_fields.h
- *		Custom fields against their definitions.
+ *		Checks custom fields against their definitions.
  */
 #ifndef CRM_DEALS_CUSTOM_FIELDS_H
 #define CRM_DEALS_CUSTOM_FIELDS_H
@@ -9,8 +9,8 @@
 #include "utils/jsonb.h"
 
 /*
- * One line for each field that is not as its definition says, NULL where all
- * are.  "old" is NULL for an insert; only keys that differ from it are asked.
+ * Returns a line for each field that is not as its definition says, or NULL.
+ * "old" is NULL for an insert; only keys that differ from it are checked.
  */
 extern char *wrong_custom_fields(const CustomFields *definitions, Jsonb *old, Jsonb *new);
 

@@ -268,13 +268,14 @@ derive_organization(const DealRow *old, DealRow *new, const Pipeline *pipeline, 
 	if (is_organization(new, organization))
 		return;
 	if (stated(old, new, DEAL_ORGANIZATION))
+	{
+		char	   *owner = organization != NULL ? psprintf("organization \"%s\"", organization) : "no organization";
+
 		*broken = lappend(*broken, broken_rule("organization", "deal_organization_matches_pipeline", DEAL_ORGANIZATION,
 											   "organization contradicts the pipeline of the deal",
-											   organization != NULL
-											   ? psprintf("Pipeline \"%s\" belongs to organization \"%s\"; a deal's organization follows it.",
-														  pipeline->name, organization)
-											   : psprintf("Pipeline \"%s\" belongs to no organization; a deal's organization follows it.",
-														  pipeline->name)));
+											   psprintf("Pipeline \"%s\" belongs to %s; a deal's organization follows it.",
+														pipeline->name, owner)));
+	}
 	if (organization == NULL)
 		deal_set_null(new, DEAL_ORGANIZATION);
 	else

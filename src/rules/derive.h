@@ -17,18 +17,18 @@ extern List *derive_deal(const DealRow *old, DealRow *new, TimestampTz now);
 /* Raises the first of these rules, if there is one. */
 extern void refuse_contradictions(List *broken);
 
-/* The version that a change of the row gives it */
+/* Returns the version that a change of the row gives it. */
 extern int32 next_version(const DealRow *row);
 
-/* The moment of a change: the clock, but later than the deal's last event. */
+/* Returns the moment of a change: the clock, but later than the deal's last event. */
 extern TimestampTz moment_after(const DealRow *old);
 
-/* The same, or the moment that an import or a restore gives */
+/* Returns the same, or the moment that an import or a restore gives. */
 extern TimestampTz moment_of_change(const DealRow *old, const DealRow *new);
 
 /*
- * Refuses a row that a user's trigger changed after derive_deal; "old" is NULL
- * for an insert.
+ * Refuses a row that a user's trigger changed after derive_deal(); "old" is
+ * NULL for an insert.
  */
 extern void check_still_derived(const DealRow *old, const DealRow *new);
 

@@ -1,9 +1,10 @@
 /*
  * gates.c
- *		Which rules a move breaks: the one place that says so.
+ *		The one place that says which rules a move breaks.
  *
- * Gates judge entering a stage, never a deal that stays; a change of pipeline
- * is judged as an insert there.  Deals are shown with what is derived already.
+ * Gates judge a deal that enters a stage, never one that stays. A change of
+ * pipeline counts as an insert there. The deals that are judged have their
+ * derived values already.
  */
 #include "postgres.h"
 
@@ -24,9 +25,9 @@
 
 typedef struct Move
 {
-	const DealRow *old;			/* NULL: an insert */
+	const DealRow *old;			/* or NULL for an insert */
 	const DealRow *new;
-	const Stage *from;			/* NULL: an insert, or from another pipeline */
+	const Stage *from;			/* or NULL for an insert or a change of pipeline */
 	const Stage *to;
 	const Pipeline *pipeline;
 } Move;
@@ -47,7 +48,7 @@ broken_gate(const char *rule, char *detail)
  * ----------
  */
 
-/* A deal enters only an active pipeline. */
+/* Judges whether the pipeline takes deals. */
 static BrokenRule *
 judge_pipeline_active(const Move *move)
 {
@@ -58,7 +59,7 @@ judge_pipeline_active(const Move *move)
 				  psprintf("Pipeline \"%s\" is not active.", move->pipeline->name));
 }
 
-/* A deal enters only a stage that is in use. */
+/* Judges whether the stage takes deals. */
 static BrokenRule *
 judge_archived(const Move *move)
 {
@@ -85,7 +86,7 @@ skipping_start(const Move *move)
 	return psprintf("A deal starts in \"%s\", not in \"%s\".", first->name, move->to->name);
 }
 
-/* Reopening goes no further than the last open stage the deal was in. */
+/* Returns what is wrong if a deal is reopened beyond the last open stage that it was in. */
 static char *
 skipping_reopen(const Move *move, const Stage *was_in)
 {
@@ -121,7 +122,7 @@ skipping_to_won(const Move *move, const Stage *was_in)
 	return psprintf("\"%s\" is entered from \"%s\" only.", move->to->name, last->name);
 }
 
-/* The open stage that the deal is in, or was in before it was closed */
+/* Returns the open stage that the deal is in, or was in before it was closed. */
 static const Stage *
 open_stage_of(const Move *move)
 {
@@ -135,7 +136,7 @@ open_stage_of(const Move *move)
 	return stage != NULL && stage->pipeline->id == move->pipeline->id ? stage : NULL;
 }
 
-/* Gate forbid_skipping: no open stage is left out. */
+/* Judges the gate forbid_skipping: no open stage is left out. */
 static BrokenRule *
 judge_skipping(const Move *move)
 {
@@ -158,7 +159,7 @@ judge_skipping(const Move *move)
  * ----------
  */
 
-/* Gate forbid_backward: never to an earlier open stage, nor from closed to open. */
+/* Judges the gate forbid_backward: never to an earlier open stage, nor from closed to open. */
 static BrokenRule *
 judge_backward(const Move *move)
 {
@@ -185,7 +186,7 @@ is_listed(const Move *move)
 	return false;
 }
 
-/* Gate forbid_unlisted: moves to open and won stages must be listed. */
+/* Judges the gate forbid_unlisted: moves to open and won stages must be listed. */
 static BrokenRule *
 judge_unlisted(const Move *move)
 {
@@ -260,7 +261,7 @@ add_missing(List *missing, const Stage *stage, const DealRow *row)
 	return missing;
 }
 
-/* An open or won stage asks for what the open stages before it ask for, too. */
+/* Returns the missing fields. An open or won stage also requires what the open stages before it require. */
 static List *
 missing_fields(const Move *move)
 {
@@ -278,7 +279,7 @@ missing_fields(const Move *move)
 	return add_missing(missing, move->to, move->new);
 }
 
-/* A deal enters a stage only with the fields that the stage requires. */
+/* Judges whether the deal has the fields that the stage requires. */
 static BrokenRule *
 judge_required_fields(const Move *move)
 {
@@ -296,7 +297,7 @@ judge_required_fields(const Move *move)
 	appendStringInfoChar(&detail, '.');
 
 	result = broken_rule("required_fields", "deal_required_fields", DEAL_STAGE_ID,
-					"the stage asks for fields that are not filled in", detail.data);
+					"the stage requires fields that are not filled in", detail.data);
 	result->is_gate = true;
 	result->hint = "Fill them in with the same statement, or before.";
 	return result;
@@ -324,7 +325,7 @@ broken_lost_reason(const char *message, char *detail)
 	return broken_rule("lost_reason", "deal_lost_reason", DEAL_LOST_REASON, message, detail);
 }
 
-/* A lost deal needs a reason if the pipeline requires one, and it must be in the catalogue. */
+/* Judges the reason of a lost deal: the pipeline may require one, and one of its catalogue. */
 static BrokenRule *
 judge_lost_reason(const Move *move)
 {
@@ -336,16 +337,17 @@ judge_lost_reason(const Move *move)
 		if (!pipeline->lost_reason_required)
 			return NULL;
 		return broken_lost_reason("a lost deal needs a reason",
-								  psprintf("Pipeline \"%s\" asks for lost_reason in stage \"%s\".",
+								  psprintf("Pipeline \"%s\" requires lost_reason in stage \"%s\".",
 										   pipeline->name, move->to->name));
 	}
 	if (in_catalogue(pipeline, reason))
 		return NULL;
 	return broken_lost_reason("the lost reason is not one of the pipeline's",
-							  psprintf("\"%s\" is none of %s.", reason, quoted_list(pipeline->lost_reasons, pipeline->n_lost_reasons)));
+							  psprintf("\"%s\" is not one of %s.", reason,
+									   quoted_list(pipeline->lost_reasons, pipeline->n_lost_reasons)));
 }
 
-/* Custom fields that the write changes must be as defined. */
+/* Judges the custom fields that the write changes. */
 static BrokenRule *
 judge_custom_fields(const Move *move)
 {
@@ -417,7 +419,7 @@ raise_first(const BrokenRule *first, List *broken, const DealRow *new)
 	ListCell   *cell;
 
 	initStringInfo(&detail);
-	/* in the owner's name it may be a deal that the caller cannot see */
+	/* A statement in the owner's name may be about a deal that the caller cannot see. */
 	if (!acts_in_owners_name())
 		appendStringInfo(&detail, "Deal %lld: ", (long long) deal_int64(new, DEAL_ID));
 	foreach(cell, broken)

@@ -1,9 +1,9 @@
 /*
  * config_triggers.c
- *		What a change of a stage or a pipeline asks of deals and their writers.
+ *		The triggers of stage, pipeline and exchange_rate, and of custom fields.
  *
- * Names, labels and descriptions change beside the writers of deals; what the
- * rules go by does not.
+ * Names, labels and descriptions change while deals are written. A change of
+ * what the rules read waits for the writers.
  */
 #include "postgres.h"
 
@@ -28,6 +28,7 @@
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "config/stage_lock.h"
+#include "rules/custom_fields.h"
 
 static const char *const stage_table[] = {"stage", NULL};
 static const char *const pipeline_table[] = {"pipeline", NULL};
@@ -40,26 +41,27 @@ PG_FUNCTION_INFO_V1(crm_deals_lock_before_change);
 PG_FUNCTION_INFO_V1(crm_deals_stage_rules);
 PG_FUNCTION_INFO_V1(crm_deals_pipeline_rules);
 PG_FUNCTION_INFO_V1(crm_deals_currency_rules);
+PG_FUNCTION_INFO_V1(crm_deals_custom_field_rules);
 PG_FUNCTION_INFO_V1(crm_deals_rederive_deals);
 PG_FUNCTION_INFO_V1(crm_deals_keep_stage_name);
 
 /* ----------
- * Rows of configuration tables, column by column
+ * The row of a trigger, column by column
  * ----------
  */
 
-typedef struct ConfigChange
+typedef struct RowChange
 {
 	Relation	relation;
-	HeapTuple	old;			/* NULL: an insert */
+	HeapTuple	old;			/* or NULL for an insert */
 	HeapTuple	new;
-} ConfigChange;
+} RowChange;
 
 /* Returns the old and the new row of the trigger. */
-static ConfigChange
-config_change(const TriggerData *data)
+static RowChange
+row_change(const TriggerData *data)
 {
-	ConfigChange change = {.relation = data->tg_relation};
+	RowChange change = {.relation = data->tg_relation};
 
 	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 	{
@@ -73,7 +75,7 @@ config_change(const TriggerData *data)
 
 /* Returns the number of a column, or raises that it is missing. */
 static AttrNumber
-column_number(const ConfigChange *change, const char *column)
+column_number(const RowChange *change, const char *column)
 {
 	AttrNumber	number = get_attnum(RelationGetRelid(change->relation), column);
 
@@ -87,14 +89,14 @@ column_number(const ConfigChange *change, const char *column)
 
 /* Returns the value of a column in one of the rows. */
 static Datum
-value_in(const ConfigChange *change, HeapTuple tuple, const char *column, bool *isnull)
+value_in(const RowChange *change, HeapTuple tuple, const char *column, bool *isnull)
 {
 	return heap_getattr(tuple, column_number(change, column), RelationGetDescr(change->relation), isnull);
 }
 
 /* Returns whether the write changes the column; an insert changes all. */
 static bool
-changes_column(const ConfigChange *change, const char *column)
+changes_column(const RowChange *change, const char *column)
 {
 	Form_pg_attribute att = TupleDescAttr(RelationGetDescr(change->relation),
 										  column_number(change, column) - 1);
@@ -114,7 +116,7 @@ changes_column(const ConfigChange *change, const char *column)
 
 /* Returns whether the write changes any of the columns. */
 static bool
-changes_any_of(const ConfigChange *change, const char *const *columns, int n)
+changes_any_of(const RowChange *change, const char *const *columns, int n)
 {
 	for (int i = 0; i < n; i++)
 		if (changes_column(change, columns[i]))
@@ -124,7 +126,7 @@ changes_any_of(const ConfigChange *change, const char *const *columns, int n)
 
 /* Refuses to change a column, and says why. */
 static void
-refuse_change(const ConfigChange *change, const char *column, const char *why)
+refuse_change(const RowChange *change, const char *column, const char *why)
 {
 	const char *table = RelationGetRelationName(change->relation);
 
@@ -139,7 +141,7 @@ refuse_change(const ConfigChange *change, const char *column, const char *why)
 
 /* Refuses a value that is no code of ISO 4217. */
 static void
-check_currency_column(const ConfigChange *change, const char *column)
+check_currency_column(const RowChange *change, const char *column)
 {
 	const char *table = RelationGetRelationName(change->relation);
 	bool		isnull;
@@ -162,7 +164,7 @@ check_currency_column(const ConfigChange *change, const char *column)
  * ----------
  */
 
-/* BEFORE … FOR EACH STATEMENT, where each row would come too late */
+/* BEFORE … FOR EACH STATEMENT: a row trigger would come too late */
 Datum
 crm_deals_lock_before_change(PG_FUNCTION_ARGS)
 {
@@ -182,7 +184,7 @@ crm_deals_edit_begin(PG_FUNCTION_ARGS)
 
 /* Refuses a name that is neither a column of deal nor custom_fields.KEY. */
 static void
-check_required_field(const ConfigChange *change, const char *field)
+check_required_field(const RowChange *change, const char *field)
 {
 	const char *key = custom_field_key(field);
 
@@ -190,14 +192,14 @@ check_required_field(const ConfigChange *change, const char *field)
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("\"%s\" is no field that a stage can ask for", field),
+			 errmsg("a stage cannot require the field \"%s\"", field),
 			 errdetail("A required field is a column of deal, or custom_fields.KEY."),
 			 errtablecol(change->relation, column_number(change, "required_fields"))));
 }
 
 /* Checks the fields that a stage requires, if the write changes them. */
 static void
-check_required_fields(const ConfigChange *change)
+check_required_fields(const RowChange *change)
 {
 	bool		isnull;
 	Datum		value = value_in(change, change->new, "required_fields", &isnull);
@@ -218,7 +220,7 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
 	static const char *const seen_by_writers[] = {
 		"status", "position", "probability", "required_fields", "archived_at"
 	};
-	ConfigChange change = config_change(trigger_data(fcinfo, ANY_ROW, stage_table));
+	RowChange change = row_change(trigger_data(fcinfo, ANY_ROW, stage_table));
 
 	check_required_fields(&change);
 	if (change.old != NULL)
@@ -236,9 +238,9 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
  * ----------
  */
 
-/* When a pipeline begins to ask for a reason */
+/* Stamps the moment from which a pipeline requires a reason. */
 static HeapTuple
-stamp_reason_required(const ConfigChange *change)
+stamp_reason_required(const RowChange *change)
 {
 	bool		isnull;
 	bool		required = DatumGetBool(value_in(change, change->new, "lost_reason_required", &isnull));
@@ -260,7 +262,7 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 		"is_active", "forbid_skipping", "forbid_backward", "forbid_unlisted", "lost_reason_required"
 	};
 	TriggerData *data = trigger_data(fcinfo, ANY_ROW, pipeline_table);
-	ConfigChange change = config_change(data);
+	RowChange change = row_change(data);
 
 	check_currency_column(&change, "currency");
 	if (change.old != NULL)
@@ -277,10 +279,49 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 Datum
 crm_deals_currency_rules(PG_FUNCTION_ARGS)
 {
-	ConfigChange change = config_change(trigger_data(fcinfo, AFTER_ROW, exchange_rate_table));
+	RowChange change = row_change(trigger_data(fcinfo, AFTER_ROW, exchange_rate_table));
 
 	check_currency_column(&change, "currency");
 	check_currency_column(&change, "base");
+	return PointerGetDatum(change.new);
+}
+
+/* ----------
+ * lead, account, contact: custom fields.  Those of deals are judged in gates.c.
+ * ----------
+ */
+
+/* AFTER INSERT OR UPDATE of lead, account and contact … FOR EACH ROW */
+Datum
+crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
+{
+	static const char *const tables[] = {"lead", "account", "contact", NULL};
+	RowChange	change = row_change(trigger_data(fcinfo, AFTER_ROW, tables));
+	const char *entity = RelationGetRelationName(change.relation);
+	bool		isnull;
+	Datum		fields = value_in(&change, change.new, "custom_fields", &isnull);
+	Datum		organization;
+	Datum		old = (Datum) 0;
+	bool		old_null = true;
+	bool		organization_null;
+	char	   *wrong;
+
+	if (in_maintenance() || isnull)
+		return PointerGetDatum(change.new);
+	refresh_pipelines();
+	organization = value_in(&change, change.new, "organization", &organization_null);
+	if (change.old != NULL)
+		old = value_in(&change, change.old, "custom_fields", &old_null);
+
+	wrong = wrong_custom_fields(custom_fields_of(entity, organization_null ? NULL : TextDatumGetCString(organization)),
+								old_null ? NULL : DatumGetJsonbP(old), DatumGetJsonbP(fields));
+	if (wrong != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("custom fields of the %s are not as defined", entity),
+				 errdetail("%s", wrong),
+				 err_column_constraint(change.relation, column_number(&change, "custom_fields"),
+									   psprintf("%s_custom_fields", entity))));
 	return PointerGetDatum(change.new);
 }
 
@@ -289,7 +330,7 @@ crm_deals_currency_rules(PG_FUNCTION_ARGS)
  * ----------
  */
 
-/* A deal d that does not have what its stage s gives it */
+/* Is true of a deal d that differs from what its stage s gives it */
 #define DIFFERS_FROM_STAGE \
 	"(d.status OPERATOR(pg_catalog.<>) s.status" \
 	" OR NOT d.probability_overridden AND d.probability OPERATOR(pg_catalog.<>) s.probability)"
@@ -336,7 +377,7 @@ count_deals(OwnerQuery *query, Datum stages)
 	return result_int64(1);
 }
 
-/* A user's own trigger may have held deals back. */
+/* Raises an error if a user's trigger kept deals from following. */
 static void
 refuse_deals_left_behind(Datum stages)
 {
@@ -367,18 +408,18 @@ refuse_without_default_reason(Datum stages)
 				 errmsg("lost deals need a reason"),
 				 errdetail("The change would lose %lld deals, and crm_deals.default_lost_reason is not set.",
 						   (long long) count),
-				 errhint("Set crm_deals.default_lost_reason to the reason they shall have."),
+				 errhint("Set crm_deals.default_lost_reason to the reason that these deals get."),
 				 err_deal(DEAL_LOST_REASON, "deal_lost_reason")));
 }
 
 /* Returns whether the write changes what the stage's deals derive from it. */
 static bool
-stage_binds_deals(const ConfigChange *change)
+stage_binds_deals(const RowChange *change)
 {
 	return changes_column(change, "status") || changes_column(change, "probability");
 }
 
-/* Ids of the stages whose status or probability changed; their number in n */
+/* Returns the ids of the stages whose status or probability changed, and their number in n. */
 static Datum
 changed_stages(const TriggerData *data, int *n)
 {
@@ -390,7 +431,7 @@ changed_stages(const TriggerData *data, int *n)
 	*n = 0;
 	while (transition_next(&olds) && transition_next(&news))
 	{
-		ConfigChange change = {.relation = data->tg_relation};
+		RowChange change = {.relation = data->tg_relation};
 		bool		isnull;
 
 		change.old = ExecFetchSlotHeapTuple(olds.slot, true, NULL);
@@ -431,7 +472,7 @@ crm_deals_rederive_deals(PG_FUNCTION_ARGS)
 	if (reason != NULL)
 		arguments[1] = CStringGetTextDatum(reason);
 
-	/* see the stages as they are now */
+	/* The queries must see the stages as they are now. */
 	CommandCounterIncrement();
 	SPI_connect();
 	refuse_without_default_reason(arguments[0]);
@@ -447,18 +488,19 @@ crm_deals_rederive_deals(PG_FUNCTION_ARGS)
  */
 
 static OwnerQuery keep_name_query = {
-	.sql = "INSERT INTO crm_deals.stage_name (stage_id, until, key, name) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING",
+	.sql = "INSERT INTO crm_deals.stage_name (stage_id, until, key, name) VALUES ($1, $2, $3, $4)"
+	" ON CONFLICT DO NOTHING",
 	.nargs = 4,
 	.argtypes = {INT8OID, TIMESTAMPTZOID, TEXTOID, TEXTOID},
 };
 
-/* AFTER UPDATE OF stage FOR EACH ROW: who may rename a stage need not be able to write this. */
+/* AFTER UPDATE OF stage FOR EACH ROW. It writes as the owner: a role that renames a stage may lack the privilege. */
 Datum
 crm_deals_keep_stage_name(PG_FUNCTION_ARGS)
 {
 	static const char *const columns[] = {"id", NULL, "key", "name"};
 	TriggerData *data = trigger_data(fcinfo, AFTER_ROW, stage_table);
-	ConfigChange change = {.relation = data->tg_relation, .old = data->tg_trigtuple, .new = data->tg_newtuple};
+	RowChange change = {.relation = data->tg_relation, .old = data->tg_trigtuple, .new = data->tg_newtuple};
 	Datum		values[4];
 	bool		isnull;
 

@@ -1,10 +1,12 @@
 /*
  * deal_triggers.c
- *		AFTER STATEMENT: what a statement did to deals, judged and logged.
+ *		The three triggers of a write to deal: begin, derive, capture.
  *
- * The transition tables hold the rows really written, as the user's own
- * triggers left them.  Each is judged, becomes one event, and is notified; the
- * log is written once, at the end, and then names are compared.
+ * BEFORE STATEMENT takes the writer's lock, BEFORE ROW derives, AFTER
+ * STATEMENT reads the transition tables. These hold the rows that were really
+ * written, as the user's own triggers left them. Each row is judged, becomes
+ * one event and is notified. At the end the log is written once, and names are
+ * compared.
  */
 #include "postgres.h"
 
@@ -37,7 +39,7 @@ PG_FUNCTION_INFO_V1(crm_deals_deal_capture);
  * ----------
  */
 
-/* BEFORE … FOR EACH STATEMENT: no row is locked yet. */
+/* BEFORE … FOR EACH STATEMENT; no row is locked yet */
 Datum
 crm_deals_deal_begin(PG_FUNCTION_ARGS)
 {
@@ -51,7 +53,7 @@ crm_deals_deal_begin(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* BEFORE INSERT OR UPDATE … FOR EACH ROW: the row is locked. */
+/* BEFORE INSERT OR UPDATE … FOR EACH ROW; the row is locked */
 Datum
 crm_deals_deal_rules(PG_FUNCTION_ARGS)
 {
@@ -162,7 +164,7 @@ capture_write(Capture *capture, const DealRow *old, const DealRow *new)
 	DealEvent	event = {.old = old, .new = new};
 
 	event.bypassed = judge(capture, old, new);
-	/* an update that left every column as it was is no change */
+	/* An update that left every column as it was is no change. */
 	if (old != NULL && deal_int32(old, DEAL_VERSION) == deal_int32(new, DEAL_VERSION))
 		return;
 	event.version = deal_int32(new, DEAL_VERSION);
@@ -244,7 +246,7 @@ nothing_written(const TriggerData *data)
 	return any == NULL || tuplestore_tuple_count(any) == 0;
 }
 
-/* No BEFORE ROW trigger counts what is deleted. */
+/* Forgets the rows that the BEFORE ROW trigger counted; it counts none for a DELETE. */
 static void
 forget_expected(const TriggerData *data)
 {
@@ -273,7 +275,7 @@ capture_statement(TriggerData *data, const DealTable *table)
 	forget_expected(data);
 	if (event_batch_write(capture.batch) > 0)
 		notify_doorbell();
-	/* what is put back is not refused, what is erased not compared */
+	/* Undo and restore are never refused as duplicates, and erased names are not compared. */
 	if (in_maintenance())
 		capture.names.any_looks = false;
 	duplicates_of_statement(&capture.names, capture.context == NULL || !capture.context->restores);

@@ -271,7 +271,7 @@ SELECT is(t.error($$SELECT t.import('''source'', ''history''')$$, 'message') ~ '
 SELECT t.source('external_id, name, pipeline, stage, amount', 'g1 | G1 | Strict | b | -', 'g2 | G2 | Strict | c | 5', 'g3 | G3 | Strict | c | -', 'g4 | G4 | Strict | c | 6') \gset none_
 CREATE TEMPORARY TABLE steps AS SELECT 'g' || n AS external_id, s.stage, timestamptz '2022-01-01' + s.place * interval '1 day' AS entered_at
 FROM generate_series(1, 4) AS n, (VALUES (1, 'a'), (2, 'b'), (3, 'c')) AS s (place, stage) WHERE (n, s.place) NOT IN ((1, 3), (4, 2));
-SELECT is(regexp_replace(t.import($$'source', 'steps', gates => true$$), 'Deal \d+', 'D', 'g'), 'g1 created; g2 created; g3 rejected: the stage asks for fields that are not filled in D: Stage "C" needs amount.; g4 rejected: a gate forbids this move D: After "A" comes "B", not "C".', 'import: gates of a history');
+SELECT is(regexp_replace(t.import($$'source', 'steps', gates => true$$), 'Deal \d+', 'D', 'g'), 'g1 created; g2 created; g3 rejected: the stage requires fields that are not filled in D: Stage "C" needs amount.; g4 rejected: a gate forbids this move D: After "A" comes "B", not "C".', 'import: gates of a history');
 SELECT is((SELECT count(*) FROM crm_deals.deal_event AS e WHERE e.to_stage_id = ANY (ARRAY[t.stage('a', 'Strict'), t.stage('b', 'Strict'), t.stage('c', 'Strict')]) AND e.occurred_at < '2023-01-01'), 5::bigint, 'import: nothing of a refused one is left');
 
 -- Flags of duplicates; more of them in s08_import_duplicates
