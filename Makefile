@@ -28,7 +28,7 @@ FUNCTIONS = labels rules install pipelines moves duplicates corrections consumer
 	filters board past forecast reports row_security verify access privileges
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-DOCS = doc/crm_deals.md
+DOCS = doc/crm_deals.md doc/contract.md
 
 # The contract's sections, s02 first.
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
