@@ -231,8 +231,30 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.create_tables(regclass, regclass, regclass, jsonb) IS
     'Internal: the first call of install().';
 
--- Views and triggers hang on the extension's functions and go with it; they
--- come back here. Nothing is locked where nothing is missing.
+-- The views and triggers that a part of the schema creates are read from its DDL, so that no list of them can be
+-- forgotten. The patterns have no backslash: its meaning depends on standard_conforming_strings.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.part_is_complete(part text) RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT NOT EXISTS (SELECT
+                       FROM regexp_matches(crm_deals_internal.schema(part),
+                                           'CREATE OR REPLACE VIEW (crm_deals[.][a-z_]+)', 'g') AS m (words)
+                       WHERE to_regclass(m.words[1]) IS NULL)
+       AND NOT EXISTS (SELECT
+                       FROM regexp_matches(crm_deals_internal.schema(part),
+                                           'CREATE OR REPLACE TRIGGER ([a-z_]+) [^;]*? ON (crm_deals[.][a-z_]+)', 'g')
+                            AS m (words)
+                       WHERE NOT EXISTS (SELECT FROM pg_trigger AS t
+                                         WHERE t.tgrelid = to_regclass(m.words[2]) AND t.tgname = m.words[1]))
+$$;
+
+COMMENT ON FUNCTION crm_deals_internal.part_is_complete(text) IS
+    'Internal: whether all views and triggers of a part of the schema are there.';
+
+-- DROP EXTENSION takes the views and triggers along, since they depend on its functions. Here they come back. A part
+-- that is complete is left alone, and nothing of it is locked.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.attach_code() RETURNS void
 LANGUAGE plpgsql
@@ -240,30 +262,17 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     part text;
-    wanted integer;
-    present integer;
 BEGIN
-    IF to_regclass('crm_deals.deal_overview') IS NULL OR to_regclass('crm_deals.deal_stage_history') IS NULL
-       OR to_regclass('crm_deals.stale_deals') IS NULL THEN
-        EXECUTE crm_deals_internal.schema('views');
-    END IF;
-
-    FOREACH part IN ARRAY ARRAY['triggers']
+    FOREACH part IN ARRAY ARRAY['views', 'triggers']
         || CASE WHEN to_regclass('crm_deals.account') IS NOT NULL THEN ARRAY['own_account_triggers'] ELSE '{}' END
         || CASE WHEN to_regclass('crm_deals.contact') IS NOT NULL THEN ARRAY['own_contact_triggers'] ELSE '{}' END
     LOOP
-        SELECT count(*),
-               count(*) FILTER (WHERE EXISTS (SELECT FROM pg_trigger AS t
-                                              WHERE t.tgrelid = to_regclass(m.words[2]) AND t.tgname = m.words[1]))
-        INTO wanted, present
-        FROM regexp_matches(crm_deals_internal.schema(part),
-                            'CREATE OR REPLACE TRIGGER (\w+) [^;]*? ON (crm_deals\.\w+)', 'g') AS m (words);
-        IF present < wanted THEN
+        IF NOT crm_deals_internal.part_is_complete(part) THEN
             EXECUTE crm_deals_internal.schema(part);
         END IF;
     END LOOP;
 
-    -- Without the triggers names were not kept.
+    -- While the triggers were gone, nobody kept the names.
     IF to_regclass('crm_deals.deal_name_signatures') IS NULL THEN
         PERFORM crm_deals_internal.rebuild_duplicates();
     END IF;
@@ -271,7 +280,7 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.attach_code() IS
-    'Internal: views, triggers and the index of names of the product that are missing.';
+    'Internal: brings back the views, the triggers and the index of names that are missing.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.check_installed_with(account_table regclass, contact_table regclass, owner_table regclass)

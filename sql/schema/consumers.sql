@@ -1,5 +1,5 @@
--- Who reads the log, and how far each has got. The log is read from cut to cut:
--- a cut is a snapshot, behind it is what was committed then, whatever its ids.
+-- The consumers of the log, and how far each of them has read. A consumer reads from cut to cut. A cut is a
+-- snapshot: what was committed then lies behind it, whatever its ids.
 CREATE TABLE crm_deals.event_consumer (
     consumer        text PRIMARY KEY CONSTRAINT event_consumer_name CHECK (btrim(consumer, E' \t\r\n') <> ''),
     kinds           text[],
@@ -19,5 +19,5 @@ CREATE TABLE crm_deals.event_consumer (
     leased_until    timestamptz,
     CONSTRAINT event_consumer_cut CHECK ((upto IS NULL) = (upto_id IS NULL))
 )
--- Updated at every reading: room for its next version on the same page.
+-- Every reading updates the row, so its page keeps space for the next version.
 WITH (fillfactor = 50);

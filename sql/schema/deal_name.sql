@@ -1,7 +1,6 @@
--- The names of deals beside them, and apart from what moves: a change of stage
--- pays nothing for the index of names. Kept by the trigger of deal, for
--- organizations in which a pipeline looks for duplicates. Without a foreign key:
--- a row too much does no harm, and the check would cost every new deal.
+-- The names of deals stand beside the deals, so that a change of stage does not write the index of names. The trigger
+-- of deal keeps them, for organizations in which a pipeline looks for duplicates. There is no foreign key: a stray row
+-- does no harm, and the check would slow down every new deal.
 CREATE TABLE crm_deals.deal_name (
     deal_id      bigint PRIMARY KEY,
     organization text,

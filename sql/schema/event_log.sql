@@ -1,12 +1,13 @@
--- The append-only log. It has no foreign key to deal and outlives it. What a CHECK compares with is one constant, an
--- array: its tree is read for every statement that logs.
+-- The append-only log. It has no foreign key to deal, since it outlives the deal. Each CHECK compares with one
+-- constant, an array: PostgreSQL parses its text for every statement that logs.
 CREATE TABLE crm_deals.deal_event (
     id                  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     batch_id            bigint NOT NULL,
     deal_id             bigint NOT NULL,
     version             integer NOT NULL,
     kind                text NOT NULL
-        CONSTRAINT deal_event_kind CHECK (kind = ANY ('{deleted,merged,redacted,reverted,created,won,lost,abandoned,reopened,stage_changed,updated}')),
+        CONSTRAINT deal_event_kind CHECK (
+            kind = ANY ('{deleted,merged,redacted,reverted,created,won,lost,abandoned,reopened,stage_changed,updated}')),
     occurred_at         timestamptz NOT NULL,
     actor               text NOT NULL,
     session_user_name   text NOT NULL,
@@ -34,19 +35,20 @@ CREATE TABLE crm_deals.deal_event (
         CONSTRAINT deal_event_dispatch CHECK (dispatch = ANY ('{full,ids,summary,counted,doorbell}')),
     CONSTRAINT deal_event_version UNIQUE (deal_id, version)
 )
--- Nothing is ever updated: no page needs free space, and vacuum has only to
--- freeze and to keep the visibility map, which inserts alone trigger.
+-- No row is ever updated, so no page needs free space. Vacuum only freezes rows and keeps the visibility map; inserts
+-- alone trigger it.
 WITH (fillfactor = 100, autovacuum_vacuum_insert_scale_factor = 0.05);
 
--- What a transaction wrote that was still running when a consumer last looked.
+-- Finds the events of a transaction that was still running when a consumer last read.
 CREATE INDEX deal_event_transaction ON crm_deals.deal_event (transaction, id);
 
--- The past is told by the events after a moment, which lie together: a hundredth of a b-tree finds them.
+-- The past is read from the events after a moment. They lie together, so an index of a hundredth of a b-tree's size
+-- finds them.
 CREATE INDEX deal_event_occurred_at ON crm_deals.deal_event USING brin (occurred_at)
     WITH (pages_per_range = 32, autosummarize = on);
 
--- The clusters that the log has been in: after a restore elsewhere transaction
--- ids start anew, in the next generation; the first is 0 (src/generation.c).
+-- The clusters that the log has been in. After a restore into another cluster, transaction ids start again in the next
+-- generation; the first one is 0 (src/log/log_transaction.c).
 CREATE TABLE crm_deals.log_generation (
     id                bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     generation        integer NOT NULL,
@@ -54,7 +56,7 @@ CREATE TABLE crm_deals.log_generation (
     entered_at        timestamptz NOT NULL DEFAULT now()
 );
 
--- Every call of prune_events(): before the latest horizon the log is not whole.
+-- Every call of prune_events(). Before the latest horizon the log is incomplete.
 CREATE TABLE crm_deals.log_pruning (
     id        bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     horizon   timestamptz NOT NULL,
@@ -63,7 +65,7 @@ CREATE TABLE crm_deals.log_pruning (
     events    bigint NOT NULL
 );
 
--- What stages were called before: events are read with the names of their time.
+-- The earlier names of stages. A reader of events sees the names of their time.
 CREATE TABLE crm_deals.stage_name (
     stage_id bigint NOT NULL,
     until    timestamptz NOT NULL,

@@ -1,5 +1,5 @@
--- One face for the host's tables and for ours: an id and a label. Everything
--- that shows an account, a contact or an owner reads these three.
+-- The host's tables and ours look the same through these three views: an id and a label. Everything that shows an
+-- account, a contact or an owner reads them.
 CREATE OR REPLACE VIEW crm_deals._account WITH (security_invoker = true) AS
     SELECT t.@account_primary_key@ AS id, @account_label@ AS label
     FROM @account_table@ AS t;

@@ -1,7 +1,6 @@
--- What install() was told. A view is part of the schema, not of the data: it is
--- there after pg_dump --schema-only, and no row of it gets in the way of
--- --data-only. Its lock is the one that orders writers of deals against changes
--- of stages (src/stage_lock.c).
+-- The arguments of install(). A view is part of the schema, not of the data. So it is there after pg_dump
+-- --schema-only, and pg_dump --data-only has no row of it. Its lock orders writers of deals against changes of stages
+-- (src/config/stage_lock.c).
 CREATE OR REPLACE VIEW crm_deals.installation WITH (security_invoker = true) AS
     WITH host (field, host_table) AS (
         SELECT DISTINCT ON (a.attname) a.attname, c.confrelid::regclass

@@ -1,8 +1,8 @@
--- Every trigger of the product. Ordinary ones: they stay off under
--- session_replication_role = replica, as section 4 of the contract asks.
+-- All triggers of the product. They are ordinary ones: under session_replication_role = replica they stay off, as
+-- section 4 of the contract says.
 
--- deal: order against changes of stages, derive, then judge, log and notify.
--- The name of the deriving one sorts late, so that a user's own BEFORE triggers come first.
+-- deal: wait for changes of stages, derive, then judge, log and notify.
+-- The name of the trigger that derives sorts late, so that a user's own BEFORE triggers fire first.
 CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE INSERT OR UPDATE OR DELETE ON crm_deals.deal
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.deal_begin();
 CREATE OR REPLACE TRIGGER zz_crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.deal
@@ -19,11 +19,11 @@ CREATE OR REPLACE TRIGGER crm_deals_capture_delete AFTER DELETE ON crm_deals.dea
 CREATE OR REPLACE TRIGGER crm_deals_no_truncate BEFORE TRUNCATE ON crm_deals.deal
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.append_only();
 
--- deal_event: append-only, for its owner too.
+-- deal_event: nobody changes it, not even its owner.
 CREATE OR REPLACE TRIGGER crm_deals_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON crm_deals.deal_event
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.append_only();
 
--- stage: writers of deals wait for changes that they must see; deals follow.
+-- stage: writers of deals wait for changes that they must see, and deals follow their stage.
 CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE UPDATE ON crm_deals.stage
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.edit_begin();
 CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR DELETE ON crm_deals.stage
@@ -38,7 +38,8 @@ CREATE OR REPLACE TRIGGER crm_deals_rederive AFTER UPDATE ON crm_deals.stage
     REFERENCING OLD TABLE AS old_stages NEW TABLE AS new_stages
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.rederive_deals();
 CREATE OR REPLACE TRIGGER crm_deals_name AFTER UPDATE ON crm_deals.stage
-    FOR EACH ROW WHEN ((old.key, old.name) IS DISTINCT FROM (new.key, new.name)) EXECUTE FUNCTION crm_deals_internal.keep_stage_name();
+    FOR EACH ROW WHEN ((old.key, old.name) IS DISTINCT FROM (new.key, new.name))
+    EXECUTE FUNCTION crm_deals_internal.keep_stage_name();
 
 -- pipeline
 CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE INSERT OR UPDATE OR DELETE ON crm_deals.pipeline
@@ -50,19 +51,21 @@ CREATE OR REPLACE TRIGGER zz_crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deal
 CREATE OR REPLACE TRIGGER crm_deals_rules_again AFTER INSERT OR UPDATE ON crm_deals.pipeline
     FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.pipeline_rules();
 
--- Names are kept beside deals where any pipeline of the organization looks for duplicates.
+-- deal_name is kept if a pipeline of the organization looks for duplicates.
 CREATE OR REPLACE TRIGGER crm_deals_names_kept AFTER INSERT ON crm_deals.pipeline
     FOR EACH ROW WHEN (new.duplicate_policy <> 'off') EXECUTE FUNCTION crm_deals_internal.keep_names();
 CREATE OR REPLACE TRIGGER crm_deals_names_kept_or_not AFTER UPDATE ON crm_deals.pipeline
-    FOR EACH ROW WHEN ((old.duplicate_policy = 'off') <> (new.duplicate_policy = 'off')) EXECUTE FUNCTION crm_deals_internal.keep_names();
+    FOR EACH ROW WHEN ((old.duplicate_policy = 'off') <> (new.duplicate_policy = 'off'))
+    EXECUTE FUNCTION crm_deals_internal.keep_names();
 CREATE OR REPLACE TRIGGER crm_deals_names_not_kept AFTER DELETE ON crm_deals.pipeline
     FOR EACH ROW WHEN (old.duplicate_policy <> 'off') EXECUTE FUNCTION crm_deals_internal.keep_names();
 
--- The listed moves are gates, too.
+-- The listed moves are gates too.
 CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage_transition
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.lock_before_change();
 
--- What backends keep a cache of: told before and after, see src/pipeline_cache.c.
+-- Backends keep a cache of these tables. The triggers invalidate it before and after a statement
+-- (src/config/pipeline_cache.c).
 CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.pipeline
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.forget_pipelines();
 CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.pipeline
@@ -83,13 +86,13 @@ CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR UPDATE OR DELETE O
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.forget_pipelines();
 CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.custom_field
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.forget_pipelines();
--- Whether there are consumers at all, not how far they are.
+-- The cache knows whether there is any consumer, not how far it has read.
 CREATE OR REPLACE TRIGGER crm_deals_changing BEFORE INSERT OR DELETE OR TRUNCATE ON crm_deals.event_consumer
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.forget_pipelines();
 CREATE OR REPLACE TRIGGER crm_deals_changed AFTER INSERT OR DELETE OR TRUNCATE ON crm_deals.event_consumer
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.forget_pipelines();
 
--- Judged as they are stored, after the user's own triggers.
+-- These judge rows as they are stored, after the user's own triggers.
 CREATE OR REPLACE TRIGGER crm_deals_currency AFTER INSERT OR UPDATE ON crm_deals.exchange_rate
     FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.currency_rules();
 CREATE OR REPLACE TRIGGER crm_deals_custom_fields AFTER INSERT OR UPDATE ON crm_deals.lead

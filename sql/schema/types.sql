@@ -1,2 +1,2 @@
--- Closed for good, hence an enum; every other kind is text with a CHECK.
+-- No status will ever be added, so this is an enum. Every other kind is text with a CHECK.
 CREATE TYPE crm_deals.deal_status AS ENUM ('open', 'won', 'lost', 'abandoned');

@@ -1,4 +1,4 @@
--- The list view: a deal with its names, to filter and sort.
+-- The list view: a deal with the names of all that it refers to, to filter and sort.
 CREATE OR REPLACE VIEW crm_deals.deal_overview WITH (security_invoker = true) AS
     SELECT d.id,
            d.organization,
@@ -43,7 +43,7 @@ CREATE OR REPLACE VIEW crm_deals.deal_overview WITH (security_invoker = true) AS
     LEFT JOIN crm_deals._contact AS c ON c.id = d.primary_contact_id
     LEFT JOIN crm_deals._owner AS o ON o.id = d.owner;
 
--- How far each consumer of events is.
+-- How far each consumer has read.
 CREATE OR REPLACE VIEW crm_deals.consumer_status WITH (security_invoker = true) AS
     SELECT c.consumer,
            p.events AS pending,
@@ -54,10 +54,9 @@ CREATE OR REPLACE VIEW crm_deals.consumer_status WITH (security_invoker = true) 
                         FROM crm_deals_internal.pending(c.consumer) AS w) AS p
     WHERE c.consumer <> crm_deals_internal.dispatcher();
 
--- One row a stay of a deal in a stage, also of deals that are gone. Where the log
--- was pruned its first event leaves a stay whose beginning is not known, unless
--- the deal is still in it and knows itself.
--- Under row security, of the caller's deals only: of others not even that they were there.
+-- One row for each stay of a deal in a stage, also of deleted deals. If the log was pruned, the first event that is left
+-- begins a stay whose start is unknown, unless the deal is still in that stage and has the time itself.
+-- Under row security the view shows the caller's deals only, and does not tell that there are others.
 CREATE OR REPLACE VIEW crm_deals.deal_stage_history WITH (security_invoker = true) AS
     SELECT y.deal_id,
            y.stage_id,
@@ -90,7 +89,7 @@ CREATE OR REPLACE VIEW crm_deals.deal_stage_history WITH (security_invoker = tru
             AND (d.id IS NOT NULL OR NOT row_security_active('crm_deals.deal'::regclass))) AS y
     LEFT JOIN crm_deals.stage AS s ON s.id = y.stage_id;
 
--- Deals that are longer in their stage than its rots_after.
+-- Deals that have been in their stage for longer than its rots_after.
 CREATE OR REPLACE VIEW crm_deals.stale_deals WITH (security_invoker = true) AS
     SELECT d.id AS deal_id,
            d.name,
