@@ -30,6 +30,6 @@ extern BrokenRule *broken_rule(const char *rule, const char *constraint, DealCol
 extern const char *broken_rule_text(const BrokenRule *rule);
 
 /* Raises the rule as an error with this detail, which may be NULL. */
-extern void raise_broken_rule(const BrokenRule *rule, const char *detail) pg_attribute_noreturn();
+extern void raise_broken_rule(const BrokenRule *rule, const char *detail);
 
 #endif							/* CRM_DEALS_BROKEN_RULE_H */
