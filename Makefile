@@ -8,7 +8,7 @@ ROOMS = base config rules log events duplicates triggers functions
 base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch settings texts transition write_context
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
-log = changes event_log log_transaction
+log = changes event_ids event_log log_transaction
 events = channels consumers dispatcher event_row notification notify payload subscriptions
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers deal_ids deal_reader \
 	duplicate_join duplicate_search duplicates import_duplicates matches name_index progress signature_ops \

@@ -5,7 +5,7 @@
 #ifndef CRM_DEALS_NOTIFY_H
 #define CRM_DEALS_NOTIFY_H
 
-#include "log/event_log.h"
+#include "log/deal_event.h"
 
 extern void notify_init(void);
 

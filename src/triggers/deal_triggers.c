@@ -26,6 +26,7 @@
 #include "duplicates/written_names.h"
 #include "events/notify.h"
 #include "log/changes.h"
+#include "log/event_ids.h"
 #include "log/event_log.h"
 #include "rules/derive.h"
 #include "rules/gates.h"
@@ -49,7 +50,7 @@ crm_deals_deal_begin(PG_FUNCTION_ARGS)
 	enter_as_writer();
 	write_context_claim();
 	remember_cascade();
-	event_log_statement_begins();
+	event_ids_statement_begins();
 	return PointerGetDatum(NULL);
 }
 
@@ -66,7 +67,7 @@ crm_deals_deal_rules(PG_FUNCTION_ARGS)
 
 	refresh_pipelines();
 	if (!deal_isnull(&new, DEAL_ID))
-		event_log_expect(update, deal_int64(&new, DEAL_ID));
+		event_ids_expect(update, deal_int64(&new, DEAL_ID));
 	if (update)
 	{
 		DealRow		old = deal_row_from_tuple(table, desc, data->tg_trigtuple);
@@ -251,7 +252,7 @@ static void
 forget_expected(const TriggerData *data)
 {
 	if (!TRIGGER_FIRED_BY_DELETE(data->tg_event))
-		event_log_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
+		event_ids_captured(TRIGGER_FIRED_BY_UPDATE(data->tg_event));
 }
 
 /* Judges, logs and notifies what the statement wrote, then compares its names. */
