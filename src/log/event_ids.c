@@ -136,7 +136,7 @@ add_statement(int depth)
 
 /* Returns the running statement. */
 LogStatement *
-log_statement(void)
+running_statement(void)
 {
 	int			depth = trigger_depth();
 	ListCell   *cell;
@@ -167,7 +167,7 @@ grow(int64 *array, int64 *allocated, int64 wanted)
 void
 event_ids_expect(bool update, int64 deal_id)
 {
-	ExpectedRows *rows = &log_statement()->expected[update];
+	ExpectedRows *rows = &running_statement()->expected[update];
 
 	if (rows->n == rows->allocated)
 		rows->deal_ids = grow(rows->deal_ids, &rows->allocated, 2 * rows->n);
@@ -178,7 +178,7 @@ event_ids_expect(bool update, int64 deal_id)
 void
 event_ids_captured(bool update)
 {
-	forget_rows(&log_statement()->expected[update]);
+	forget_rows(&running_statement()->expected[update]);
 }
 
 /* Takes ids for all rows written so far.  Consumers rely on a transaction having its own id before its first event. */
@@ -202,7 +202,7 @@ reserve_ids(ExpectedRows *rows)
 void
 event_ids_statement_begins(void)
 {
-	LogStatement *begins = log_statement();
+	LogStatement *begins = running_statement();
 	ListCell   *cell;
 
 	foreach(cell, running.statements)
@@ -251,7 +251,7 @@ event_ids_take(LogStatement *statement, DealEvent *event, Oid sequence)
 
 /* Returns the batch of the statement's events: the id of the first of them. */
 int64
-log_statement_batch(const LogStatement *statement)
+batch_of_statement(const LogStatement *statement)
 {
 	return statement->batch_id;
 }

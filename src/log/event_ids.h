@@ -15,8 +15,8 @@ extern void event_ids_expect(bool update, int64 deal_id);
 extern void event_ids_captured(bool update);
 
 /* The running statement, and the batch of its events */
-extern LogStatement *log_statement(void);
-extern int64 log_statement_batch(const LogStatement *statement);
+extern LogStatement *running_statement(void);
+extern int64 batch_of_statement(const LogStatement *statement);
 
 /* Gives the event its id. */
 extern void event_ids_take(LogStatement *statement, DealEvent *event, Oid sequence);

@@ -126,7 +126,7 @@ event_batch_begin(const DealTable *table, const char *actor)
 {
 	EventBatch *batch = palloc0(sizeof(EventBatch));
 
-	batch->statement = log_statement();
+	batch->statement = running_statement();
 	batch->desc = event_descriptor(table);
 	batch->events = tuplestore_begin_heap(false, false, work_mem);
 	batch->id_sequence = event_id_sequence();
@@ -140,7 +140,7 @@ event_batch_begin(const DealTable *table, const char *actor)
 int64
 event_batch_id(const EventBatch *batch)
 {
-	return log_statement_batch(batch->statement);
+	return batch_of_statement(batch->statement);
 }
 
 /* Returns the owner as text; it may be a key of a host table. */
@@ -211,7 +211,7 @@ event_batch_add(EventBatch *batch, DealEvent *event)
 	event_ids_take(batch->statement, event, batch->id_sequence);
 	memset(tuple.isnull, true, sizeof(tuple.isnull));
 	put(&tuple, EVENT_ID, Int64GetDatum(event->id));
-	put(&tuple, EVENT_BATCH_ID, Int64GetDatum(log_statement_batch(batch->statement)));
+	put(&tuple, EVENT_BATCH_ID, Int64GetDatum(batch_of_statement(batch->statement)));
 	put(&tuple, EVENT_DEAL_ID, deal_get(any, DEAL_ID));
 	put(&tuple, EVENT_VERSION, Int32GetDatum(event->version));
 	put(&tuple, EVENT_KIND, CStringGetTextDatum(event->kind));
