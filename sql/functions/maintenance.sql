@@ -69,12 +69,6 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.prune_events(timestamptz, text) IS
     'Internal: prune_events() as the owner of the tables.';
 
--- access: admin
-CREATE FUNCTION crm_deals.prune_events(before timestamptz) RETURNS bigint
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_prune_events';
-COMMENT ON FUNCTION crm_deals.prune_events(timestamptz) IS
-    'Removes events older than a moment, but those that consumers wait for and the latest of each deal; returns how many.';
-
 -- Texts are blanked; what is no text cannot be, and goes.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.redacted_fields(custom_fields jsonb) RETURNS jsonb
@@ -298,11 +292,3 @@ END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.redact(text, bigint, bigint[], text) IS
     'Internal: redact() as the owner of the tables.';
-
--- access: admin
-CREATE FUNCTION crm_deals.redact(contact text DEFAULT NULL, lead bigint DEFAULT NULL, deals bigint[] DEFAULT NULL,
-                                 actor text DEFAULT NULL, reason text DEFAULT NULL)
-RETURNS TABLE (relation text, rows bigint)
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_redact';
-COMMENT ON FUNCTION crm_deals.redact(text, bigint, bigint[], text, text) IS
-    'Erases a person from contacts, leads, activities, named deals and their log; returns the rows changed in each table.';
