@@ -61,7 +61,7 @@ SELECT crm_deals.grant_access('clerk', 'write');
 SQL
 is(value($node, "SELECT count(*) FROM pg_class WHERE relnamespace = 'crm_deals'::regnamespace AND relowner <> 'shopkeeper'::regrole", database => 'shop'),
 	0, 'every table, view and sequence is the installer\'s, pg_trgm in another schema');
-is(value($node, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND has_function_privilege('nobody', oid, 'EXECUTE')", database => 'shop'),
+is(value($node, "SELECT count(*) FROM pg_proc WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) AND has_function_privilege('nobody', oid, 'EXECUTE')", database => 'shop'),
 	0, 'PUBLIC may execute no function');
 cmp_ok(value($node, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace", database => 'shop'), '>', 20, '... and there are some');
 refused('nobody', '42501', 'SELECT crm_deals.install()');
@@ -112,12 +112,12 @@ refused('clerk', '23514', 'SELECT crm_deals.move_deal(1, \'won\')', 'the gate ho
 refused('clerk', '23514', 'SET crm_deals.enforce_gates = off; SELECT crm_deals.move_deal(1, \'won\')', '... also for one who sets enforce_gates before the library is loaded');
 refused('clerk', '42501', 'CREATE TEMPORARY TABLE fake (LIKE crm_deals.deal); CREATE TRIGGER t BEFORE INSERT ON fake FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.deal_rules()',
 	'nobody attaches the trigger functions to tables of their own');
-for my $function (rows($node, "SELECT proname FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND prorettype = 'trigger'::regtype AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'plpgsql') AND proname <> '_lock_before_change' AND proname <> '_forget_pipelines'", database => 'shop'))
+for my $function (rows($node, "SELECT proname FROM pg_proc WHERE pronamespace = 'crm_deals_internal'::regnamespace AND prorettype = 'trigger'::regtype AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'plpgsql') AND proname <> 'lock_before_change' AND proname <> 'forget_pipelines'", database => 'shop'))
 {
 	my ($when, $references) = $function =~ /capture|rederive/
 	  ? ('AFTER UPDATE', 'REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT')
 	  : $function =~ /append_only|begin/ ? ('BEFORE UPDATE', 'FOR EACH STATEMENT') : ('BEFORE UPDATE', 'FOR EACH ROW');
-	refused('shopkeeper', '39P01', "CREATE TEMPORARY TABLE fake (LIKE crm_deals.deal INCLUDING ALL); INSERT INTO fake SELECT * FROM crm_deals.deal; CREATE TRIGGER t $when ON fake $references EXECUTE FUNCTION crm_deals.$function(); UPDATE fake SET name = name || '!', custom_fields = '{\"x\": 1}'",
+	refused('shopkeeper', '39P01', "CREATE TEMPORARY TABLE fake (LIKE crm_deals.deal INCLUDING ALL); INSERT INTO fake SELECT * FROM crm_deals.deal; CREATE TRIGGER t $when ON fake $references EXECUTE FUNCTION crm_deals_internal.$function(); UPDATE fake SET name = name || '!', custom_fields = '{\"x\": 1}'",
 		"$function refuses to run on another table");
 }
 
