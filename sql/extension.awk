@@ -4,7 +4,7 @@
 # The line above each function says who may execute it: "-- access: LEVEL". The LEVEL is one that grant_access()
 # knows, or "owner". crm_deals_internal.function_privileges() returns all of these lines.
 #
-# sql/public.sql creates the functions of schema crm_deals, and nobody else does.
+# sql/public.sql creates the functions of the schema crm_deals; no other file does.
 
 function part(file) {
     sub(/.*\//, "", file)
@@ -25,7 +25,7 @@ function note_access(file, number, line, above,    level, name) {
         fail(file, number, "\"-- access: LEVEL\" is missing above this function, or the level is unknown")
     match(line, /crm_deals(_internal)?\.[a-z0-9_]+/)
     split(substr(line, RSTART, RLENGTH), name, ".")
-    if ((name[1] == "crm_deals") != (part(file) == "public"))
+    if ((name[1] == "crm_deals") != (file ~ /(^|\/)public\.sql$/))
         fail(file, number, "public functions are created in sql/public.sql, internal ones elsewhere")
     if (level != "owner" && !((name[1], name[2], level) in noted)) {
         noted[name[1], name[2], level] = 1

@@ -1,8 +1,9 @@
--- The public functions: the whole API of crm_deals on one page, as people and programs call it.
+-- The public functions: all that people and programs call, on one page (section 12 of doc/contract.md).
 --
--- Each of them is a face: it has the defaults and the description, and calls the function of the same name in
--- crm_deals_internal, or C, to do the work. Our own code calls internal functions only, never these. The SQL bodies are
--- parsed when the extension is created, so no search_path and no object of a user changes what they call.
+-- Each is a face. It has the defaults and the description, and it calls the function of the same name in the schema
+-- crm_deals_internal, or C. Our own code calls internal functions only, never these. PostgreSQL looks up the names in
+-- these SQL bodies once, when it creates the extension; so they need no search_path, and nothing that a user creates
+-- later changes what they call.
 
 -- ----------
 -- Installation
@@ -14,8 +15,8 @@ CREATE FUNCTION crm_deals.install(account_table regclass DEFAULT NULL, contact_t
 LANGUAGE sql VOLATILE
 RETURN crm_deals_internal.install(account_table, contact_table, owner_table, columns);
 COMMENT ON FUNCTION crm_deals.install(regclass, regclass, regclass, jsonb) IS
-    'Creates the tables, indexes, triggers and views of crm_deals, owned by the caller, or brings back what is '
-    'missing; returns the installed version.';
+    'Creates what is missing of the tables, indexes, triggers and views of crm_deals. The caller owns them. Returns '
+    'the installed version.';
 
 -- ----------
 -- Pipelines and stages
@@ -28,8 +29,8 @@ CREATE FUNCTION crm_deals.create_pipeline(name text, stages jsonb DEFAULT NULL, 
 LANGUAGE sql VOLATILE
 RETURN crm_deals_internal.create_pipeline(name, stages, description, currency, organization, is_default, gates);
 COMMENT ON FUNCTION crm_deals.create_pipeline(text, jsonb, text, text, text, boolean, jsonb) IS
-    'Creates a pipeline with the given stages, or with the six default ones; returns its id. The first one of an '
-    'organization becomes its default.';
+    'Creates a pipeline with the given stages, or with the six default ones, and returns its id. The first pipeline '
+    'of an organization becomes its default.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.add_stage(pipeline bigint, name text, key text DEFAULT NULL, before_key text DEFAULT NULL,
@@ -40,22 +41,22 @@ LANGUAGE sql VOLATILE
 RETURN crm_deals_internal.add_stage(pipeline, name, key, before_key, probability, status, labels, required_fields,
                                     rots_after);
 COMMENT ON FUNCTION crm_deals.add_stage(bigint, text, text, text, numeric, text, jsonb, text[], interval) IS
-    'Adds a stage before the one with before_key, else at the end; returns its id.';
+    'Adds a stage before the one with before_key, or at the end, and returns its id.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.reorder_stages(pipeline bigint, keys text[]) RETURNS void
 LANGUAGE sql VOLATILE
 RETURN crm_deals_internal.reorder_stages(pipeline, keys);
 COMMENT ON FUNCTION crm_deals.reorder_stages(bigint, text[]) IS
-    'Puts the stages of a pipeline in the order of the keys, which must name every one.';
+    'Puts the stages of a pipeline in the order of the keys. The keys must name every stage.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.remove_stage(stage bigint, move_deals_to bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE sql VOLATILE
 RETURN crm_deals_internal.remove_stage(stage, move_deals_to);
 COMMENT ON FUNCTION crm_deals.remove_stage(bigint, bigint) IS
-    'Removes a stage after moving its deals, or archives it where the log mentions it; returns the number of deals '
-    'moved.';
+    'Moves the deals of a stage, then deletes the stage, or archives it if the log mentions it. Returns the number '
+    'of deals moved.';
 
 -- ----------
 -- Moves
@@ -70,8 +71,8 @@ CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage text, note text DEFAUL
                                     OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
 LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal';
 COMMENT ON FUNCTION crm_deals.move_deal(bigint, text, text, text, text, integer, text) IS
-    'Moves a deal to a stage of its pipeline, given by key or name, and records a note; event_id is NULL where it was '
-    'there already.';
+    'Moves a deal to a stage of its pipeline, given by key or name, and records a note. event_id is NULL if the deal '
+    'was there already.';
 
 -- access: write
 CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage_id bigint, note text DEFAULT NULL, actor text DEFAULT NULL,
@@ -82,8 +83,8 @@ CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage_id bigint, note text D
                                     OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
 LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal_to_id';
 COMMENT ON FUNCTION crm_deals.move_deal(bigint, bigint, text, text, text, integer, text) IS
-    'Moves a deal to a stage given by id, of any pipeline, and records a note; event_id is NULL where it was there '
-    'already.';
+    'Moves a deal to a stage of any pipeline, given by id, and records a note. event_id is NULL if the deal was '
+    'there already.';
 
 -- access: write
 CREATE FUNCTION crm_deals.move_deals(deal_ids bigint[], to_stage text, note text DEFAULT NULL,
@@ -95,7 +96,7 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.move_deals(deal_ids, to_stage, note, actor, lost_reason, override);
 END;
 COMMENT ON FUNCTION crm_deals.move_deals(bigint[], text, text, text, text, text) IS
-    'Moves many deals at once, with an outcome for each id: moved, unchanged, rejected, not_found.';
+    'Moves many deals at once. Returns an outcome for each id: moved, unchanged, rejected or not_found.';
 
 -- access: read
 CREATE FUNCTION crm_deals.check_move(deal bigint, to_stage text, lost_reason text DEFAULT NULL)
@@ -105,7 +106,7 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.check_move(deal, to_stage, lost_reason);
 END;
 COMMENT ON FUNCTION crm_deals.check_move(bigint, text, text) IS
-    'The dry run of a move: a row for each rule it would break, none where it may go.';
+    'Tells what a move would break, without moving: a row for each rule, and none if the deal may move.';
 
 -- ----------
 -- Corrections and checks
@@ -116,20 +117,20 @@ CREATE FUNCTION crm_deals.undo_batch(batch_id bigint, actor text DEFAULT NULL)
 RETURNS TABLE (deal_id bigint, outcome text, detail text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_undo_batch';
 COMMENT ON FUNCTION crm_deals.undo_batch(bigint, text) IS
-    'Puts back what a statement changed of deals; a deal changed since is left alone and said so.';
+    'Undoes what one statement changed of deals. Leaves a deal alone that changed since, and says so.';
 
 -- access: manager
 CREATE FUNCTION crm_deals.restore_deal(deal_id bigint, actor text DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_restore_deal';
 COMMENT ON FUNCTION crm_deals.restore_deal(bigint, text) IS
-    'Brings a deleted deal back under its old id, as it was; its stakeholders and activities are gone.';
+    'Brings a deleted deal back under its old id, as it was. Its stakeholders and activities do not come back.';
 
 -- access: read
 CREATE FUNCTION crm_deals.resolve_deal(deal_id bigint) RETURNS bigint
 LANGUAGE sql STABLE PARALLEL SAFE
 RETURN crm_deals_internal.resolve_deal(deal_id);
 COMMENT ON FUNCTION crm_deals.resolve_deal(bigint) IS
-    'The id under which a deal is found now: its own, or that of the deal it was merged into.';
+    'Returns the id under which a deal is found now: its own, or that of the deal it was merged into.';
 
 -- access: read
 CREATE FUNCTION crm_deals.verify()
@@ -139,7 +140,7 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.verify();
 END;
 COMMENT ON FUNCTION crm_deals.verify() IS
-    'Proves the rules of deals on the data: a row for each that is broken, none where all hold.';
+    'Checks the rules of deals on the data: returns a row for each that is broken, and none if all hold.';
 
 -- ----------
 -- Events
@@ -157,13 +158,13 @@ CREATE FUNCTION crm_deals.read_events(consumer text, max_events integer DEFAULT 
 RETURNS TABLE (id bigint, deal_id bigint, kind text, occurred_at timestamptz, payload jsonb)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_read_events';
 COMMENT ON FUNCTION crm_deals.read_events(text, integer, interval) IS
-    'Delivers the next events to a consumer; those that it does not acknowledge come again.';
+    'Delivers the next events to a consumer. Those that it does not acknowledge come again.';
 
 -- access: consume
 CREATE FUNCTION crm_deals.ack_events(consumer text, event_id bigint) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_ack_events';
 COMMENT ON FUNCTION crm_deals.ack_events(text, bigint) IS
-    'Acknowledges an event and all that were delivered before it; returns how many.';
+    'Acknowledges an event and all that were delivered before it, and returns how many.';
 
 -- access: consume
 CREATE FUNCTION crm_deals.unsubscribe(consumer text) RETURNS void
@@ -175,14 +176,14 @@ COMMENT ON FUNCTION crm_deals.unsubscribe(text) IS
 CREATE FUNCTION crm_deals.start_dispatcher() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_start_dispatcher';
 COMMENT ON FUNCTION crm_deals.start_dispatcher() IS
-    'Starts the background worker that notifies under crm_deals.notify = dispatch, where it is not running.';
+    'Starts the background worker that notifies under crm_deals.notify = dispatch, if it does not run.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.prune_events(before timestamptz) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_prune_events';
 COMMENT ON FUNCTION crm_deals.prune_events(timestamptz) IS
-    'Removes events older than a moment, but those that consumers wait for and the latest of each deal; returns how '
-    'many.';
+    'Removes events older than a moment, and returns how many. Keeps the latest event of each deal and those that '
+    'consumers wait for.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.redact(contact text DEFAULT NULL, lead bigint DEFAULT NULL, deals bigint[] DEFAULT NULL,
@@ -190,8 +191,8 @@ CREATE FUNCTION crm_deals.redact(contact text DEFAULT NULL, lead bigint DEFAULT 
 RETURNS TABLE (relation text, rows bigint)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_redact';
 COMMENT ON FUNCTION crm_deals.redact(text, bigint, bigint[], text, text) IS
-    'Erases a person from contacts, leads, activities, named deals and their log; returns the rows changed in each '
-    'table.';
+    'Erases a person from contacts, leads, activities, the deals that are named, and their log. Returns the rows '
+    'changed in each table.';
 
 -- ----------
 -- Duplicates
@@ -206,14 +207,14 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.find_duplicates(name, threshold, max_results, pipeline);
 END;
 COMMENT ON FUNCTION crm_deals.find_duplicates(text, real, integer, text) IS
-    'Deals of the pipeline''s organization whose names are similar to a name, the most similar first.';
+    'Finds deals of the pipeline''s organization with a similar name, the most similar first.';
 
 -- access: read
 CREATE FUNCTION crm_deals.scan_duplicates(threshold real DEFAULT NULL)
 RETURNS TABLE (deal_id bigint, other_deal_id bigint, similarity real)
 LANGUAGE c STABLE COST 100000 ROWS 1000 AS 'MODULE_PATHNAME', 'crm_deals_scan_duplicates';
 COMMENT ON FUNCTION crm_deals.scan_duplicates(real) IS
-    'Every pair of similar deals of an organization, at the threshold given, else at that of the later deal''s '
+    'Finds every pair of similar deals of an organization, by the given threshold or by that of the later deal''s '
     'pipeline.';
 
 -- access: admin
@@ -221,28 +222,27 @@ CREATE FUNCTION crm_deals.flag_duplicates(pipeline text DEFAULT NULL) RETURNS bi
 LANGUAGE sql VOLATILE
 RETURN crm_deals_internal.flag_duplicates(pipeline);
 COMMENT ON FUNCTION crm_deals.flag_duplicates(text) IS
-    'Flags the deals of a pipeline, of all for NULL, that are already there as if they were written now; returns how '
-    'many flags are new.';
+    'Flags the deals of a pipeline, or of all, as if they were written now. Returns how many flags are new.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.rebuild_duplicates() RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_rebuild_duplicates';
 COMMENT ON FUNCTION crm_deals.rebuild_duplicates() IS
-    'Makes the index of names anew, after a change of locale, encoding or major version, or of thresholds.';
+    'Makes the index of names anew. It is necessary after a change of locale, encoding, major version or threshold.';
 
 -- access: write
 CREATE FUNCTION crm_deals.dismiss_duplicate(deal_id bigint, other_deal_id bigint,
                                             actor text DEFAULT NULL) RETURNS void
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_dismiss_duplicate';
 COMMENT ON FUNCTION crm_deals.dismiss_duplicate(bigint, bigint, text) IS
-    'Says that two deals are no duplicates of each other: the pair is not flagged again.';
+    'Records that two deals are no duplicates of each other. The pair is not flagged again.';
 
 -- access: write
 CREATE FUNCTION crm_deals.merge_deals(survivor bigint, duplicate bigint, actor text DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_merge_deals';
 COMMENT ON FUNCTION crm_deals.merge_deals(bigint, bigint, text) IS
-    'Makes one deal of two: the duplicate goes, what belongs to it and what the survivor lacks moves; returns the '
-    'survivor.';
+    'Makes one deal of two and returns its id. What belongs to the duplicate, and values that it alone has, move to '
+    'it.';
 
 -- ----------
 -- Board, forecast, reports
@@ -258,8 +258,8 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.board(pipeline, group_by, card_limit, filter, language);
 END;
 COMMENT ON FUNCTION crm_deals.board(text, text, integer, jsonb, text) IS
-    'The columns of a pipeline''s board, empty ones included, with exact counts, sums per currency and the first '
-    'cards of each.';
+    'Returns the columns of a pipeline''s board, empty ones too: exact counts, sums per currency, and the first '
+    'cards.';
 
 -- access: read
 CREATE FUNCTION crm_deals.board_cards(pipeline text, column_key text, group_by text DEFAULT 'stage',
@@ -271,7 +271,7 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.board_cards(pipeline, column_key, group_by, after, card_limit, filter, language);
 END;
 COMMENT ON FUNCTION crm_deals.board_cards(text, text, text, jsonb, integer, jsonb, text) IS
-    'The next cards of one column of a board, after the page_key of the card before.';
+    'Returns the next cards of one column of a board, those after the page_key of the last card before.';
 
 -- access: read
 CREATE FUNCTION crm_deals.forecast(pipeline text DEFAULT NULL, convert_to text DEFAULT NULL,
@@ -284,8 +284,8 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.forecast(pipeline, convert_to, from_date, to_date, filter, group_by, as_of);
 END;
 COMMENT ON FUNCTION crm_deals.forecast(text, text, date, date, jsonb, text, timestamptz) IS
-    'Open deals by the month they are expected in, weighted by probability, and deals won in it; now, or as of a '
-    'moment.';
+    'Returns open deals by the month they are expected in, also weighted by probability, and the deals won in it; '
+    'now, or as of a moment.';
 
 -- access: read
 CREATE FUNCTION crm_deals.deals_as_of(at timestamptz)
@@ -297,8 +297,8 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.deals_as_of(at);
 END;
 COMMENT ON FUNCTION crm_deals.deals_as_of(timestamptz) IS
-    'The deals as they were at a moment, deleted ones included: equal to a copy taken then, but for transactions in '
-    'flight.';
+    'Returns the deals as they were at a moment, deleted ones too. A copy taken then would differ only by '
+    'transactions in flight.';
 
 -- access: read
 CREATE FUNCTION crm_deals.win_rate(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
@@ -310,7 +310,7 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.win_rate(by, period, from_date, to_date, pipeline, filter);
 END;
 COMMENT ON FUNCTION crm_deals.win_rate(text, text, date, date, text, jsonb) IS
-    'Won, lost and abandoned deals by the period they were closed in, and won / (won + lost).';
+    'Returns won, lost and abandoned deals by the period in which they were closed, and won / (won + lost).';
 
 -- access: read
 CREATE FUNCTION crm_deals.stage_conversion(by text DEFAULT NULL, period text DEFAULT 'month',
@@ -324,8 +324,8 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.stage_conversion(by, period, from_date, to_date, pipeline, filter);
 END;
 COMMENT ON FUNCTION crm_deals.stage_conversion(text, text, date, date, text, jsonb) IS
-    'Of the deals that entered an open stage in the period, those that later went on or were won, and the median '
-    'stay.';
+    'Returns, of the deals that entered an open stage in a period, how many went on or were won later, and the '
+    'median stay.';
 
 -- access: read
 CREATE FUNCTION crm_deals.sales_velocity(by text DEFAULT NULL, period text DEFAULT 'month',
@@ -339,7 +339,7 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.sales_velocity(by, period, from_date, to_date, pipeline, filter);
 END;
 COMMENT ON FUNCTION crm_deals.sales_velocity(text, text, date, date, text, jsonb) IS
-    'Per currency: open deals * win rate * mean won amount / mean days from creation to won, an amount per day.';
+    'Returns, per currency, open deals * win rate * mean won amount / mean days to win: an amount per day.';
 
 -- access: read
 CREATE FUNCTION crm_deals.lost_reasons(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
@@ -352,7 +352,7 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.lost_reasons(by, period, from_date, to_date, pipeline, filter);
 END;
 COMMENT ON FUNCTION crm_deals.lost_reasons(text, text, date, date, text, jsonb) IS
-    'Lost deals by reason and currency, by the period they were closed in: count, amount, share of the lost deals.';
+    'Returns lost deals by reason and currency and by the period in which they were closed: count, amount, share.';
 
 -- access: read
 CREATE FUNCTION crm_deals.pipeline_summary(by text DEFAULT NULL, period text DEFAULT 'month',
@@ -365,7 +365,7 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.pipeline_summary(by, period, from_date, to_date, pipeline, filter);
 END;
 COMMENT ON FUNCTION crm_deals.pipeline_summary(text, text, date, date, text, jsonb) IS
-    'The deals of now by stage and currency: count, amount, weighted amount; empty stages included.';
+    'Returns the deals of now by stage and currency: count, amount, weighted amount. Empty stages are included.';
 
 -- ----------
 -- Leads, imports, custom fields
@@ -381,7 +381,7 @@ BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor);
 END;
 COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, text) IS
-    'Makes an account, a contact and, unless told not to, a deal of a lead, or finds those that are there; once.';
+    'Converts a lead, once: finds or creates its account and its contact and, unless told not to, creates a deal.';
 
 -- access: write
 CREATE FUNCTION crm_deals.import_deals(source regclass, history regclass DEFAULT NULL, gates boolean DEFAULT false,
@@ -389,14 +389,14 @@ CREATE FUNCTION crm_deals.import_deals(source regclass, history regclass DEFAULT
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
 LANGUAGE c VOLATILE COST 1000000 AS 'MODULE_PATHNAME', 'crm_deals_import_deals';
 COMMENT ON FUNCTION crm_deals.import_deals(regclass, regclass, boolean, boolean, text) IS
-    'Imports deals, and their history, from tables whose columns are named like a deal''s; an outcome for each row: '
-    'created, updated, unchanged, flagged, rejected.';
+    'Imports deals, and their history, from tables whose columns are named like a deal''s. Returns an outcome for '
+    'each row: created, updated, unchanged, flagged or rejected.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.index_custom_field(entity text, key text) RETURNS regclass
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_index_custom_field';
 COMMENT ON FUNCTION crm_deals.index_custom_field(text, text) IS
-    'Makes the index by which a custom field is filtered, where it is missing; returns it.';
+    'Returns the index by which a custom field is filtered, and makes it first if it is missing.';
 
 -- ----------
 -- Access
@@ -421,4 +421,4 @@ CREATE FUNCTION crm_deals.protect_children() RETURNS void
 LANGUAGE sql VOLATILE
 RETURN crm_deals_internal.protect_children();
 COMMENT ON FUNCTION crm_deals.protect_children() IS
-    'Gives the tables that hang on deals, the log among them, the policy that their deal is visible to the caller.';
+    'Gives the tables that belong to deals, the log too, a policy: a row is visible if its deal is.';

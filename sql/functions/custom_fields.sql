@@ -1,5 +1,5 @@
--- Indexes on custom fields. The functions that start with "_" run as the owner of the
--- tables, called by src/field_index.c: who defines fields may index them.
+-- Indexes on custom fields. These functions run as the owner of the tables; src/functions/field_index.c calls them. So
+-- whoever may define fields may index them.
 
 -- The table and its column of custom fields, the host's or ours.
 -- access: owner

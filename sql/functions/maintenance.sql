@@ -1,6 +1,5 @@
--- The two exceptions from the append-only log: what is old, and what a person wants
--- erased. The functions that start with "_" run as the owner of the tables, called by
--- the public ones in src/maintenance.c, which alone may change the log.
+-- The two exceptions from the append-only log: events that are old, and what a person wants erased. These functions
+-- run as the owner of the tables. src/functions/maintenance.c calls them; nothing else may change the log.
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.pruning_horizon() RETURNS timestamptz

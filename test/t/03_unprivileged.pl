@@ -66,6 +66,8 @@ is(value($node, "SELECT count(*) FROM pg_proc WHERE pronamespace IN ('crm_deals'
 cmp_ok(value($node, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace", database => 'shop'), '>', 20, '... and there are some');
 refused('nobody', '42501', 'SELECT crm_deals.install()');
 refused('nobody', '42501', 'SELECT * FROM crm_deals.deal');
+refused('shopkeeper', '42501', 'CREATE FUNCTION crm_deals_internal.board() RETURNS integer RETURN 1',
+	'nobody creates anything among what is internal, not even who creates the extension');
 
 # ----------
 # A clerk's day
@@ -105,6 +107,7 @@ refused('clerk', '42501', $_)
   'SELECT crm_deals.remove_stage(1)', 'SELECT crm_deals.reorder_stages(1, \'{}\')', 'UPDATE crm_deals.pipeline SET forbid_skipping = false',
   'INSERT INTO crm_deals.deal_duplicate VALUES (1, 2, 1)', 'INSERT INTO crm_deals.deal_alias VALUES (99, NULL, 1)',
   'INSERT INTO crm_deals.event_consumer (consumer) VALUES (\'x\')', 'DROP VIEW crm_deals.installation',
+  'CREATE FUNCTION crm_deals_internal.mine() RETURNS integer RETURN 1', 'CREATE TABLE crm_deals_internal.mine (id bigint)',
   'SELECT crm_deals.grant_access(\'clerk\', \'admin\')', 'SELECT crm_deals.revoke_access(\'boss\')', 'SELECT crm_deals.install()',
   'SELECT crm_deals_internal.lock_out_writers()', 'SELECT crm_deals_internal.override_gates()', 'BEGIN; LOCK crm_deals.installation', 'SELECT salary FROM public.employee',
   'SELECT crm_deals.move_deal(1, \'won\', override => \'me\')', 'SELECT crm_deals.move_deals(\'{1}\', \'won\', override => \'me\')';
