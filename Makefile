@@ -19,13 +19,16 @@ functions = board_sums check_move corrections field_index import maintenance mov
 MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
 
-# What install() creates, in this order; each becomes a part of _schema().
+# What install() creates, in this order; each becomes a part of crm_deals_internal.schema().
 SCHEMA = types account contact host_views pipeline custom_field deal deal_name name_index lead \
 	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
 
-# What CREATE EXTENSION creates, in this order.
+# The internal functions, which CREATE EXTENSION creates in this order.
 FUNCTIONS = labels rules install pipelines moves duplicates corrections consumers dispatcher maintenance leads custom_fields import \
-	filters board past forecast reports row_security verify access privileges
+	filters board past forecast reports row_security verify access
+
+# The parts of the extension's script, in order. sql/public.sql calls what stands before it.
+SQL = $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) sql/public.sql sql/functions/privileges.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DOCS = doc/crm_deals.md doc/contract.md
@@ -46,8 +49,8 @@ EXTRA_CLEAN = $(DATA_built) $(DATA_built:%=%.new)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(EXTENSION)--$(EXTVERSION).sql: sql/extension.awk $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) Makefile
-	awk -f sql/extension.awk $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) > $@.new
+$(EXTENSION)--$(EXTVERSION).sql: sql/extension.awk $(SQL) Makefile
+	awk -f sql/extension.awk $(SQL) > $@.new
 	mv $@.new $@
 
 # Objects follow every header: there are few.

@@ -1,8 +1,10 @@
 # Joins the SQL files into the extension's script. Files come in the Makefile's order: those of sql/schema
-# become the parts that crm_deals_internal.schema() returns, those of sql/functions follow as they are.
+# become the parts that crm_deals_internal.schema() returns, the others follow as they are.
 #
-# The line above each function says who may execute it: "-- access: LEVEL", where LEVEL is one that
-# grant_access() knows, or owner. crm_deals_internal.function_privileges() returns what stands there.
+# The line above each function says who may execute it: "-- access: LEVEL". The LEVEL is one that grant_access()
+# knows, or "owner". crm_deals_internal.function_privileges() returns all of these lines.
+#
+# sql/public.sql creates the functions of the schema crm_deals; no other file does.
 
 function part(file) {
     sub(/.*\//, "", file)
@@ -10,20 +12,21 @@ function part(file) {
     return file
 }
 
-function fail(message) {
-    print FILENAME ":" FNR ": " message > "/dev/stderr"
+function fail(file, number, message) {
+    print file ":" number ": " message > "/dev/stderr"
     failed = 1
     exit 1
 }
 
 # Notes who may execute the function that the line creates.
-function note_access(line, level,    name) {
-    if (level !~ /^(read|consume|write|manager|admin|owner)$/)
-        fail("\"-- access: LEVEL\" is missing above this function, or the level is unknown")
+function note_access(file, number, line, above,    level, name) {
+    level = above
+    if (!sub(/^-- access: /, "", level) || level !~ /^(read|consume|write|manager|admin|owner)$/)
+        fail(file, number, "\"-- access: LEVEL\" is missing above this function, or the level is unknown")
     match(line, /crm_deals(_internal)?\.[a-z0-9_]+/)
     split(substr(line, RSTART, RLENGTH), name, ".")
-    if (level != "owner" && listed)
-        fail("only functions above the line @function_privileges@ can be of another level than owner")
+    if ((name[1] == "crm_deals") != (file ~ /(^|\/)public\.sql$/))
+        fail(file, number, "public functions are created in sql/public.sql, internal ones elsewhere")
     if (level != "owner" && !((name[1], name[2], level) in noted)) {
         noted[name[1], name[2], level] = 1
         privileges = privileges (privileges ? ",\n           " : "") \
@@ -31,7 +34,23 @@ function note_access(line, level,    name) {
     }
 }
 
+# The list stands before functions that it names: all files are read for it first.
+function read_access_lines(    i, number, line, above) {
+    for (i = 1; i < ARGC; i++) {
+        if (ARGV[i] ~ /schema\//)
+            continue
+        above = ""
+        for (number = 1; (getline line < ARGV[i]) > 0; number++) {
+            if (line ~ /^CREATE (OR REPLACE )?(FUNCTION|AGGREGATE|PROCEDURE) /)
+                note_access(ARGV[i], number, line, above)
+            above = line
+        }
+        close(ARGV[i])
+    }
+}
+
 BEGIN {
+    read_access_lines()
     print "\\echo Use \"CREATE EXTENSION crm_deals CASCADE\" to load this file. \\quit"
     print ""
     print "-- What is internal stands in a schema of its own, in which nobody else creates anything."
@@ -61,12 +80,6 @@ FNR == 1 && FILENAME !~ /schema\// {
     printf "\n-- %s\n\n", part(FILENAME)
 }
 
-/^CREATE (OR REPLACE )?(FUNCTION|AGGREGATE|PROCEDURE) / && !in_schema {
-    level = previous
-    sub(/^-- access: /, "", level)
-    note_access($0, previous ~ /^-- access: / ? level : "")
-}
-
 # The list stands where this line stands.
 /^-- @function_privileges@$/ {
     print "CREATE FUNCTION crm_deals_internal.function_privileges() RETURNS TABLE (level text, schema text, function text)"
@@ -77,10 +90,9 @@ FNR == 1 && FILENAME !~ /schema\// {
     print "$$;"
     print "COMMENT ON FUNCTION crm_deals_internal.function_privileges() IS"
     print "    'Internal: which functions each level may execute.';"
-    listed = 1
     next
 }
 
-{ print; previous = $0 }
+{ print }
 
 END { if (failed) exit 1 }

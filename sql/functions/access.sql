@@ -39,7 +39,6 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.table_privileges() IS
     'Internal: what each level may do with each table.';
 
-
 -- @function_privileges@
 
 -- Of the host's own tables each level may read key and label, what boards and lists show; who writes may also find
@@ -254,7 +253,7 @@ COMMENT ON FUNCTION crm_deals_internal.check_no_owner(regrole) IS
     'Internal: refuses a level for the owner of the tables.';
 
 -- access: owner
-CREATE FUNCTION crm_deals.grant_access(role regrole, level text) RETURNS void
+CREATE FUNCTION crm_deals_internal.grant_access(role regrole, level text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -270,11 +269,11 @@ BEGIN
     PERFORM crm_deals_internal.grant_level(name, level);
 END
 $$;
-COMMENT ON FUNCTION crm_deals.grant_access(regrole, text) IS
-    'Gives a role one level of access, read, consume, write, manager or admin, in place of the one it had.';
+COMMENT ON FUNCTION crm_deals_internal.grant_access(regrole, text) IS
+    'Internal: what crm_deals.grant_access() does.';
 
 -- access: owner
-CREATE FUNCTION crm_deals.revoke_access(role regrole) RETURNS void
+CREATE FUNCTION crm_deals_internal.revoke_access(role regrole) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -283,5 +282,5 @@ BEGIN
     PERFORM crm_deals_internal.revoke_levels(pg_get_userbyid(role));
 END
 $$;
-COMMENT ON FUNCTION crm_deals.revoke_access(regrole) IS
-    'Takes from a role what grant_access() gave it.';
+COMMENT ON FUNCTION crm_deals_internal.revoke_access(regrole) IS
+    'Internal: what crm_deals.revoke_access() does.';

@@ -138,8 +138,8 @@ COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, json
     'Internal: sums and first deals of each group that holds any.';
 
 -- access: read
-CREATE FUNCTION crm_deals.board(pipeline text DEFAULT NULL, group_by text DEFAULT 'stage', card_limit integer DEFAULT 20,
-                                filter jsonb DEFAULT NULL, language text DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.board(pipeline text, group_by text, card_limit integer, filter jsonb,
+                                         language text)
 RETURNS TABLE (column_key text, label text, ordinal integer, deal_count bigint, amounts jsonb, weighted_amounts jsonb,
                cards jsonb)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000 ROWS 10
@@ -200,8 +200,8 @@ BEGIN
     ORDER BY 3;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.board(text, text, integer, jsonb, text) IS
-    'The columns of a pipeline''s board, empty ones included, with exact counts, sums per currency and the first cards of each.';
+COMMENT ON FUNCTION crm_deals_internal.board(text, text, integer, jsonb, text) IS
+    'Internal: what crm_deals.board() does.';
 
 -- Where a page ended: what board_cards() gave as page_key.
 -- access: read
@@ -225,8 +225,8 @@ COMMENT ON FUNCTION crm_deals_internal.page_condition(jsonb) IS
     'Internal: the condition that a card comes after a page key.';
 
 -- access: read
-CREATE FUNCTION crm_deals.board_cards(pipeline text, column_key text, group_by text DEFAULT 'stage', after jsonb DEFAULT NULL,
-                                      card_limit integer DEFAULT 20, filter jsonb DEFAULT NULL, language text DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.board_cards(pipeline text, column_key text, group_by text, after jsonb,
+                                               card_limit integer, filter jsonb, language text)
 RETURNS TABLE (card jsonb, page_key jsonb)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000 ROWS 20
 SET search_path = pg_catalog, pg_temp
@@ -275,5 +275,5 @@ BEGIN
     USING card_limit;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.board_cards(text, text, text, jsonb, integer, jsonb, text) IS
-    'The next cards of one column of a board, after the page_key of the card before.';
+COMMENT ON FUNCTION crm_deals_internal.board_cards(text, text, text, jsonb, integer, jsonb, text) IS
+    'Internal: what crm_deals.board_cards() does.';

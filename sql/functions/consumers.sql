@@ -452,29 +452,3 @@ CREATE FUNCTION crm_deals_internal.keep_stage_name() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_keep_stage_name';
 COMMENT ON FUNCTION crm_deals_internal.keep_stage_name() IS
     'Trigger: keeps what a stage was called, for the events of that time.';
-
--- access: consume
-CREATE FUNCTION crm_deals.subscribe(consumer text, kinds text[] DEFAULT NULL, from_start boolean DEFAULT false,
-                                    include_imports boolean DEFAULT false) RETURNS void
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_subscribe';
-COMMENT ON FUNCTION crm_deals.subscribe(text, text[], boolean, boolean) IS
-    'Makes a consumer of events, of all or of some kinds, from now on or from the start of the log.';
-
--- access: consume
-CREATE FUNCTION crm_deals.read_events(consumer text, max_events integer DEFAULT 100, lease interval DEFAULT NULL)
-RETURNS TABLE (id bigint, deal_id bigint, kind text, occurred_at timestamptz, payload jsonb)
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_read_events';
-COMMENT ON FUNCTION crm_deals.read_events(text, integer, interval) IS
-    'Delivers the next events to a consumer; those that it does not acknowledge come again.';
-
--- access: consume
-CREATE FUNCTION crm_deals.ack_events(consumer text, event_id bigint) RETURNS bigint
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_ack_events';
-COMMENT ON FUNCTION crm_deals.ack_events(text, bigint) IS
-    'Acknowledges an event and all that were delivered before it; returns how many.';
-
--- access: consume
-CREATE FUNCTION crm_deals.unsubscribe(consumer text) RETURNS void
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_unsubscribe';
-COMMENT ON FUNCTION crm_deals.unsubscribe(text) IS
-    'Removes a consumer of events and its place in the log.';

@@ -128,12 +128,6 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.restore_deal(bigint) IS
     'Internal: restore_deal() as the caller.';
 
--- access: manager
-CREATE FUNCTION crm_deals.restore_deal(deal_id bigint, actor text DEFAULT NULL) RETURNS bigint
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_restore_deal';
-COMMENT ON FUNCTION crm_deals.restore_deal(bigint, text) IS
-    'Brings a deleted deal back under its old id, as it was; its stakeholders and activities are gone.';
-
 -- The events of a batch stand in the log from the one that gave it its number.
 -- access: manager
 CREATE FUNCTION crm_deals_internal.batch_events(batch_id bigint)
@@ -212,13 +206,6 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.undo_batch(bigint) IS
     'Internal: undo_batch() as the caller.';
 
--- access: manager
-CREATE FUNCTION crm_deals.undo_batch(batch_id bigint, actor text DEFAULT NULL)
-RETURNS TABLE (deal_id bigint, outcome text, detail text)
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_undo_batch';
-COMMENT ON FUNCTION crm_deals.undo_batch(bigint, text) IS
-    'Puts back what a statement changed of deals; a deal changed since is left alone and said so.';
-
 -- Both locked, in the order of their ids; merged ones are followed.
 -- access: write
 CREATE FUNCTION crm_deals_internal.lock_to_merge(survivor bigint, duplicate bigint) RETURNS bigint[]
@@ -233,8 +220,8 @@ BEGIN
         RAISE EXCEPTION 'merge_deals needs two deals' USING ERRCODE = '22004';
     END IF;
     PERFORM crm_deals_internal.enter_as_writer();
-    survivor := crm_deals.resolve_deal(survivor);
-    duplicate := crm_deals.resolve_deal(duplicate);
+    survivor := crm_deals_internal.resolve_deal(survivor);
+    duplicate := crm_deals_internal.resolve_deal(duplicate);
     IF survivor = duplicate THEN
         RAISE EXCEPTION 'deal % cannot be merged with itself', survivor USING ERRCODE = '22023';
     END IF;
@@ -360,9 +347,3 @@ END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.merge_deals(bigint, bigint) IS
     'Internal: merge_deals() as the caller; returns the external id of the one that goes.';
-
--- access: write
-CREATE FUNCTION crm_deals.merge_deals(survivor bigint, duplicate bigint, actor text DEFAULT NULL) RETURNS bigint
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_merge_deals';
-COMMENT ON FUNCTION crm_deals.merge_deals(bigint, bigint, text) IS
-    'Makes one deal of two: the duplicate goes, what belongs to it and what the survivor lacks moves; returns the survivor.';

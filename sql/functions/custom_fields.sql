@@ -1,5 +1,5 @@
--- Indexes on custom fields. The functions that start with "_" run as the owner of the
--- tables, called by src/field_index.c: who defines fields may index them.
+-- Indexes on custom fields. These functions run as the owner of the tables; src/functions/field_index.c calls them. So
+-- whoever may define fields may index them.
 
 -- The table and its column of custom fields, the host's or ours.
 -- access: owner
@@ -223,9 +223,3 @@ END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.index_custom_field(text, text) IS
     'Internal: index_custom_field() as the owner of the tables.';
-
--- access: admin
-CREATE FUNCTION crm_deals.index_custom_field(entity text, key text) RETURNS regclass
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_index_custom_field';
-COMMENT ON FUNCTION crm_deals.index_custom_field(text, text) IS
-    'Makes the index by which a custom field is filtered, where it is missing; returns it.';

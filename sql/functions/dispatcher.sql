@@ -44,9 +44,3 @@ AS $$
 $$;
 COMMENT ON FUNCTION crm_deals_internal.summaries(xid8) IS
     'Internal: what the summaries of a transaction say.';
-
--- access: write
-CREATE FUNCTION crm_deals.start_dispatcher() RETURNS void
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_start_dispatcher';
-COMMENT ON FUNCTION crm_deals.start_dispatcher() IS
-    'Starts the background worker that notifies under crm_deals.notify = dispatch, where it is not running.';

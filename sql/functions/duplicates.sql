@@ -44,14 +44,14 @@ AS 'MODULE_PATHNAME', 'crm_deals_signature_compare_partial';
 COMMENT ON FUNCTION crm_deals_internal.signature_compare_partial(bigint, bigint, smallint, internal) IS
     'Internal: what a key tells of the name behind it.';
 
-CREATE OPERATOR crm_deals.&&~ (
+CREATE OPERATOR crm_deals_internal.&&~ (
     LEFTARG = bigint[], RIGHTARG = bigint[], FUNCTION = crm_deals_internal.signatures_meet
 );
-COMMENT ON OPERATOR crm_deals.&&~ (bigint[], bigint[]) IS
+COMMENT ON OPERATOR crm_deals_internal.&&~ (bigint[], bigint[]) IS
     'Internal: whether a name may be as similar as a query asks.';
 
 CREATE OPERATOR CLASS crm_deals_internal.signature_ops FOR TYPE bigint[] USING gin AS
-    OPERATOR 1 crm_deals.&&~ (bigint[], bigint[]),
+    OPERATOR 1 crm_deals_internal.&&~ (bigint[], bigint[]),
     FUNCTION 1 pg_catalog.btint8cmp(bigint, bigint),
     FUNCTION 2 pg_catalog.ginarrayextract(anyarray, internal, internal),
     FUNCTION 3 crm_deals_internal.signature_query(bigint[], internal, smallint, internal, internal, internal, internal),
@@ -116,13 +116,6 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.rebuild_duplicates() IS
     'Internal: names and their index, made anew for this server and for the lowest threshold in use.';
 
--- access: admin
-CREATE FUNCTION crm_deals.rebuild_duplicates() RETURNS void
-LANGUAGE c
-AS 'MODULE_PATHNAME', 'crm_deals_rebuild_duplicates';
-COMMENT ON FUNCTION crm_deals.rebuild_duplicates() IS
-    'Makes the index of names anew, after a change of locale, encoding or major version, or of thresholds.';
-
 -- Questions
 
 -- access: read
@@ -134,7 +127,7 @@ COMMENT ON FUNCTION crm_deals_internal.similar_deals(text, real, integer, bigint
     'Internal: find_duplicates() of a pipeline that is known.';
 
 -- access: read
-CREATE FUNCTION crm_deals.find_duplicates(name text, threshold real DEFAULT NULL, max_results integer DEFAULT 10, pipeline text DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.find_duplicates(name text, threshold real, max_results integer, pipeline text)
 RETURNS TABLE (deal_id bigint, deal_name text, similarity real)
 LANGUAGE plpgsql STABLE COST 1000 ROWS 10
 SET search_path = pg_catalog, pg_temp
@@ -151,42 +144,27 @@ BEGIN
                                   coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline())) AS s;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.find_duplicates(text, real, integer, text) IS
-    'Deals of the pipeline''s organization whose names are similar to a name, the most similar first.';
-
--- access: read
-CREATE FUNCTION crm_deals.scan_duplicates(threshold real DEFAULT NULL)
-RETURNS TABLE (deal_id bigint, other_deal_id bigint, similarity real)
-LANGUAGE c STABLE COST 100000 ROWS 1000
-AS 'MODULE_PATHNAME', 'crm_deals_scan_duplicates';
-COMMENT ON FUNCTION crm_deals.scan_duplicates(real) IS
-    'Every pair of similar deals of an organization, at the threshold given, else at that of the later deal''s pipeline.';
+COMMENT ON FUNCTION crm_deals_internal.find_duplicates(text, real, integer, text) IS
+    'Internal: what crm_deals.find_duplicates() does.';
 
 -- Flags
 
 -- access: admin
-CREATE FUNCTION crm_deals_internal.flag_duplicates(pipeline bigint) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.flag_similar_deals(pipeline bigint) RETURNS bigint
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'crm_deals_flag_duplicates';
-COMMENT ON FUNCTION crm_deals_internal.flag_duplicates(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.flag_similar_deals(bigint) IS
     'Internal: flag_duplicates() of a pipeline that is known, of all for NULL.';
 
 -- access: admin
-CREATE FUNCTION crm_deals.flag_duplicates(pipeline text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.flag_duplicates(pipeline text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM crm_deals_internal.check_installed();
-    RETURN crm_deals_internal.flag_duplicates(crm_deals_internal.find_pipeline(pipeline));
+    RETURN crm_deals_internal.flag_similar_deals(crm_deals_internal.find_pipeline(pipeline));
 END
 $$;
-COMMENT ON FUNCTION crm_deals.flag_duplicates(text) IS
-    'Flags the deals of a pipeline, of all for NULL, that are already there as if they were written now; returns how many flags are new.';
-
--- access: write
-CREATE FUNCTION crm_deals.dismiss_duplicate(deal_id bigint, other_deal_id bigint, actor text DEFAULT NULL) RETURNS void
-LANGUAGE c
-AS 'MODULE_PATHNAME', 'crm_deals_dismiss_duplicate';
-COMMENT ON FUNCTION crm_deals.dismiss_duplicate(bigint, bigint, text) IS
-    'Says that two deals are no duplicates of each other: the pair is not flagged again.';
+COMMENT ON FUNCTION crm_deals_internal.flag_duplicates(text) IS
+    'Internal: what crm_deals.flag_duplicates() does.';

@@ -74,9 +74,8 @@ COMMENT ON FUNCTION crm_deals_internal.converted(numeric, numeric, numeric) IS
     'Internal: an amount at an exchange rate.';
 
 -- access: read
-CREATE FUNCTION crm_deals.forecast(pipeline text DEFAULT NULL, convert_to text DEFAULT NULL, from_date date DEFAULT NULL,
-                                   to_date date DEFAULT NULL, filter jsonb DEFAULT NULL, group_by text DEFAULT NULL,
-                                   as_of timestamptz DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.forecast(pipeline text, convert_to text, from_date date, to_date date,
+                                            filter jsonb, group_by text, as_of timestamptz)
 RETURNS TABLE (month date, group_key text, group_label text, currency text, deal_count bigint, amount numeric,
                weighted_amount numeric, won_count bigint, won_amount numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 100
@@ -147,5 +146,5 @@ BEGIN
     USING convert_to, coalesce(as_of::date, CURRENT_DATE);
 END
 $$;
-COMMENT ON FUNCTION crm_deals.forecast(text, text, date, date, jsonb, text, timestamptz) IS
-    'Open deals by the month they are expected in, weighted by probability, and deals won in it; now, or as of a moment.';
+COMMENT ON FUNCTION crm_deals_internal.forecast(text, text, date, date, jsonb, text, timestamptz) IS
+    'Internal: what crm_deals.forecast() does.';

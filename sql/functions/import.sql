@@ -1468,11 +1468,3 @@ END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_deals(regclass, regclass, boolean, boolean) IS
     'Internal: import_deals() in its context.';
-
--- access: write
-CREATE FUNCTION crm_deals.import_deals(source regclass, history regclass DEFAULT NULL, gates boolean DEFAULT false,
-                                       create_accounts boolean DEFAULT false, actor text DEFAULT NULL)
-RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
-LANGUAGE c VOLATILE COST 1000000 AS 'MODULE_PATHNAME', 'crm_deals_import_deals';
-COMMENT ON FUNCTION crm_deals.import_deals(regclass, regclass, boolean, boolean, text) IS
-    'Imports deals, and their history, from tables whose columns are named like a deal''s; an outcome for each row: created, updated, unchanged, flagged, rejected.';

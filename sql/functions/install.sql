@@ -384,8 +384,8 @@ COMMENT ON FUNCTION crm_deals_internal.let_owner_execute() IS
     'Internal: lets the owner of the tables execute the functions that run in their name.';
 
 -- access: owner
-CREATE FUNCTION crm_deals.install(account_table regclass DEFAULT NULL, contact_table regclass DEFAULT NULL,
-                                  owner_table regclass DEFAULT NULL, columns jsonb DEFAULT NULL) RETURNS text
+CREATE FUNCTION crm_deals_internal.install(account_table regclass, contact_table regclass, owner_table regclass,
+                                           columns jsonb) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
@@ -410,7 +410,7 @@ BEGIN
     PERFORM crm_deals_internal.attach_code();
     PERFORM crm_deals_internal.let_owner_execute();
     IF crm_deals_internal.children_are_protected() THEN
-        PERFORM crm_deals.protect_children();
+        PERFORM crm_deals_internal.protect_children();
     END IF;
 
     FOR granted IN
@@ -422,5 +422,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals.install(regclass, regclass, regclass, jsonb) IS
-    'Creates the tables, indexes, triggers and views of crm_deals, owned by the caller, or brings back what is missing; returns the installed version.';
+COMMENT ON FUNCTION crm_deals_internal.install(regclass, regclass, regclass, jsonb) IS
+    'Internal: what crm_deals.install() does.';

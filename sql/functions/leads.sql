@@ -717,9 +717,9 @@ COMMENT ON FUNCTION crm_deals_internal.mark_converted(bigint, text, text, bigint
     'Internal: a lead says what it became, and so do its activities.';
 
 -- access: write
-CREATE FUNCTION crm_deals.convert_lead(lead bigint, create_deal boolean DEFAULT true, deal jsonb DEFAULT '{}',
-                                       use_account text DEFAULT NULL, use_contact text DEFAULT NULL, actor text DEFAULT NULL,
-                                       OUT account_id text, OUT contact_id text, OUT deal_id bigint)
+CREATE FUNCTION crm_deals_internal.convert_lead(lead bigint, create_deal boolean, deal jsonb, use_account text,
+                                                use_contact text, actor text, OUT account_id text,
+                                                OUT contact_id text, OUT deal_id bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -748,5 +748,5 @@ BEGIN
     PERFORM crm_deals_internal.mark_converted(lead, account_id, contact_id, deal_id);
 END
 $$;
-COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, text) IS
-    'Makes an account, a contact and, unless told not to, a deal of a lead, or finds those that are there; once.';
+COMMENT ON FUNCTION crm_deals_internal.convert_lead(bigint, boolean, jsonb, text, text, text) IS
+    'Internal: what crm_deals.convert_lead() does.';

@@ -1,6 +1,5 @@
--- The two exceptions from the append-only log: what is old, and what a person wants
--- erased. The functions that start with "_" run as the owner of the tables, called by
--- the public ones in src/maintenance.c, which alone may change the log.
+-- The two exceptions from the append-only log: events that are old, and what a person wants erased. These functions
+-- run as the owner of the tables. src/functions/maintenance.c calls them; nothing else may change the log.
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.pruning_horizon() RETURNS timestamptz
@@ -68,12 +67,6 @@ END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.prune_events(timestamptz, text) IS
     'Internal: prune_events() as the owner of the tables.';
-
--- access: admin
-CREATE FUNCTION crm_deals.prune_events(before timestamptz) RETURNS bigint
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_prune_events';
-COMMENT ON FUNCTION crm_deals.prune_events(timestamptz) IS
-    'Removes events older than a moment, but those that consumers wait for and the latest of each deal; returns how many.';
 
 -- Texts are blanked; what is no text cannot be, and goes.
 -- access: owner
@@ -298,11 +291,3 @@ END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.redact(text, bigint, bigint[], text) IS
     'Internal: redact() as the owner of the tables.';
-
--- access: admin
-CREATE FUNCTION crm_deals.redact(contact text DEFAULT NULL, lead bigint DEFAULT NULL, deals bigint[] DEFAULT NULL,
-                                 actor text DEFAULT NULL, reason text DEFAULT NULL)
-RETURNS TABLE (relation text, rows bigint)
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_redact';
-COMMENT ON FUNCTION crm_deals.redact(text, bigint, bigint[], text, text) IS
-    'Erases a person from contacts, leads, activities, named deals and their log; returns the rows changed in each table.';

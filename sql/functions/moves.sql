@@ -35,30 +35,8 @@ LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_moved_su
 COMMENT ON FUNCTION crm_deals_internal.moved_subject(text, text) IS
     'Internal: the subject of the note that a move records.';
 
--- access: write
-CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage text, note text DEFAULT NULL, actor text DEFAULT NULL,
-                                    lost_reason text DEFAULT NULL, expected_version integer DEFAULT NULL,
-                                    override text DEFAULT NULL,
-                                    OUT deal_id bigint, OUT pipeline_id bigint, OUT stage_id bigint,
-                                    OUT stage_key text, OUT status text, OUT probability numeric,
-                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
-LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal';
-COMMENT ON FUNCTION crm_deals.move_deal(bigint, text, text, text, text, integer, text) IS
-    'Moves a deal to a stage of its pipeline, given by key or name, and records a note; event_id is NULL where it was there already.';
-
--- access: write
-CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage_id bigint, note text DEFAULT NULL, actor text DEFAULT NULL,
-                                    lost_reason text DEFAULT NULL, expected_version integer DEFAULT NULL,
-                                    override text DEFAULT NULL,
-                                    OUT deal_id bigint, OUT pipeline_id bigint, OUT stage_id bigint,
-                                    OUT stage_key text, OUT status text, OUT probability numeric,
-                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
-LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal_to_id';
-COMMENT ON FUNCTION crm_deals.move_deal(bigint, bigint, text, text, text, integer, text) IS
-    'Moves a deal to a stage given by id, of any pipeline, and records a note; event_id is NULL where it was there already.';
-
 -- access: read
-CREATE FUNCTION crm_deals.resolve_deal(deal_id bigint) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.resolve_deal(deal_id bigint) RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -78,11 +56,11 @@ BEGIN
     RETURN current;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.resolve_deal(bigint) IS
-    'The id under which a deal is found now: its own, or that of the deal it was merged into.';
+COMMENT ON FUNCTION crm_deals_internal.resolve_deal(bigint) IS
+    'Internal: what crm_deals.resolve_deal() does.';
 
 -- access: read
-CREATE FUNCTION crm_deals.check_move(deal bigint, to_stage text, lost_reason text DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.check_move(deal bigint, to_stage text, lost_reason text)
 RETURNS TABLE (rule text, detail text)
 LANGUAGE plpgsql STABLE COST 1000 ROWS 1
 SET search_path = pg_catalog, pg_temp
@@ -93,7 +71,7 @@ DECLARE
     pipeline bigint;
     target bigint;
 BEGIN
-    current := crm_deals.resolve_deal(deal);
+    current := crm_deals_internal.resolve_deal(deal);
     SELECT d.pipeline_id INTO pipeline FROM crm_deals.deal AS d WHERE d.id = current;
     target := crm_deals_internal.find_stage(pipeline, to_stage);
     IF target IS NULL THEN
@@ -105,12 +83,12 @@ BEGIN
     WHERE d.id = current;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.check_move(bigint, text, text) IS
-    'The dry run of a move: a row for each rule it would break, none where it may go.';
+COMMENT ON FUNCTION crm_deals_internal.check_move(bigint, text, text) IS
+    'Internal: what crm_deals.check_move() does.';
 
 -- access: write
-CREATE FUNCTION crm_deals.move_deals(deal_ids bigint[], to_stage text, note text DEFAULT NULL, actor text DEFAULT NULL,
-                                     lost_reason text DEFAULT NULL, override text DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.move_deals(deal_ids bigint[], to_stage text, note text, actor text,
+                                              lost_reason text, override text)
 RETURNS TABLE (deal_id bigint, outcome text, detail text, event_id bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -193,6 +171,5 @@ BEGIN
     ORDER BY r.asked;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.move_deals(bigint[], text, text, text, text, text) IS
-    'Moves many deals at once, with an outcome for each id: moved, unchanged, rejected, not_found.';
-
+COMMENT ON FUNCTION crm_deals_internal.move_deals(bigint[], text, text, text, text, text) IS
+    'Internal: what crm_deals.move_deals() does.';

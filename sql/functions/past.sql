@@ -143,7 +143,7 @@ COMMENT ON FUNCTION crm_deals_internal.deals_before(timestamptz) IS
     'Internal: the table of deals as it was, as a piece of SQL.';
 
 -- access: read
-CREATE FUNCTION crm_deals.deals_as_of(at timestamptz)
+CREATE FUNCTION crm_deals_internal.deals_as_of(at timestamptz)
 RETURNS TABLE (id bigint, name text, account_id text, pipeline_id bigint, stage_id bigint, status text, amount numeric,
                currency text, probability numeric, expected_close_date date, closed_at timestamptz, owner text,
                lost_reason text, custom_fields jsonb, version integer)
@@ -159,5 +159,5 @@ BEGIN
          FROM ' || crm_deals_internal.deals_before(at) || ' AS d';
 END
 $$;
-COMMENT ON FUNCTION crm_deals.deals_as_of(timestamptz) IS
-    'The deals as they were at a moment, deleted ones included: equal to a copy taken then, but for transactions in flight.';
+COMMENT ON FUNCTION crm_deals_internal.deals_as_of(timestamptz) IS
+    'Internal: what crm_deals.deals_as_of() does.';

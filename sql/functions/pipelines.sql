@@ -223,9 +223,8 @@ COMMENT ON FUNCTION crm_deals_internal.list_moves(bigint, jsonb) IS
     'Internal: the moves that the stages of a new pipeline list under next.';
 
 -- access: admin
-CREATE FUNCTION crm_deals.create_pipeline(name text, stages jsonb DEFAULT NULL, description text DEFAULT NULL,
-                                          currency text DEFAULT NULL, organization text DEFAULT NULL,
-                                          is_default boolean DEFAULT NULL, gates jsonb DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.create_pipeline(name text, stages jsonb, description text, currency text,
+                                                   organization text, is_default boolean, gates jsonb) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -266,14 +265,13 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals.create_pipeline(text, jsonb, text, text, text, boolean, jsonb) IS
-    'Creates a pipeline with the given stages, or with the six default ones; returns its id. The first one of an organization becomes its default.';
+COMMENT ON FUNCTION crm_deals_internal.create_pipeline(text, jsonb, text, text, text, boolean, jsonb) IS
+    'Internal: what crm_deals.create_pipeline() does.';
 
 -- access: admin
-CREATE FUNCTION crm_deals.add_stage(pipeline bigint, name text, key text DEFAULT NULL, before_key text DEFAULT NULL,
-                                    probability numeric DEFAULT NULL, status text DEFAULT 'open',
-                                    labels jsonb DEFAULT NULL, required_fields text[] DEFAULT NULL,
-                                    rots_after interval DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.add_stage(pipeline bigint, name text, key text, before_key text,
+                                             probability numeric, status text, labels jsonb, required_fields text[],
+                                             rots_after interval) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -309,11 +307,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals.add_stage(bigint, text, text, text, numeric, text, jsonb, text[], interval) IS
-    'Adds a stage before the one with before_key, else at the end; returns its id.';
+COMMENT ON FUNCTION crm_deals_internal.add_stage(bigint, text, text, text, numeric, text, jsonb, text[], interval) IS
+    'Internal: what crm_deals.add_stage() does.';
 
 -- access: admin
-CREATE FUNCTION crm_deals.reorder_stages(pipeline bigint, keys text[]) RETURNS void
+CREATE FUNCTION crm_deals_internal.reorder_stages(pipeline bigint, keys text[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -352,11 +350,11 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals.reorder_stages(bigint, text[]) IS
-    'Puts the stages of a pipeline in the order of the keys, which must name every one.';
+COMMENT ON FUNCTION crm_deals_internal.reorder_stages(bigint, text[]) IS
+    'Internal: what crm_deals.reorder_stages() does.';
 
 -- access: admin
-CREATE FUNCTION crm_deals.remove_stage(stage bigint, move_deals_to bigint DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.remove_stage(stage bigint, move_deals_to bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -406,5 +404,5 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals.remove_stage(bigint, bigint) IS
-    'Removes a stage after moving its deals, or archives it where the log mentions it; returns the number of deals moved.';
+COMMENT ON FUNCTION crm_deals_internal.remove_stage(bigint, bigint) IS
+    'Internal: what crm_deals.remove_stage() does.';

@@ -85,8 +85,8 @@ COMMENT ON FUNCTION crm_deals_internal.report_scope(text, text, text, jsonb) IS
     'Internal: the arguments that reports share, checked, as pieces of SQL.';
 
 -- access: read
-CREATE FUNCTION crm_deals.win_rate(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
-                                   to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.win_rate(by text, period text, from_date date, to_date date, pipeline text,
+                                            filter jsonb)
 RETURNS TABLE (period_start date, group_key text, group_label text, won_count bigint, lost_count bigint,
                abandoned_count bigint, win_rate numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 100
@@ -130,12 +130,12 @@ BEGIN
     USING period, by, scope.organization, from_date, to_date;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.win_rate(text, text, date, date, text, jsonb) IS
-    'Won, lost and abandoned deals by the period they were closed in, and won / (won + lost).';
+COMMENT ON FUNCTION crm_deals_internal.win_rate(text, text, date, date, text, jsonb) IS
+    'Internal: what crm_deals.win_rate() does.';
 
 -- access: read
-CREATE FUNCTION crm_deals.lost_reasons(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
-                                       to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.lost_reasons(by text, period text, from_date date, to_date date, pipeline text,
+                                                filter jsonb)
 RETURNS TABLE (period_start date, group_key text, group_label text, lost_reason text, reason_label text, currency text,
                deal_count bigint, amount numeric, share numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 100
@@ -190,12 +190,12 @@ BEGIN
     USING period, by, scope.organization, from_date, to_date, scope.pipeline_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.lost_reasons(text, text, date, date, text, jsonb) IS
-    'Lost deals by reason and currency, by the period they were closed in: count, amount, share of the lost deals.';
+COMMENT ON FUNCTION crm_deals_internal.lost_reasons(text, text, date, date, text, jsonb) IS
+    'Internal: what crm_deals.lost_reasons() does.';
 
 -- access: read
-CREATE FUNCTION crm_deals.sales_velocity(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
-                                         to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.sales_velocity(by text, period text, from_date date, to_date date, pipeline text,
+                                                  filter jsonb)
 RETURNS TABLE (period_start date, group_key text, group_label text, currency text, open_count bigint, won_count bigint,
                lost_count bigint, win_rate numeric, mean_won_amount numeric, mean_days_to_win numeric, velocity numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 100
@@ -269,12 +269,12 @@ BEGIN
     USING period, from_date, to_date, by, scope.organization;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.sales_velocity(text, text, date, date, text, jsonb) IS
-    'Per currency: open deals * win rate * mean won amount / mean days from creation to won, an amount per day.';
+COMMENT ON FUNCTION crm_deals_internal.sales_velocity(text, text, date, date, text, jsonb) IS
+    'Internal: what crm_deals.sales_velocity() does.';
 
 -- access: read
-CREATE FUNCTION crm_deals.pipeline_summary(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
-                                           to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.pipeline_summary(by text, period text, from_date date, to_date date, pipeline text,
+                                                    filter jsonb)
 RETURNS TABLE (group_key text, group_label text, pipeline_id bigint, stage_id bigint, stage_key text, stage_label text,
                currency text, deal_count bigint, amount numeric, weighted_amount numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 100
@@ -317,12 +317,12 @@ BEGIN
     USING by, scope.organization, scope.pipeline_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.pipeline_summary(text, text, date, date, text, jsonb) IS
-    'The deals of now by stage and currency: count, amount, weighted amount; empty stages included.';
+COMMENT ON FUNCTION crm_deals_internal.pipeline_summary(text, text, date, date, text, jsonb) IS
+    'Internal: what crm_deals.pipeline_summary() does.';
 
 -- access: read
-CREATE FUNCTION crm_deals.stage_conversion(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
-                                           to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
+CREATE FUNCTION crm_deals_internal.stage_conversion(by text, period text, from_date date, to_date date, pipeline text,
+                                                    filter jsonb)
 RETURNS TABLE (period_start date, group_key text, group_label text, pipeline_id bigint, stage_id bigint, stage_key text,
                stage_label text, entered_count bigint, converted_count bigint, conversion_rate numeric, median_stay interval)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 100
@@ -391,5 +391,5 @@ BEGIN
     USING period, by, scope.organization, from_date, to_date, scope.pipeline_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.stage_conversion(text, text, date, date, text, jsonb) IS
-    'Of the deals that entered an open stage in the period, those that later went on or were won, and the median stay.';
+COMMENT ON FUNCTION crm_deals_internal.stage_conversion(text, text, date, date, text, jsonb) IS
+    'Internal: what crm_deals.stage_conversion() does.';

@@ -17,7 +17,7 @@ COMMENT ON FUNCTION crm_deals_internal.children() IS
     'Internal: the tables that protect_children() protects, with the condition on each.';
 
 -- access: owner
-CREATE FUNCTION crm_deals.protect_children() RETURNS void
+CREATE FUNCTION crm_deals_internal.protect_children() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -38,8 +38,8 @@ BEGIN
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.protect_children() IS
-    'Gives the tables that hang on deals, the log among them, the policy that their deal is visible to the caller.';
+COMMENT ON FUNCTION crm_deals_internal.protect_children() IS
+    'Internal: what crm_deals.protect_children() does.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.children_are_protected() RETURNS boolean

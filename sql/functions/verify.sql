@@ -1,6 +1,6 @@
 -- The rules of deals proven on the data, by plain SQL that knows nothing of the triggers.
 -- access: read
-CREATE FUNCTION crm_deals.verify() RETURNS TABLE (rule integer, deal_id bigint, detail text)
+CREATE FUNCTION crm_deals_internal.verify() RETURNS TABLE (rule integer, deal_id bigint, detail text)
 LANGUAGE plpgsql STABLE COST 1000000
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -111,5 +111,5 @@ BEGIN
     ORDER BY 1, 2, 3;
 END
 $$;
-COMMENT ON FUNCTION crm_deals.verify() IS
-    'Proves the rules of deals on the data: a row for each that is broken, none where all hold.';
+COMMENT ON FUNCTION crm_deals_internal.verify() IS
+    'Internal: what crm_deals.verify() does.';

@@ -93,7 +93,7 @@ GRANT CREATE ON DATABASE :database TO regress_crm_owner;
 CREATE EXTENSION crm_deals;
 GRANT USAGE ON SCHEMA crm_deals TO regress_crm_owner;
 GRANT CREATE ON SCHEMA crm_deals TO regress_crm_owner;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA crm_deals TO regress_crm_owner;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA crm_deals, crm_deals_internal TO regress_crm_owner;
 CREATE SCHEMA closed;
 GRANT USAGE ON SCHEMA closed TO regress_crm_owner;
 CREATE TABLE closed.customers (id bigint PRIMARY KEY, name text);

@@ -24,7 +24,7 @@ DECLARE
     line text;
     result text := '';
 BEGIN
-    SELECT * INTO STRICT called FROM pg_proc WHERE proname = function AND pronamespace = 'crm_deals'::regnamespace;
+    SELECT * INTO STRICT called FROM pg_proc WHERE proname = function AND pronamespace = 'crm_deals_internal'::regnamespace;
     body := coalesce(substring(called.prosrc FROM 'RETURN QUERY(.*?);'), called.prosrc);
     FOR n IN REVERSE called.pronargs .. 1 LOOP
         body := replace(body, format('%s.%s', function, called.proargnames[n]), '$' || n);
@@ -56,7 +56,7 @@ CREATE FUNCTION t.scans(function text, arguments text) RETURNS text LANGUAGE sql
     SELECT string_agg(DISTINCT concat(n.node, ' ', n.index), ', ') || ': ' || sum(n.rows) FROM t.nodes(t.plan(function, arguments)) AS n WHERE n.relation = 'deal_event'
 $$;
 CREATE FUNCTION t.between(kinds text, seen text, seen_id bigint, delivered_id bigint, most bigint) RETURNS text LANGUAGE sql AS $$
-    SELECT t.scans('_events_between', format('%L, %L, false, %L, %s, %L, 199999, %s, %s', 'c', kinds, seen, seen_id, '203:203:', delivered_id, most))
+    SELECT t.scans('events_between', format('%L, %L, false, %L, %s, %L, 199999, %s, %s', 'c', kinds, seen, seen_id, '203:203:', delivered_id, most))
 $$;
 -- What a read is made of: the primary key from the place on, and (transaction, id) for those that were running.
 SELECT is(t.between(NULL, v.seen, v.seen_id, v.delivered_id, v.most), v.scans, 'section 5: ' || v.what)
@@ -69,8 +69,8 @@ FROM (VALUES ('a hundred from the start of the log', '1:1:', -1, -1, 100, 'Index
              ('a hundred of one that was running, early in the log', '202:203:202', 199999, 0, 100, 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 100'),
              ('a thousand of three that were running', '50:203:50,120,121', 199999, 0, 1000, 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 3000')) AS v (what, seen, seen_id, delivered_id, most, scans);
 SELECT is(t.between('{won}', '1:1:', -1, 0, 10), 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 1000', 'section 5: ten won ones among a thousand: those in between are read, none beyond');
-SELECT is(t.scans('_events_between', $$'c', NULL, false, '50:203:50,120,121', 199999, '203:203:', 199999, 0, 1000$$), 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 3000', 'section 5: of transactions that were running, the batch of each');
-SELECT is(t.scans('_events_between', $$'c', NULL, false, '50:203:50,120,121', 199999, '50:203:50', 199999, 0, 1000$$), 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 2000', 'section 5: one that is running still is not read');
+SELECT is(t.scans('events_between', $$'c', NULL, false, '50:203:50,120,121', 199999, '203:203:', 199999, 0, 1000$$), 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 3000', 'section 5: of transactions that were running, the batch of each');
+SELECT is(t.scans('events_between', $$'c', NULL, false, '50:203:50,120,121', 199999, '50:203:50', 199999, 0, 1000$$), 'Index Scan deal_event_pkey, Index Scan deal_event_transaction: 2000', 'section 5: one that is running still is not read');
 -- A log that came in one large transaction, as an import's, and a small one that was running
 BEGIN;
 ALTER TABLE crm_deals.deal_event DISABLE TRIGGER USER;

@@ -290,7 +290,7 @@ SELECT t.drop_roles('t_import', 't_nobody') \gset none_
 CREATE ROLE t_import; CREATE ROLE t_nobody;
 GRANT USAGE ON SCHEMA t TO t_import, t_nobody;
 SELECT crm_deals.grant_access('t_import', 'write') \gset none_
-SELECT is_empty($$SELECT p.proname FROM pg_proc AS p WHERE p.pronamespace = 'crm_deals'::regnamespace AND p.proname ~ '^_import' AND NOT has_function_privilege('t_import', p.oid, 'EXECUTE')$$, 'section 9: level write has what an import is made of');
+SELECT is_empty($$SELECT p.proname FROM pg_proc AS p WHERE p.pronamespace = 'crm_deals_internal'::regnamespace AND p.proname ~ '^import' AND NOT has_function_privilege('t_import', p.oid, 'EXECUTE')$$, 'section 9: level write has what an import is made of');
 CREATE TABLE t.rows AS SELECT 'r' || n AS external_id, 'R' || n AS name, 'Their account' AS account, n FROM generate_series(1, 4) AS n;
 SELECT is(t.try('SELECT t.import(''''''t.rows'''''')', 't_import'), '42703', 'import: the columns are looked at first');
 ALTER TABLE t.rows RENAME COLUMN n TO amount;

@@ -67,9 +67,9 @@ SELECT is(t.kinds('bob 1'), 'created stage_changed updated stage_changed', 'sect
 
 -- Views and functions run as their caller.
 SELECT is((SELECT string_agg(relname, ' ') FROM pg_class WHERE relnamespace = 'crm_deals'::regnamespace AND relkind = 'v' AND NOT coalesce(reloptions, '{}') @> '{security_invoker=true}'), NULL, 'section 9: every view is security_invoker');
-SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND prosecdef), NULL, 'section 9: no function is SECURITY DEFINER');
-SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang WHERE pronamespace = 'crm_deals'::regnamespace AND lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL AND NOT EXISTS (SELECT FROM unnest(proconfig) AS c WHERE c = 'search_path=pg_catalog, pg_temp')), NULL, 'section 9: every function that resolves names pins search_path');
-SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang WHERE pronamespace = 'crm_deals'::regnamespace AND lanname = 'c' AND proconfig IS NOT NULL), NULL, 'section 9: C code carries no SET');
+SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) AND prosecdef), NULL, 'section 9: no function is SECURITY DEFINER');
+SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) AND lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL AND NOT EXISTS (SELECT FROM unnest(proconfig) AS c WHERE c = 'search_path=pg_catalog, pg_temp')), NULL, 'section 9: every function that resolves names pins search_path');
+SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) AND lanname = 'c' AND proconfig IS NOT NULL), NULL, 'section 9: C code carries no SET');
 
 -- Trigger functions refuse to run on any relation but the installed one: on a table of the same name and columns in another schema.
 CREATE FUNCTION t.attach(function regproc, relation text, timing text, events text, level text) RETURNS text LANGUAGE plpgsql AS $$
@@ -85,22 +85,22 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'TT000';
 EXCEPTION
     WHEN SQLSTATE 'TT000' THEN RETURN 'ran';
-    WHEN OTHERS THEN RETURN 'refused';
+    WHEN OTHERS THEN RETURN SQLSTATE;
 END
 $$;
 INSERT INTO crm_deals.custom_field (entity, key, type) VALUES ('account', 'x', 'text');
 INSERT INTO crm_deals.exchange_rate VALUES ('USD', 'EUR', 0.9);
 INSERT INTO crm_deals.account (name) VALUES ('Acme');
-SELECT is(t.attach(p.oid::regproc, v.relation, v.timing, v.events, v.level), 'refused', 'section 9: ' || v.function || ' refuses to run on t.' || v.relation)
-FROM (VALUES ('_deal_begin', 'deal', 'BEFORE', 'INSERT', 'STATEMENT'), ('_deal_rules', 'deal', 'BEFORE', 'INSERT', 'ROW'), ('_deal_capture', 'deal', 'AFTER', 'INSERT', 'STATEMENT'), ('_append_only', 'deal_event', 'BEFORE', 'DELETE', 'STATEMENT'), ('_edit_begin', 'stage', 'BEFORE', 'INSERT', 'STATEMENT'), ('_lock_before_change', 'stage', 'BEFORE', 'INSERT', 'STATEMENT'),
-             ('_stage_rules', 'stage', 'BEFORE', 'INSERT', 'ROW'), ('_rederive_deals', 'stage', 'AFTER', 'INSERT', 'STATEMENT'), ('_pipeline_rules', 'pipeline', 'BEFORE', 'INSERT', 'ROW'), ('_currency_rules', 'exchange_rate', 'BEFORE', 'INSERT', 'ROW'), ('_custom_field_rules', 'account', 'BEFORE', 'INSERT', 'ROW'),
-             ('_forget_pipelines', 'stage', 'AFTER', 'INSERT', 'STATEMENT'), ('_stage_defaults', 'stage', 'BEFORE', 'INSERT', 'ROW'), ('_clear_other_default', 'pipeline', 'BEFORE', 'INSERT', 'ROW'), ('_keep_names', 'pipeline', 'AFTER', 'INSERT', 'ROW'), ('_keep_stage_name', 'stage', 'AFTER', 'INSERT', 'ROW')) AS v (function, relation, timing, events, level)
-LEFT JOIN pg_proc AS p ON p.proname = v.function AND p.pronamespace = 'crm_deals'::regnamespace;
-SELECT is((SELECT count(*) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND prorettype = 'trigger'::regtype), 16::bigint, 'section 9: these are all of them');
+SELECT is(t.attach(p.oid::regproc, v.relation, v.timing, v.events, v.level), '39P01', 'section 9: ' || v.function || ' refuses to run on t.' || v.relation)
+FROM (VALUES ('deal_begin', 'deal', 'BEFORE', 'INSERT', 'STATEMENT'), ('deal_rules', 'deal', 'BEFORE', 'INSERT', 'ROW'), ('deal_capture', 'deal', 'AFTER', 'INSERT', 'STATEMENT'), ('append_only', 'deal_event', 'BEFORE', 'DELETE', 'STATEMENT'), ('edit_begin', 'stage', 'BEFORE', 'INSERT', 'STATEMENT'), ('lock_before_change', 'stage', 'BEFORE', 'INSERT', 'STATEMENT'),
+             ('stage_rules', 'stage', 'BEFORE', 'INSERT', 'ROW'), ('rederive_deals', 'stage', 'AFTER', 'INSERT', 'STATEMENT'), ('pipeline_rules', 'pipeline', 'BEFORE', 'INSERT', 'ROW'), ('currency_rules', 'exchange_rate', 'BEFORE', 'INSERT', 'ROW'), ('custom_field_rules', 'account', 'BEFORE', 'INSERT', 'ROW'),
+             ('forget_pipelines', 'stage', 'AFTER', 'INSERT', 'STATEMENT'), ('stage_defaults', 'stage', 'BEFORE', 'INSERT', 'ROW'), ('clear_other_default', 'pipeline', 'BEFORE', 'INSERT', 'ROW'), ('keep_names', 'pipeline', 'AFTER', 'INSERT', 'ROW'), ('keep_stage_name', 'stage', 'AFTER', 'INSERT', 'ROW')) AS v (function, relation, timing, events, level)
+LEFT JOIN pg_proc AS p ON p.proname = v.function AND p.pronamespace = 'crm_deals_internal'::regnamespace;
+SELECT is((SELECT count(*) FROM pg_proc WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) AND prorettype = 'trigger'::regtype), 16::bigint, 'section 9: these are all of them');
 SELECT is(t.dry('SELECT crm_deals_internal.deal_rules()'), '39P01', 'section 9: a trigger function cannot be called');
 -- Nor in the wrong place on the right table.
-SELECT isnt(t.after(format('CREATE TRIGGER x %s ON crm_deals.deal FOR EACH %s EXECUTE FUNCTION crm_deals.%I(); UPDATE crm_deals.deal SET amount = 1', v.timing, v.level, v.function), 'SELECT ''ran'''), 'crash', 'section 10: ' || v.function || ' attached ' || v.timing || ' ' || v.level || ' does not crash')
-FROM (VALUES ('_deal_rules', 'AFTER UPDATE', 'ROW'), ('_deal_rules', 'BEFORE UPDATE', 'STATEMENT'), ('_deal_capture', 'BEFORE UPDATE', 'ROW'), ('_deal_capture', 'AFTER UPDATE', 'STATEMENT'), ('_stage_rules', 'BEFORE UPDATE', 'ROW'), ('_rederive_deals', 'AFTER UPDATE', 'ROW'), ('_append_only', 'BEFORE UPDATE', 'ROW'), ('_deal_begin', 'AFTER UPDATE', 'ROW')) AS v (function, timing, level);
+SELECT isnt(t.after(format('CREATE TRIGGER x %s ON crm_deals.deal FOR EACH %s EXECUTE FUNCTION crm_deals_internal.%I(); UPDATE crm_deals.deal SET amount = 1', v.timing, v.level, v.function), 'SELECT ''ran'''), '42883', 'section 10: ' || v.function || ' attached ' || v.timing || ' ' || v.level || ' does not crash')
+FROM (VALUES ('deal_rules', 'AFTER UPDATE', 'ROW'), ('deal_rules', 'BEFORE UPDATE', 'STATEMENT'), ('deal_capture', 'BEFORE UPDATE', 'ROW'), ('deal_capture', 'AFTER UPDATE', 'STATEMENT'), ('stage_rules', 'BEFORE UPDATE', 'ROW'), ('rederive_deals', 'AFTER UPDATE', 'ROW'), ('append_only', 'BEFORE UPDATE', 'ROW'), ('deal_begin', 'AFTER UPDATE', 'ROW')) AS v (function, timing, level);
 SELECT t.drop_roles('regress_crm_alice', 'regress_crm_bob') AS none \gset
 
 SELECT * FROM finish();

@@ -185,7 +185,7 @@ SELECT id, batch_id, deal_id, version, kind, actor, from_stage_id, to_stage_id, 
 SELECT id, pipeline_id, key, name, labels, position, status, probability, required_fields, archived_at IS NULL FROM crm_deals.stage ORDER BY id;
 SELECT kind, subject, body, actor, deal_id FROM crm_deals.activity ORDER BY id;
 SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2;
-SELECT p.oid::regprocedure, md5(prosrc || coalesce(array_to_string(proconfig, ' '), '') || coalesce(array_to_string(proacl, ' '), '')) FROM pg_proc AS p WHERE pronamespace = 'crm_deals'::regnamespace ORDER BY 1;
+SELECT p.oid::regprocedure, md5(prosrc || coalesce(pg_get_function_sqlbody(p.oid), '') || coalesce(array_to_string(proconfig, ' '), '') || coalesce(array_to_string(proacl, ' '), '')) FROM pg_proc AS p WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) ORDER BY 1;
 SELECT c.oid::regclass, a.attname, a.atttypid::regtype, pg_get_expr(d.adbin, d.adrelid) FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND attnum > 0 LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum WHERE relnamespace = 'crm_deals'::regnamespace ORDER BY 1, a.attnum;
 SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'crm_deals'::regnamespace ORDER BY 1, 2;
 SELECT c.oid::regclass, pg_get_viewdef(c.oid) FROM pg_class AS c WHERE relkind = 'v' AND relnamespace = 'crm_deals'::regnamespace ORDER BY 1;

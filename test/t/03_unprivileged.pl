@@ -61,11 +61,13 @@ SELECT crm_deals.grant_access('clerk', 'write');
 SQL
 is(value($node, "SELECT count(*) FROM pg_class WHERE relnamespace = 'crm_deals'::regnamespace AND relowner <> 'shopkeeper'::regrole", database => 'shop'),
 	0, 'every table, view and sequence is the installer\'s, pg_trgm in another schema');
-is(value($node, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND has_function_privilege('nobody', oid, 'EXECUTE')", database => 'shop'),
+is(value($node, "SELECT count(*) FROM pg_proc WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) AND has_function_privilege('nobody', oid, 'EXECUTE')", database => 'shop'),
 	0, 'PUBLIC may execute no function');
 cmp_ok(value($node, "SELECT count(*) FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace", database => 'shop'), '>', 20, '... and there are some');
 refused('nobody', '42501', 'SELECT crm_deals.install()');
 refused('nobody', '42501', 'SELECT * FROM crm_deals.deal');
+refused('shopkeeper', '42501', 'CREATE FUNCTION crm_deals_internal.board() RETURNS integer RETURN 1',
+	'nobody creates anything among what is internal, not even who creates the extension');
 
 # ----------
 # A clerk's day
@@ -105,6 +107,7 @@ refused('clerk', '42501', $_)
   'SELECT crm_deals.remove_stage(1)', 'SELECT crm_deals.reorder_stages(1, \'{}\')', 'UPDATE crm_deals.pipeline SET forbid_skipping = false',
   'INSERT INTO crm_deals.deal_duplicate VALUES (1, 2, 1)', 'INSERT INTO crm_deals.deal_alias VALUES (99, NULL, 1)',
   'INSERT INTO crm_deals.event_consumer (consumer) VALUES (\'x\')', 'DROP VIEW crm_deals.installation',
+  'CREATE FUNCTION crm_deals_internal.mine() RETURNS integer RETURN 1', 'CREATE TABLE crm_deals_internal.mine (id bigint)',
   'SELECT crm_deals.grant_access(\'clerk\', \'admin\')', 'SELECT crm_deals.revoke_access(\'boss\')', 'SELECT crm_deals.install()',
   'SELECT crm_deals_internal.lock_out_writers()', 'SELECT crm_deals_internal.override_gates()', 'BEGIN; LOCK crm_deals.installation', 'SELECT salary FROM public.employee',
   'SELECT crm_deals.move_deal(1, \'won\', override => \'me\')', 'SELECT crm_deals.move_deals(\'{1}\', \'won\', override => \'me\')';
@@ -112,12 +115,12 @@ refused('clerk', '23514', 'SELECT crm_deals.move_deal(1, \'won\')', 'the gate ho
 refused('clerk', '23514', 'SET crm_deals.enforce_gates = off; SELECT crm_deals.move_deal(1, \'won\')', '... also for one who sets enforce_gates before the library is loaded');
 refused('clerk', '42501', 'CREATE TEMPORARY TABLE fake (LIKE crm_deals.deal); CREATE TRIGGER t BEFORE INSERT ON fake FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.deal_rules()',
 	'nobody attaches the trigger functions to tables of their own');
-for my $function (rows($node, "SELECT proname FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND prorettype = 'trigger'::regtype AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'plpgsql') AND proname <> '_lock_before_change' AND proname <> '_forget_pipelines'", database => 'shop'))
+for my $function (rows($node, "SELECT proname FROM pg_proc WHERE pronamespace = 'crm_deals_internal'::regnamespace AND prorettype = 'trigger'::regtype AND prolang <> (SELECT oid FROM pg_language WHERE lanname = 'plpgsql') AND proname <> 'lock_before_change' AND proname <> 'forget_pipelines'", database => 'shop'))
 {
 	my ($when, $references) = $function =~ /capture|rederive/
 	  ? ('AFTER UPDATE', 'REFERENCING OLD TABLE AS o NEW TABLE AS n FOR EACH STATEMENT')
 	  : $function =~ /append_only|begin/ ? ('BEFORE UPDATE', 'FOR EACH STATEMENT') : ('BEFORE UPDATE', 'FOR EACH ROW');
-	refused('shopkeeper', '39P01', "CREATE TEMPORARY TABLE fake (LIKE crm_deals.deal INCLUDING ALL); INSERT INTO fake SELECT * FROM crm_deals.deal; CREATE TRIGGER t $when ON fake $references EXECUTE FUNCTION crm_deals.$function(); UPDATE fake SET name = name || '!', custom_fields = '{\"x\": 1}'",
+	refused('shopkeeper', '39P01', "CREATE TEMPORARY TABLE fake (LIKE crm_deals.deal INCLUDING ALL); INSERT INTO fake SELECT * FROM crm_deals.deal; CREATE TRIGGER t $when ON fake $references EXECUTE FUNCTION crm_deals_internal.$function(); UPDATE fake SET name = name || '!', custom_fields = '{\"x\": 1}'",
 		"$function refuses to run on another table");
 }
 
