@@ -1,4 +1,4 @@
--- Levels of access: each a set of ordinary privileges.
+-- A level of access is a set of ordinary privileges.
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.level_includes(level text) RETURNS text[]
@@ -14,7 +14,7 @@ AS $$
     END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.level_includes(text) IS
-    'Internal: the levels that a level holds.';
+    'Internal: returns the levels that a level includes.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.table_privileges() RETURNS TABLE (level text, relation text, privileges text)
@@ -37,12 +37,12 @@ AS $$
            ('admin', 'consumer_status', 'SELECT')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.table_privileges() IS
-    'Internal: what each level may do with each table.';
+    'Internal: lists what each level may do with each table.';
 
 -- @function_privileges@
 
--- Of the host's own tables each level may read key and label, what boards and lists show; who writes may also find
--- and make accounts and contacts by the columns that are mapped.
+-- Each level may read key and label of the host's tables, since boards and lists show them. A level that writes may
+-- also find and create accounts and contacts, by the columns that are mapped.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.host_columns() RETURNS TABLE (host regclass, level text, privilege text, columns text)
 LANGUAGE sql STABLE
@@ -64,7 +64,7 @@ AS $$
     GROUP BY h.host, w.level, w.privilege
 $$;
 COMMENT ON FUNCTION crm_deals_internal.host_columns() IS
-    'Internal: the columns of the host''s tables that a level may read or write.';
+    'Internal: returns the columns of the host''s tables that a level may read or write.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.may_grant(host regclass, privilege text) RETURNS boolean
@@ -76,10 +76,10 @@ AS $$
     WHERE c.oid = host
 $$;
 COMMENT ON FUNCTION crm_deals_internal.may_grant(regclass, text) IS
-    'Internal: whether the caller may give others a right on a host table.';
+    'Internal: returns whether the caller may grant a privilege on a host table.';
 
--- Writing into a host table takes its schema, and the sequences that fill its columns; identity columns take none.
--- What the role was given by the host itself it needs still, when our level goes.
+-- A role that writes into a host table needs its schema, and the sequences that fill its columns; identity columns
+-- need none. If the host itself granted something on the table, the role still needs these when our level goes.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.host_surroundings(role_name text) RETURNS TABLE (privilege text, has boolean, still_needs boolean)
 LANGUAGE sql STABLE
@@ -106,9 +106,9 @@ AS $$
     WHERE pg_has_role(s.relowner, 'USAGE')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.host_surroundings(text) IS
-    'Internal: what besides its columns a role needs to write into a host table.';
+    'Internal: returns what a role needs besides columns to write into a host table.';
 
--- What the levels consist of, as commands' ends: SELECT ON crm_deals.deal.
+-- What the levels consist of, as ends of GRANT commands: SELECT ON crm_deals.deal.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.privileges(levels text[]) RETURNS TABLE (privilege text)
 LANGUAGE sql STABLE
@@ -134,7 +134,7 @@ AS $$
     WHERE h.level = ANY (levels) AND crm_deals_internal.may_grant(h.host, h.privilege)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.privileges(text[]) IS
-    'Internal: the privileges of levels on the tables that are there.';
+    'Internal: returns the privileges of levels on the tables that are there.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.grant_level(role_name text, level text) RETURNS void
@@ -168,9 +168,8 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.grant_level(text, text) IS
     'Internal: gives a role the privileges of a level.';
 
--- Which role has which level stands in the privileges on the view installation,
--- which nobody can write to: there it is dumped with the schema, follows roles that
--- are renamed or dropped, and outlives the functions.
+-- The privileges on the view installation record which role has which level; nobody can write to that view. There the
+-- levels are dumped with the schema, follow roles that are renamed or dropped, and outlive the functions.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.level_marks() RETURNS TABLE (level text, mark text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -179,7 +178,7 @@ AS $$
     VALUES ('read', 'SELECT'), ('consume', 'REFERENCES'), ('write', 'INSERT'), ('manager', 'UPDATE'), ('admin', 'DELETE')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.level_marks() IS
-    'Internal: which privilege on the view installation stands for which level.';
+    'Internal: lists which privilege on the view installation stands for which level.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.granted_levels() RETURNS TABLE (role_name text, level text)
@@ -195,7 +194,7 @@ AS $$
     GROUP BY r.rolname
 $$;
 COMMENT ON FUNCTION crm_deals_internal.granted_levels() IS
-    'Internal: the levels that grant_access() gave.';
+    'Internal: returns the levels that grant_access() gave.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.revoke_levels(role_name text) RETURNS void
@@ -216,7 +215,7 @@ BEGIN
         EXECUTE format('REVOKE %s FROM %I', revoked, role_name);
     END LOOP;
 
-    -- What another role granted only that role can take back.
+    -- Only the role that granted a privilege can take it back.
     SELECT pg_get_userbyid(a.grantor)
     INTO grantor
     FROM crm_deals_internal.function_privileges() AS f
@@ -234,7 +233,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.revoke_levels(text) IS
     'Internal: takes the privileges of every level from a role.';
 
--- The owner has every right without a level, and C code acts with the owner's.
+-- The owner has every privilege without a level, and C code acts as the owner.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.check_no_owner(role regrole) RETURNS void
 LANGUAGE plpgsql STABLE

@@ -1,5 +1,4 @@
--- The board of a pipeline: columns with exact counts and sums, and the first
--- cards of each; and the next cards of one column.
+-- The board of a pipeline: columns with exact counts and sums and their first cards, and the next cards of one column.
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.check_card_limit(card_limit integer) RETURNS void
@@ -48,7 +47,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.cards(bigint[]) IS
-    'Internal: deals as the cards of a board.';
+    'Internal: returns deals as the cards of a board.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.board_sums_add(sums internal, currency text, amount numeric, probability numeric) RETURNS internal
@@ -60,7 +59,7 @@ COMMENT ON FUNCTION crm_deals_internal.board_sums_add(internal, text, numeric, n
 CREATE FUNCTION crm_deals_internal.board_sums_result(sums internal) RETURNS jsonb
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_board_sums_result';
 COMMENT ON FUNCTION crm_deals_internal.board_sums_result(internal) IS
-    'Internal: the sums of a column.';
+    'Internal: returns the sums of a column.';
 
 -- access: read
 CREATE AGGREGATE crm_deals_internal.board_sums(currency text, amount numeric, probability numeric) (
@@ -71,9 +70,9 @@ CREATE AGGREGATE crm_deals_internal.board_sums(currency text, amount numeric, pr
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE crm_deals_internal.board_sums(text, numeric, numeric) IS
-    'Internal: the number of deals, and per currency the sums of amounts and of weighted amounts.';
+    'Internal: counts deals, and sums their amounts and weighted amounts for each currency.';
 
--- Counts and sums come from the index deal_board alone, cards from the front of it.
+-- Counts and sums come from the index deal_board alone, and the cards from its front.
 -- access: read
 CREATE FUNCTION crm_deals_internal.stage_columns(pipeline_id bigint, card_limit integer, filter jsonb)
 RETURNS TABLE (stage_id bigint, sums jsonb, deals bigint[])
@@ -102,9 +101,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.stage_columns(bigint, integer, jsonb) IS
-    'Internal: sums and first deals of each stage that holds any, for a filter that the index deal_board can judge.';
+    'Internal: returns sums and first deals of each stage that holds any, for a filter that the index deal_board can '
+    'judge.';
 
--- Any filter, any grouping, any row security: one pass over the deals that are left.
+-- One pass over the deals serves any filter, any grouping and any row security.
 -- access: read
 CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, filter jsonb, language text)
 RETURNS TABLE (group_key text, group_label text, sums jsonb, deals bigint[])
@@ -135,7 +135,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, jsonb, text) IS
-    'Internal: sums and first deals of each group that holds any.';
+    'Internal: returns sums and first deals of each group that holds any.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.board(pipeline text, group_by text, card_limit integer, filter jsonb,
@@ -203,7 +203,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.board(text, text, integer, jsonb, text) IS
     'Internal: what crm_deals.board() does.';
 
--- Where a page ended: what board_cards() gave as page_key.
+-- A page key says where a page ended; board_cards() returns it.
 -- access: read
 CREATE FUNCTION crm_deals_internal.page_condition(after jsonb) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -222,7 +222,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.page_condition(jsonb) IS
-    'Internal: the condition that a card comes after a page key.';
+    'Internal: returns the condition that a card comes after a page key.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.board_cards(pipeline text, column_key text, group_by text, after jsonb,

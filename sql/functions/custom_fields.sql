@@ -1,7 +1,7 @@
 -- Indexes on custom fields. These functions run as the owner of the tables; src/functions/field_index.c calls them. So
 -- whoever may define fields may index them.
 
--- The table and its column of custom fields, the host's or ours.
+-- The table that has the custom fields, the host's or ours, and the column.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.custom_fields_of(entity text, OUT relation regclass, OUT column_name text)
 LANGUAGE plpgsql STABLE
@@ -21,11 +21,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.custom_fields_of(text) IS
-    'Internal: table and column that hold the custom fields of an entity; no column where the host has none.';
+    'Internal: returns table and column of an entity''s custom fields. The column is NULL if the host has none.';
 
--- A field's index, as CREATE INDEX takes it and as the catalog shows it: the expression by which filters ask, and
--- for numbers their guard. An index that cast every value would refuse what stands there from before the definition,
--- or is written after it was removed.
+-- An index of a field, as CREATE INDEX takes it and as the catalog shows it: the expression that filters use, with a
+-- guard for numbers. An index that cast every value would refuse values from before the definition, and values that
+-- are written after it was removed.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.field_index(kind text, column_name text, key text,
                                        OUT method text, OUT expression text, OUT predicate text)
@@ -38,11 +38,11 @@ AS $$
                                          ELSE '(%I ->> %s::text)' END, column_name, k.literal),
            CASE field_index.kind WHEN 'number'
                THEN format('(jsonb_typeof((%I -> %s::text)) = ''number''::text)', column_name, k.literal) END
-    -- as the catalog shows a text, which is never E'...'
+    -- The catalog shows a text this way, and never as E'...'.
     FROM (SELECT '''' || replace(key, '''', '''''') || '''') AS k (literal)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.field_index(text, text, text) IS
-    'Internal: the one expression by which a custom field is filtered and indexed.';
+    'Internal: returns the one expression by which a custom field is filtered and indexed.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.existing_field_index(kind text, relation regclass, column_name text, key text) RETURNS regclass
@@ -63,9 +63,9 @@ AS $$
     LIMIT 1
 $$;
 COMMENT ON FUNCTION crm_deals_internal.existing_field_index(text, regclass, text, text) IS
-    'Internal: the index of a custom field, whoever made it, NULL where there is none.';
+    'Internal: returns the index of a custom field, whoever made it, or NULL.';
 
--- The kinds of index that the definitions of a key ask for, the system's own first.
+-- The kinds of index that the definitions of a key need, the system-wide definition first.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.field_kinds(entity text, key text) RETURNS text[]
 LANGUAGE sql STABLE
@@ -80,9 +80,9 @@ AS $$
           GROUP BY 1) AS k
 $$;
 COMMENT ON FUNCTION crm_deals_internal.field_kinds(text, text) IS
-    'Internal: which indexes a custom field needs: one, but where organizations define it differently.';
+    'Internal: returns the indexes that a custom field needs: more than one if organizations define it differently.';
 
--- DDL that waits for others as long as changes of stages do, src/stage_lock.c.
+-- This DDL waits for others as long as a change of stages does (src/config/stage_lock.c).
 -- access: owner
 CREATE FUNCTION crm_deals_internal.execute_impatiently(statement text) RETURNS void
 LANGUAGE plpgsql
@@ -100,7 +100,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.execute_impatiently(text) IS
-    'Internal: a statement under a lock_timeout of 5 seconds where none is set.';
+    'Internal: runs a statement with a lock_timeout of 5 seconds if none is set.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.name_of_field_index(relation regclass, key text) RETURNS text
@@ -118,7 +118,7 @@ AS $$
     LIMIT 1
 $$;
 COMMENT ON FUNCTION crm_deals_internal.name_of_field_index(regclass, text) IS
-    'Internal: a name that is free for the index of a custom field.';
+    'Internal: returns a free name for the index of a custom field.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.create_field_index(kind text, relation regclass, column_name text, key text) RETURNS void
@@ -137,7 +137,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.create_field_index(text, regclass, text, text) IS
-    'Internal: makes an index of a custom field.';
+    'Internal: creates an index of a custom field.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.ensure_field_index(kind text, relation regclass, column_name text, key text) RETURNS regclass
@@ -156,9 +156,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.ensure_field_index(text, regclass, text, text) IS
-    'Internal: the index of a custom field, made where it is missing.';
+    'Internal: returns the index of a custom field, which it creates if it is missing.';
 
--- An index of a kind that the definitions do not ask for any more. One that is not named as ours are is the user's.
+-- Drops an index of a kind that no definition needs any more. An index that is not named like ours is the user's.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.drop_field_index(kind text, relation regclass, column_name text, key text) RETURNS void
 LANGUAGE plpgsql
@@ -175,7 +175,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.drop_field_index(text, regclass, text, text) IS
-    'Internal: drops an index of a custom field, where there is one.';
+    'Internal: drops an index of a custom field if there is one.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.raise_undefined_field(entity text, key text) RETURNS void
@@ -191,7 +191,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.raise_undefined_field(text, text) IS
-    'Internal: the error that names the custom fields that are defined.';
+    'Internal: raises the error that names the custom fields that are defined.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.index_custom_field(entity text, key text) RETURNS regclass
@@ -222,4 +222,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.index_custom_field(text, text) IS
-    'Internal: index_custom_field() as the owner of the tables.';
+    'Internal: does index_custom_field() as the owner of the tables.';

@@ -1,6 +1,7 @@
--- What the background worker of crm_deals.notify = dispatch does; the worker is src/dispatcher.c.
+-- What the background worker of crm_deals.notify = dispatch does; the worker itself is src/events/dispatcher.c.
 
--- What it is to send next, acknowledged as it is taken: sending and place commit together.
+-- The events that the worker sends next. It acknowledges them at once: the notifications and its place commit
+-- together.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.take_for_dispatch(most integer) RETURNS bigint[]
 LANGUAGE plpgsql
@@ -23,9 +24,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.take_for_dispatch(integer) IS
-    'Internal: the ids of the next events that writers left to the dispatcher.';
+    'Internal: returns the ids of the next events that writers left to the dispatcher.';
 
--- One summary a channel for what a transaction wrote beyond crm_deals.notify_limit.
+-- One summary for each channel, of the events that a transaction wrote beyond crm_deals.notify_limit.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.summaries(transaction xid8)
 RETURNS TABLE (channel text, batch_id bigint, events bigint, first_event_id bigint, last_event_id bigint)
@@ -43,4 +44,4 @@ AS $$
     GROUP BY k.kind
 $$;
 COMMENT ON FUNCTION crm_deals_internal.summaries(xid8) IS
-    'Internal: what the summaries of a transaction say.';
+    'Internal: returns what the summaries of a transaction say.';

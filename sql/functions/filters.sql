@@ -1,6 +1,5 @@
--- What boards, forecasts and reports are asked about: a pipeline, a filter, a
--- grouping. Filter and grouping become pieces of SQL over a row of deal called d;
--- values get into them as literals of format(), never otherwise.
+-- The arguments that boards, forecasts and reports share: a pipeline, a filter, a grouping. Filter and grouping become
+-- pieces of SQL over a row of deal called d. Values get into them only as literals that format() quotes.
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.find_pipeline(pipeline text) RETURNS bigint
@@ -28,7 +27,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.find_pipeline(text) IS
-    'Internal: a pipeline by name, in the session''s organization, then system-wide, or by id as text; NULL for NULL.';
+    'Internal: finds a pipeline by name, in the session''s organization, then system-wide, or by its id as text. NULL '
+    'finds NULL.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.default_pipeline() RETURNS bigint
@@ -54,7 +54,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.default_pipeline() IS
-    'Internal: the default pipeline of the session''s organization, else of the system.';
+    'Internal: returns the default pipeline of the session''s organization, else the system''s.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.organization_of(pipeline_id bigint) RETURNS text
@@ -70,7 +70,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.organization_of(bigint) IS
-    'Internal: whose definitions of custom fields count: those of a pipeline''s organization, without one the session''s.';
+    'Internal: returns the organization whose custom fields count: the pipeline''s, or the session''s if there is no '
+    'pipeline.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.deal_field(key text, organization text, OUT type text, OUT options jsonb)
@@ -89,9 +90,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.deal_field(text, text) IS
-    'Internal: type and options of a custom field of deals, NULL where it is not defined.';
+    'Internal: returns type and options of a custom field of deals, NULL if it is not defined.';
 
--- There is no index on a deal's pipeline or status: both are its stage's, and by that it is found. Archived stages count.
+-- No index has a deal's pipeline or status. Both follow from the stage, so deals are found by their stages, archived
+-- ones included.
 -- access: read
 CREATE FUNCTION crm_deals_internal.stages_of(pipeline_id bigint, statuses text[] DEFAULT NULL) RETURNS bigint[]
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -106,7 +108,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.stages_of(bigint, text[]) IS
-    'Internal: the stages by which the deals of a pipeline, or of all, are found; of some statuses only.';
+    'Internal: returns the stages of a pipeline, or of all, also by status. Deals are found by them.';
 
 -- Filter ---------------------------------------------------------------------
 
@@ -123,9 +125,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.refuse_filter(text) IS
-    'Internal: the error of a filter that is not understood.';
+    'Internal: raises the error of a filter that is not understood.';
 
--- A null among the values is a deal without one.
+-- A null among the values means deals without a value.
 -- access: read
 CREATE FUNCTION crm_deals_internal.one_of(expression text, key text, wanted jsonb) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -146,9 +148,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.one_of(text, text, jsonb) IS
-    'Internal: the condition that an expression is one of the values that a filter names.';
+    'Internal: returns the condition that an expression is one of the values of a filter.';
 
--- The bounds of a range, checked: an object with no keys but the two.
+-- A range is an object that has no other keys than its two ends.
 -- access: read
 CREATE FUNCTION crm_deals_internal.bounds(key text, given jsonb, lower_key text, upper_key text, type text,
                                   OUT lower_bound text, OUT upper_bound text)
@@ -169,9 +171,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.bounds(text, jsonb, text, text, text) IS
-    'Internal: the two ends of a range in a filter.';
+    'Internal: returns the two ends of a range in a filter.';
 
--- Days in the session's time zone, both ends inclusive; an end that is NULL is open.
+-- Days are of the session's time zone, and both ends are inclusive. An end that is NULL is open.
 -- access: read
 CREATE FUNCTION crm_deals_internal.within_days(expression text, from_day date, to_day date) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -182,7 +184,7 @@ AS $$
         CASE WHEN isfinite(to_day) THEN format('%s < %L::date', expression, to_day + 1) END), ''), 'true')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.within_days(text, date, date) IS
-    'Internal: the condition that a date or moment is in a range of days.';
+    'Internal: returns the condition that a date or a moment is in a range of days.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.field_condition(key text, wanted jsonb, organization text) RETURNS text
@@ -198,7 +200,7 @@ BEGIN
                       ARRAY(SELECT e.value FROM jsonb_array_elements_text(given) AS e (value) WHERE e.value IS NOT NULL),
                       CASE WHEN given @> '[null]' THEN format(' OR d.custom_fields ->> %L IS NULL', key) END);
     ELSIF field_type = 'number' AND NOT jsonb_path_exists(given, '$[*] ? (@.type() != "number" && @.type() != "null")') THEN
-        -- What is no number was stored before the field was defined.
+        -- A value that is no number was stored before the field was defined.
         RETURN format('(jsonb_typeof(d.custom_fields -> %1$L) = ''number'' AND %2$s%3$s)', key,
                       crm_deals_internal.one_of(format('(d.custom_fields ->> %L)::numeric', key), 'custom_fields.' || key,
                                         jsonb_path_query_array(given, '$[*] ? (@.type() == "number")')),
@@ -208,7 +210,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.field_condition(text, jsonb, text) IS
-    'Internal: the condition of a filter on one custom field, by the expression that an index on it has.';
+    'Internal: returns the condition of a filter on a custom field, in the words of its index.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.filter_condition(filter jsonb, organization text) RETURNS text
@@ -265,11 +267,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.filter_condition(jsonb, text) IS
-    'Internal: a filter as a condition on a row of deal called d.';
+    'Internal: returns a filter as a condition on a row of deal called d.';
 
 -- Grouping -------------------------------------------------------------------
 
--- group_key: what to group by, over d and what joined adds; group_label: its label, over g.raw.
+-- group_key says what to group by, over d and the tables in joined; group_label is its label, over g.raw.
 -- access: read
 CREATE FUNCTION crm_deals_internal.grouping(group_by text, language text,
                                     OUT group_key text, OUT joined text, OUT group_label text)
@@ -315,9 +317,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.grouping(text, text) IS
-    'Internal: how to group deals, as pieces of SQL.';
+    'Internal: returns how to group deals, as pieces of SQL.';
 
--- Groups that are there before any deal is in them, in their order.
+-- Groups that exist before any deal is in them, in their order.
 -- access: read
 CREATE FUNCTION crm_deals_internal.known_groups(group_by text, organization text, language text)
 RETURNS TABLE (group_key text, group_label text, ordinal integer)
@@ -346,4 +348,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.known_groups(text, text, text) IS
-    'Internal: the options of a select field, or the statuses: groups that are shown though empty.';
+    'Internal: returns the options of a select field, or the statuses: groups that are shown even if they are empty.';

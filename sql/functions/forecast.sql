@@ -1,7 +1,7 @@
--- What is expected and what was won, month by month.
+-- The forecast: what is expected and what was won, month by month.
 
--- amount in base = amount in currency * times / per. Kept apart, so that what is
--- divided is divided once.
+-- The amount in base is the amount in currency * times / per. The two numbers stay apart, so that an amount is divided
+-- only once.
 -- access: read
 CREATE FUNCTION crm_deals_internal.rate_of_pair(currency text, base text, at date, OUT times numeric, OUT per numeric)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100
@@ -21,7 +21,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.rate_of_pair(text, text, date) IS
-    'Internal: the rate between two currencies on a day, direct, else inverse; NULL where there is none.';
+    'Internal: returns the rate between two currencies on a day, direct, else inverse, else NULL.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.rate(currency text, convert_to text, at date, OUT times numeric, OUT per numeric)
@@ -42,7 +42,7 @@ BEGIN
         RETURN;
     END IF;
 
-    -- Through one common base: of several, the first by name.
+    -- The conversion may go through one common base; of several, the first by name counts.
     SELECT f.times * t.per, f.per * t.times
     INTO times, per
     FROM (SELECT DISTINCT r.base FROM crm_deals.exchange_rate AS r WHERE r.currency = rate.currency
@@ -60,9 +60,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.rate(text, text, date) IS
-    'Internal: how to convert one currency into another on a day: direct, else inverse, else through one common base.';
+    'Internal: returns how to convert a currency on a day: direct, else inverse, else through one common base.';
 
--- Not divided where it need not be: an amount keeps its decimals.
+-- An amount that need not be divided keeps its decimals.
 -- access: read
 CREATE FUNCTION crm_deals_internal.converted(amount numeric, times numeric, per numeric) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -71,7 +71,7 @@ AS $$
     SELECT CASE WHEN per = 1 THEN amount * times ELSE amount * times / per END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.converted(numeric, numeric, numeric) IS
-    'Internal: an amount at an exchange rate.';
+    'Internal: converts an amount at an exchange rate.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.forecast(pipeline text, convert_to text, from_date date, to_date date,
@@ -102,7 +102,7 @@ BEGIN
         open_condition := format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(pipeline_id, ARRAY['open']), condition);
     END IF;
 
-    -- By the day first: of many deals few days, and a month is told of a day at once.
+    -- Deals are summed by day first, since many deals have few days; then the month is found once for each day.
     RETURN QUERY EXECUTE format($query$
         WITH part AS (
             SELECT d.expected_close_date AS day, %1$s AS raw, d.currency, count(*) AS deals, sum(d.amount) AS amount,

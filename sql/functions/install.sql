@@ -1,5 +1,5 @@
--- install() and what it needs: the host's tables become the words @account_table@
--- and the like, which it fills into the DDL of sql/schema.
+-- install() and what it needs. It fills the host's tables into the DDL of sql/schema, in place of words like
+-- @account_table@.
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.fill(ddl text, words jsonb) RETURNS text
@@ -17,9 +17,9 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.fill(text, jsonb) IS
-    'Internal: DDL of the schema with the host''s tables, keys and labels filled in.';
+    'Internal: fills the host''s tables, keys and labels into DDL of the schema.';
 
--- The fields of the host's tables that the product reads and writes.
+-- The fields of the host's tables that we read and write.
 -- access: write
 CREATE FUNCTION crm_deals_internal.mappable() RETURNS TABLE (entity text, field text, in_label boolean)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -44,9 +44,9 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.mappable() IS
-    'Internal: what the argument columns of install() may map.';
+    'Internal: lists what the argument columns of install() may map.';
 
--- The column of a host table that a field is mapped to: the one named, else one of its own name.
+-- A field is mapped to the column that the mapping names, else to the column of its own name.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.mapped_column(entity text, field text, host regclass, columns jsonb) RETURNS text
 LANGUAGE sql STABLE
@@ -61,7 +61,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.mapped_column(text, text, regclass, jsonb) IS
-    'Internal: the column of a host table that a field of the product is mapped to, NULL where there is none.';
+    'Internal: returns the column of a host table that a field is mapped to, or NULL.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.check_columns(columns jsonb) RETURNS void
@@ -93,9 +93,9 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.check_columns(jsonb) IS
-    'Internal: refuses a mapping of columns that the product does not know.';
+    'Internal: refuses a mapping of fields that the product does not know.';
 
--- Without a table of owners an owner is a text, and its own label.
+-- Without a table of owners, an owner is a text that is its own label.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.words_of_plain_owner() RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -110,9 +110,9 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.words_of_plain_owner() IS
-    'Internal: what the DDL says where the host has no table of owners.';
+    'Internal: returns what the DDL says if the host has no table of owners.';
 
--- The key by which deals refer to a host table: no row where it is not a single column.
+-- Deals refer to a host table by this key. There is no row if the key is not a single column.
 -- access: write
 CREATE FUNCTION crm_deals_internal.primary_key(host regclass) RETURNS TABLE (name text, type text)
 LANGUAGE sql STABLE
@@ -125,9 +125,9 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.primary_key(regclass) IS
-    'Internal: name and type of the single-column primary key of a host table.';
+    'Internal: returns name and type of a host table''s primary key, if it is a single column.';
 
--- What the DDL says of one of the host's tables: its key, its type, its label.
+-- What the DDL needs to know of a host table: its key, the type of the key, its label.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.words_of(entity text, host regclass, columns jsonb) RETURNS jsonb
 LANGUAGE plpgsql STABLE
@@ -174,13 +174,13 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.words_of(text, regclass, jsonb) IS
-    'Internal: key, type and label of a host table, for the DDL of the schema; NULL is no table of owners.';
+    'Internal: returns key, type and label of a host table, for the DDL. NULL stands for no table of owners.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.code_version() RETURNS text
 LANGUAGE c IMMUTABLE AS 'MODULE_PATHNAME', 'crm_deals_code_version';
 COMMENT ON FUNCTION crm_deals_internal.code_version() IS
-    'Internal: the version of the library.';
+    'Internal: returns the version of the library.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.record_installation(columns jsonb) RETURNS void
@@ -229,7 +229,7 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.create_tables(regclass, regclass, regclass, jsonb) IS
-    'Internal: the first call of install().';
+    'Internal: does the first call of install().';
 
 -- The views and triggers that a part of the schema creates are read from its DDL, so that no list of them can be
 -- forgotten. The patterns have no backslash: its meaning depends on standard_conforming_strings.
@@ -309,9 +309,9 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.check_installed_with(regclass, regclass, regclass) IS
-    'Internal: a later call of install() names the tables of the first one, or none.';
+    'Internal: refuses a later call of install() that names other tables than the first one.';
 
--- New labels for the host's tables.
+-- A new mapping gives the host's tables new labels.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.map_columns(columns jsonb) RETURNS void
 LANGUAGE plpgsql
@@ -331,9 +331,9 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.map_columns(jsonb) IS
-    'Internal: a later call of install() that maps columns anew.';
+    'Internal: does a later call of install() that maps columns again.';
 
--- Tables of an older version become those of this one. There is no older one yet.
+-- Makes tables of an older version those of this one. There is no older version yet.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.migrate_tables() RETURNS void
 LANGUAGE plpgsql
@@ -355,9 +355,9 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.migrate_tables() IS
-    'Internal: the later call of install() after an upgrade of the extension.';
+    'Internal: does the call of install() after an upgrade of the extension.';
 
--- C code acts as the owner of the tables, who need not be the extension's.
+-- C code acts as the owner of the tables, a role that need not own the extension.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.let_owner_execute() RETURNS void
 LANGUAGE plpgsql
@@ -393,7 +393,7 @@ AS $$
 DECLARE
     granted record;
 BEGIN
-    -- One installer at a time; the second finds everything in place.
+    -- One installer runs at a time; the second one finds everything in place.
     PERFORM pg_advisory_xact_lock(hashtextextended('crm_deals.install', 0));
     PERFORM crm_deals_internal.check_columns(coalesce(columns, '{}'));
 

@@ -10,4 +10,4 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.label(jsonb, text, text) IS
-    'Internal: a label in a language, which falls back de-AT, de, name.';
+    'Internal: returns the label in a language. It falls back from de-AT to de, then to the name.';

@@ -1,5 +1,5 @@
--- The two exceptions from the append-only log: events that are old, and what a person wants erased. These functions
--- run as the owner of the tables. src/functions/maintenance.c calls them; nothing else may change the log.
+-- The log is append-only, with two exceptions: old events are pruned, and a person is erased. These functions run as
+-- the owner of the tables. src/functions/maintenance.c calls them; nothing else may change the log.
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.pruning_horizon() RETURNS timestamptz
@@ -7,11 +7,11 @@ LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$ SELECT max(p.horizon) FROM crm_deals.log_pruning AS p $$;
 COMMENT ON FUNCTION crm_deals_internal.pruning_horizon() IS
-    'Internal: the moment before which the log is not whole, NULL where nothing was pruned.';
+    'Internal: returns the moment before which the log is incomplete, NULL if nothing was pruned.';
 
--- Of each deal the beginning of its log goes: what is older than the horizon, up to
--- its latest event, and up to the first that a consumer has not acknowledged. What is
--- committed while it runs stays, and nobody subscribes meanwhile.
+-- Removes the beginning of each deal's log: the events before the horizon, but not its latest event, and none from the
+-- first on that a consumer has not acknowledged. Events that are committed meanwhile stay, and nobody can subscribe
+-- meanwhile.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.prune_events(before timestamptz, actor text) RETURNS bigint
 LANGUAGE plpgsql
@@ -22,7 +22,8 @@ AS $$
 DECLARE
     batch_size CONSTANT integer := 10000;
     cut pg_snapshot;
-    -- aligned with each other: deals in ascending order, and the first version of each that a consumer waits for
+    -- parallel to each other: deals in ascending order, and the first version of each that a consumer has not
+    -- acknowledged
     held_deals bigint[];
     held_versions integer[];
     batch bigint[];
@@ -66,9 +67,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.prune_events(timestamptz, text) IS
-    'Internal: prune_events() as the owner of the tables.';
+    'Internal: does prune_events() as the owner of the tables.';
 
--- Texts are blanked; what is no text cannot be, and goes.
+-- Texts are blanked. Values of other types cannot be blanked, so they are removed.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.redacted_fields(custom_fields jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -78,9 +79,9 @@ AS $$
     FROM jsonb_each(redacted_fields.custom_fields) AS f
 $$;
 COMMENT ON FUNCTION crm_deals_internal.redacted_fields(jsonb) IS
-    'Internal: custom fields without what they said.';
+    'Internal: returns custom fields without what they said.';
 
--- Of a deal that is named everything that may name a person, of others only the owner.
+-- In a named deal everything that may name a person is blanked, in other deals only the owner.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.redacted_changes(changes jsonb, is_named boolean, actor text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -97,7 +98,7 @@ AS $$
     FROM jsonb_each(redacted_changes.changes) AS c
 $$;
 COMMENT ON FUNCTION crm_deals_internal.redacted_changes(jsonb, boolean, text) IS
-    'Internal: the changes of an event without what they said of a person.';
+    'Internal: returns the changes of an event without what they said of a person.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.redact_contact(contact text) RETURNS bigint
@@ -124,7 +125,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_contact(text) IS
-    'Internal: blanks a contact, NULL where contacts are the host''s.';
+    'Internal: blanks a contact. Returns NULL if contacts are the host''s.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.redact_lead(lead bigint) RETURNS bigint
@@ -149,7 +150,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_lead(bigint) IS
     'Internal: blanks a lead.';
 
--- The deals meant, merged ones and those they went into.
+-- The deals that the caller names, those merged into them, and those that they were merged into.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.deals_to_redact(deals bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
@@ -174,9 +175,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.deals_to_redact(bigint[]) IS
-    'Internal: the deals of a redaction.';
+    'Internal: returns the deals that a redaction is about.';
 
--- The change of each deal is an event of its own, of kind redacted.
+-- The change of each deal becomes an event of kind redacted.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.redact_deals(deals bigint[], owner text) RETURNS bigint
 LANGUAGE plpgsql
@@ -204,7 +205,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_deals(bigint[], text) IS
-    'Internal: blanks deals, and the owner where an owner is a text.';
+    'Internal: blanks deals, and their owner if an owner is a text.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.redact_owner(relation regclass, owner text) RETURNS bigint
@@ -222,7 +223,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_owner(regclass, text) IS
-    'Internal: blanks an owner who is a text in an account, contact or lead.';
+    'Internal: blanks an owner in accounts, contacts and leads if an owner is a text.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.redact(contact text, lead bigint, deals bigint[], actor text)
@@ -232,7 +233,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    -- where owners are in a table of the host's, an owner is a key, and stays
+    -- If owners are in a host table, an owner is a key, and stays.
     owner text := (SELECT actor FROM crm_deals.installation AS i WHERE i.owner_table IS NULL);
     n bigint;
 BEGIN
@@ -290,4 +291,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.redact(text, bigint, bigint[], text) IS
-    'Internal: redact() as the owner of the tables.';
+    'Internal: does redact() as the owner of the tables.';

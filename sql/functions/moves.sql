@@ -1,5 +1,5 @@
--- Moving deals, and asking beforehand. What reads the cache of pipelines is not
--- parallel safe: it takes the latest snapshot, which a parallel query may not.
+-- Moves deals, and says beforehand what a move would break. Functions that read the cache of pipelines are not
+-- parallel safe: they take the latest snapshot, which a parallel query must not.
 
 -- access: manager
 CREATE FUNCTION crm_deals_internal.override_gates() RETURNS void
@@ -7,33 +7,33 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS 'SELECT';
 COMMENT ON FUNCTION crm_deals_internal.override_gates() IS
-    'Internal: who may execute this may override gates.';
+    'Internal: does nothing. A role that may execute it may override gates.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.find_stage(pipeline bigint, stage text) RETURNS bigint
 LANGUAGE c STABLE STRICT COST 10 AS 'MODULE_PATHNAME', 'crm_deals_find_stage';
 COMMENT ON FUNCTION crm_deals_internal.find_stage(bigint, text) IS
-    'Internal: a stage of a pipeline by key, name or id; NULL where there is none.';
+    'Internal: finds a stage of a pipeline by key, name or id. Returns NULL if there is none.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.broken_rules(deal anyelement, to_stage_id bigint, lost_reason text, override boolean)
 RETURNS TABLE (rule text, detail text)
 LANGUAGE c STABLE COST 100 ROWS 1 AS 'MODULE_PATHNAME', 'crm_deals_broken_rules';
 COMMENT ON FUNCTION crm_deals_internal.broken_rules(anyelement, bigint, text, boolean) IS
-    'Internal: the rules that a row of deal would break in a stage.';
+    'Internal: returns the rules that a deal would break if it moved to a stage.';
 
 -- access: write
 CREATE FUNCTION crm_deals_internal.move(deal_ids bigint[], to_stage_id bigint, note text, actor text, lost_reason text,
                                 override text) RETURNS bigint
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_move';
 COMMENT ON FUNCTION crm_deals_internal.move(bigint[], bigint, text, text, text, text) IS
-    'Internal: moves deals by one UPDATE; returns its batch in the log, NULL where nothing changed.';
+    'Internal: moves deals with one UPDATE. Returns its batch in the log, NULL if nothing changed.';
 
 -- access: write
 CREATE FUNCTION crm_deals_internal.moved_subject(from_stage text, to_stage text) RETURNS text
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_moved_subject';
 COMMENT ON FUNCTION crm_deals_internal.moved_subject(text, text) IS
-    'Internal: the subject of the note that a move records.';
+    'Internal: returns the subject of the note that a move records.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.resolve_deal(deal_id bigint) RETURNS bigint
@@ -96,9 +96,9 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     asked bigint[] := ARRAY(SELECT DISTINCT a.id FROM unnest(deal_ids) AS a (id) WHERE a.id IS NOT NULL ORDER BY a.id);
-    -- aligned with asked: the deal meant, following merged ones
+    -- parallel to asked: the deal that each id means, merged deals followed
     meant bigint[];
-    -- aligned with each other: the deals found, where they are, where they shall go, why not
+    -- parallel to each other: the deals that were found, their stages, their new stages, the refusals
     found bigint[];
     sources bigint[];
     targets bigint[];
@@ -116,7 +116,7 @@ BEGIN
                    LEFT JOIN crm_deals.deal_alias AS l ON l.old_id = a.id
                    ORDER BY a.number);
 
-    -- Locked in the order of their ids, judged by the code that enforces.
+    -- Deals are locked in the order of their ids, and judged by the code that enforces the rules.
     SELECT array_agg(j.id ORDER BY j.id), array_agg(j.source ORDER BY j.id), array_agg(j.target ORDER BY j.id),
            array_agg(CASE WHEN j.target IS NULL THEN format('Stage "%s" does not exist in its pipeline.', to_stage)
                           WHEN j.target <> j.source THEN

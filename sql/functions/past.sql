@@ -1,5 +1,5 @@
--- Deals as they were: today's rows, or those that a deletion took along, with
--- the changes of later events taken back. Only events after the moment are read.
+-- Deals as they were: the rows of today, and those that were deleted since, with the changes of later events taken
+-- back. Only events after the moment are read.
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.check_moment(at timestamptz) RETURNS void
@@ -18,9 +18,8 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.check_moment(timestamptz) IS
     'Internal: refuses a moment before the log begins.';
 
--- The changes of several events of a deal, of which the earlier hides the later:
--- each key keeps the old value of its first change. A change of all custom fields
--- hides later ones of single fields.
+-- Of the changes of a deal's events, an earlier one hides a later one: each key keeps the old value of its first
+-- change. A change of all custom fields hides later changes of single fields.
 -- access: read
 CREATE FUNCTION crm_deals_internal.hide_later(later jsonb, earlier jsonb) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 10
@@ -34,7 +33,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.hide_later(jsonb, jsonb) IS
-    'Internal: changes of two events of a deal, the earlier on top.';
+    'Internal: returns the changes of two events of a deal, the earlier on top.';
 
 -- access: read
 CREATE AGGREGATE crm_deals_internal.first_changes(jsonb) (
@@ -44,7 +43,7 @@ CREATE AGGREGATE crm_deals_internal.first_changes(jsonb) (
     PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE crm_deals_internal.first_changes(jsonb) IS
-    'Internal: of changes, the latest event''s first, the first change of each key.';
+    'Internal: returns the first change of each key. The changes come with the latest event first.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.custom_fields_before(custom_fields jsonb, changes jsonb) RETURNS jsonb
@@ -72,9 +71,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.custom_fields_before(jsonb, jsonb) IS
-    'Internal: custom fields with later changes taken back.';
+    'Internal: returns custom fields with later changes taken back.';
 
--- One column of a deal d with later changes l.changes taken back.
+-- One column of a deal d, with the later changes l.changes taken back.
 -- access: read
 CREATE FUNCTION crm_deals_internal.column_before(name text, type oid) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -102,10 +101,9 @@ AS $$
     WHERE t.oid = type
 $$;
 COMMENT ON FUNCTION crm_deals_internal.column_before(text, oid) IS
-    'Internal: a column of a deal as it was, as a piece of SQL.';
+    'Internal: returns a column of a deal as it was, as a piece of SQL.';
 
--- A subquery with the columns of deal, whatever these are, its rows as they were.
--- Under row security deals that are gone are nobody's.
+-- A subquery with all columns of deal and its rows as they were. Under row security nobody sees deleted deals.
 -- access: read
 CREATE FUNCTION crm_deals_internal.deals_before(at timestamptz) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -140,7 +138,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.deals_before(timestamptz) IS
-    'Internal: the table of deals as it was, as a piece of SQL.';
+    'Internal: returns the table of deals as it was, as a piece of SQL.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.deals_as_of(at timestamptz)

@@ -16,7 +16,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.default_stages() IS
-    'Internal: the six stages of a pipeline that is created without any.';
+    'Internal: returns the six stages that a pipeline gets if none are given.';
 
 -- access: admin
 CREATE FUNCTION crm_deals_internal.slug(name text) RETURNS text
@@ -27,7 +27,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.slug(text) IS
-    'Internal: the key that a stage gets from its name.';
+    'Internal: makes the key of a stage from its name.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.stage_defaults() RETURNS trigger
@@ -57,7 +57,7 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.stage_defaults() IS
-    'Trigger: key, position and probability of a stage that was written without.';
+    'Trigger: fills the key, the position and the probability of a new stage.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.clear_other_default() RETURNS trigger
@@ -72,7 +72,7 @@ BEGIN
     ELSIF tg_op = 'INSERT' AND EXISTS (SELECT FROM crm_deals.pipeline AS p
                                        WHERE p.id = new.id
                                           OR (p.organization IS NOT DISTINCT FROM new.organization AND p.name = new.name)) THEN
-        -- It will conflict: INSERT ... ON CONFLICT DO NOTHING sets nothing.
+        -- The row will conflict: INSERT ... ON CONFLICT DO NOTHING must not change the other default.
         RETURN new;
     END IF;
 
@@ -86,7 +86,7 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.clear_other_default() IS
-    'Trigger: a pipeline that becomes the default takes that from the one that was.';
+    'Trigger: when a pipeline becomes the default, the former default stops being it.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.raise_unknown_pipeline(pipeline text) RETURNS void
@@ -104,7 +104,7 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.raise_unknown_pipeline(text) IS
-    'Internal: the error that names the pipelines that exist.';
+    'Internal: raises the error that names the pipelines that exist.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.raise_unknown_stage(stage text, pipeline bigint) RETURNS void
@@ -128,9 +128,9 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.raise_unknown_stage(text, bigint) IS
-    'Internal: the error that names the stages that exist.';
+    'Internal: raises the error that names the stages that exist.';
 
--- What the arguments stages and gates of create_pipeline() may say.
+-- Checks what the arguments stages and gates of create_pipeline() say.
 -- access: admin
 CREATE FUNCTION crm_deals_internal.check_pipeline_arguments(stages jsonb, gates jsonb) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
@@ -187,7 +187,7 @@ AS $$
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.text_array(jsonb) IS
-    'Internal: a JSON array of strings as text[].';
+    'Internal: converts a JSON array of strings to text[].';
 
 -- access: admin
 CREATE FUNCTION crm_deals_internal.list_moves(pipeline bigint, stages jsonb) RETURNS void
@@ -220,7 +220,7 @@ END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.list_moves(bigint, jsonb) IS
-    'Internal: the moves that the stages of a new pipeline list under next.';
+    'Internal: lists the moves that the stages of a new pipeline name under next.';
 
 -- access: admin
 CREATE FUNCTION crm_deals_internal.create_pipeline(name text, stages jsonb, description text, currency text,
@@ -340,7 +340,7 @@ BEGIN
             USING ERRCODE = '22023', HINT = format('Its stages are %s.', wanted);
     END IF;
 
-    -- Archived stages that are not named come last, in their order.
+    -- Archived stages that the keys do not name come last, in their order.
     UPDATE crm_deals.stage AS s
     SET position = o.place
     FROM (SELECT t.id, row_number() OVER (ORDER BY array_position(keys, t.key) NULLS LAST, t.position) AS place

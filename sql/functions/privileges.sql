@@ -1,5 +1,5 @@
--- Nobody but who creates the extension may execute anything; grant_access() gives
--- it on. Only the extension's own functions: the schema may hold others'.
+-- Only the role that creates the extension may execute its functions; grant_access() passes the right on. The schema
+-- may hold functions of others, which stay as they are.
 DO $$
 DECLARE
     member regprocedure;

@@ -1,5 +1,5 @@
--- Reports: what they share, then one after the other. Each gathers its deals into
--- parts, by period and group; those without a deal come from _empty_groups().
+-- The reports: first what they share, then each of them. A report gathers its deals into parts, by period and group.
+-- Parts without a deal come from empty_groups().
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.check_period(period text) RETURNS void
@@ -14,7 +14,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.check_period(text) IS
-    'Internal: refuses a period that there is not.';
+    'Internal: refuses an unknown period.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.period_start(period text, day date) RETURNS date
@@ -24,9 +24,9 @@ AS $$
     SELECT date_trunc(period, day::timestamp)::date
 $$;
 COMMENT ON FUNCTION crm_deals_internal.period_start(text, date) IS
-    'Internal: the first day of the period that a day is in; NULL where there are no periods.';
+    'Internal: returns the first day of the period that a day is in, NULL if there are no periods.';
 
--- The periods of a range, each with the day after its last; one for the whole range where there are none.
+-- The periods of a range, each with the day after its last day. Without a period, the whole range is one.
 -- access: read
 CREATE FUNCTION crm_deals_internal.periods(period text, first_day date, last_day date) RETURNS TABLE (period_start date, next_start date)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20
@@ -41,9 +41,10 @@ AS $$
     WHERE isfinite(first_day) AND isfinite(last_day)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.periods(text, date, date) IS
-    'Internal: the periods of a range of days.';
+    'Internal: returns the periods of a range of days.';
 
--- Without groups every period has its row; with groups known beforehand, each of these in every period.
+-- Without groups every period has a row. With groups that are known beforehand, each of them has a row in every
+-- period.
 -- access: read
 CREATE FUNCTION crm_deals_internal.empty_groups(by text, organization text, period text, first_day date, last_day date)
 RETURNS TABLE (period_start date, group_key text, group_label text)
@@ -57,7 +58,7 @@ AS $$
                   SELECT k.group_key, k.group_label FROM crm_deals_internal.known_groups(by, organization, NULL) AS k) AS k
 $$;
 COMMENT ON FUNCTION crm_deals_internal.empty_groups(text, text, text, date, date) IS
-    'Internal: the rows that a report has whether deals are in them or not.';
+    'Internal: returns the rows that a report has even if no deal is in them.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.report_scope(by text, period text, pipeline text, filter jsonb,
@@ -82,7 +83,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.report_scope(text, text, text, jsonb) IS
-    'Internal: the arguments that reports share, checked, as pieces of SQL.';
+    'Internal: checks the arguments that reports share, and returns them as pieces of SQL.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.win_rate(by text, period text, from_date date, to_date date, pipeline text,
@@ -205,7 +206,8 @@ AS $$
 DECLARE
     scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
 BEGIN
-    -- Open at the end of a period is who was created until then and not closed: the sum of all steps until then.
+    -- A deal is open at the end of a period if it was created by then and not closed: the sum of all steps until then
+    -- counts them.
     RETURN QUERY EXECUTE format($query$
         WITH step AS (
             SELECT d.created_at::date AS day, %1$s AS raw, d.currency, count(*) AS net, 0 AS won, 0 AS lost,
@@ -332,7 +334,8 @@ AS $$
 DECLARE
     scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
 BEGIN
-    -- rank: how far a stage is: its position, won furthest, lost and abandoned nowhere. What came before the range is not read.
+    -- rank says how far a stage is: its position, with won furthest, and lost and abandoned nowhere. Events before the
+    -- range are not read.
     RETURN QUERY EXECUTE format($query$
         WITH ranked AS MATERIALIZED (
             SELECT s.id, s.pipeline_id, s.position, s.status,

@@ -1,6 +1,6 @@
--- One policy of the user's on deal protects what hangs on it, too.
+-- A policy that a user puts on deal protects also the tables that depend on deal.
 
--- The tables that tell of deals, each with when its row is visible.
+-- The tables that tell something of deals, and when a row of each is visible.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.children() RETURNS TABLE (relation text, visible text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -14,7 +14,7 @@ AS $$
                  ('deal_alias', '@deal deal_alias.deal_id)')) AS c (relation, visible)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.children() IS
-    'Internal: the tables that protect_children() protects, with the condition on each.';
+    'Internal: lists the tables that protect_children() protects, with the condition on each.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.protect_children() RETURNS void
@@ -30,7 +30,8 @@ BEGIN
         WHERE NOT EXISTS (SELECT FROM pg_policy AS p
                           WHERE p.polrelid = to_regclass('crm_deals.' || c.relation) AND p.polname = 'crm_deals_visible_deal')
     LOOP
-        -- Where deal has no row security for the caller, there is nothing to follow: deleted deals' events stay visible.
+        -- If deal has no row security for the caller, the policy lets all rows through, so the events of deleted deals
+        -- stay visible.
         EXECUTE format('CREATE POLICY crm_deals_visible_deal ON crm_deals.%I
                         USING (NOT (SELECT row_security_active(''crm_deals.deal''::regclass)) OR %s)',
                        child.relation, child.visible);
@@ -51,4 +52,4 @@ AS $$
                      AND p.polrelid IN (SELECT to_regclass('crm_deals.' || c.relation) FROM crm_deals_internal.children() AS c))
 $$;
 COMMENT ON FUNCTION crm_deals_internal.children_are_protected() IS
-    'Internal: whether protect_children() was called: install() then protects tables that are new.';
+    'Internal: returns whether protect_children() was called. install() then protects new tables too.';

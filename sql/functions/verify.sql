@@ -1,4 +1,4 @@
--- The rules of deals proven on the data, by plain SQL that knows nothing of the triggers.
+-- verify() proves the rules on the data, with plain SQL that knows nothing of the triggers.
 -- access: read
 CREATE FUNCTION crm_deals_internal.verify() RETURNS TABLE (rule integer, deal_id bigint, detail text)
 LANGUAGE plpgsql STABLE COST 1000000
@@ -20,13 +20,13 @@ BEGIN
         LEFT JOIN crm_deals.stage AS s ON s.id = d.stage_id
         LEFT JOIN crm_deals.pipeline AS p ON p.id = d.pipeline_id
     ), event AS (
-        -- Under row security, of the caller's deals only: of others not even that they exist.
+        -- Under row security it is about the caller's deals only, and does not tell that there are others.
         SELECT e.id, e.deal_id, e.version, e.kind, e.occurred_at, e.from_stage_id, e.to_stage_id, e.status, e.amount,
                e.currency, e.probability, e.expected_close_date, e.owner, e.lost_reason, e.changes
         FROM crm_deals.deal_event AS e
         WHERE NOT row_security_active('crm_deals.deal') OR EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = e.deal_id)
     ), whole AS (
-        -- Deals whose log begins at the beginning; of others prune_events() has removed it.
+        -- Deals whose log is complete; prune_events() has removed the beginning of the others.
         SELECT e.deal_id FROM event AS e WHERE e.version = 1
         UNION ALL
         SELECT DISTINCT e.deal_id FROM event AS e WHERE crm_deals_internal.pruning_horizon() IS NULL
