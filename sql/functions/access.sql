@@ -23,7 +23,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'read', r.relation, 'SELECT'
     FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate',
-                      'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'stage_name', 'log_pruning', 'log_generation',
+                      'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'stage_name',
+                      'log_pruning', 'log_generation',
                       'activity', 'lead', 'account', 'contact', '_account', '_contact', '_owner', 'deal_overview',
                       'deal_stage_history', 'stale_deals']) AS r (relation)
     UNION ALL
@@ -31,7 +32,8 @@ AS $$
     FROM unnest(ARRAY['deal', 'deal_contact', 'activity', 'account', 'contact', 'lead']) AS r (relation)
     UNION ALL
     SELECT 'admin', r.relation, 'INSERT, UPDATE, DELETE'
-    FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate']) AS r (relation)
+    FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field',
+                      'exchange_rate']) AS r (relation)
     UNION ALL
     VALUES ('admin', 'event_consumer', 'SELECT'),
            ('admin', 'consumer_status', 'SELECT')
@@ -44,19 +46,22 @@ COMMENT ON FUNCTION crm_deals_internal.table_privileges() IS
 -- Each level may read key and label of the host's tables, since boards and lists show them. A level that writes may
 -- also find and create accounts and contacts, by the columns that are mapped.
 -- access: owner
-CREATE FUNCTION crm_deals_internal.host_columns() RETURNS TABLE (host regclass, level text, privilege text, columns text)
+CREATE FUNCTION crm_deals_internal.host_columns()
+    RETURNS TABLE (host regclass, level text, privilege text, columns text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT h.host, w.level, w.privilege, string_agg(DISTINCT quote_ident(c.name), ', ')
     FROM crm_deals.installation AS i
-    CROSS JOIN LATERAL (VALUES ('account', i.account_table), ('contact', i.contact_table), ('owner', i.owner_table)) AS h (entity, host)
+    CROSS JOIN LATERAL (VALUES ('account', i.account_table), ('contact', i.contact_table),
+                        ('owner', i.owner_table)) AS h (entity, host)
     CROSS JOIN (VALUES ('read', 'SELECT'), ('write', 'SELECT'), ('write', 'INSERT')) AS w (level, privilege)
     CROSS JOIN LATERAL (SELECT crm_deals_internal.mapped_column(h.entity, m.field, h.host, i.columns)
                         FROM crm_deals_internal.mappable() AS m
                         WHERE m.entity = h.entity AND (m.in_label OR w.level = 'write')
                         UNION ALL
-                        SELECT k.name FROM crm_deals_internal.primary_key(h.host) AS k WHERE w.privilege = 'SELECT') AS c (name)
+                        SELECT k.name FROM crm_deals_internal.primary_key(h.host) AS k
+                        WHERE w.privilege = 'SELECT') AS c (name)
     WHERE h.host IS NOT NULL AND h.host NOT IN (coalesce(to_regclass('crm_deals.account'), 0),
                                                 coalesce(to_regclass('crm_deals.contact'), 0))
       AND c.name IS NOT NULL
@@ -81,7 +86,8 @@ COMMENT ON FUNCTION crm_deals_internal.may_grant(regclass, text) IS
 -- A role that writes into a host table needs its schema, and the sequences that fill its columns; identity columns
 -- need none. If the host itself granted something on the table, the role still needs these when our level goes.
 -- access: owner
-CREATE FUNCTION crm_deals_internal.host_surroundings(role_name text) RETURNS TABLE (privilege text, has boolean, still_needs boolean)
+CREATE FUNCTION crm_deals_internal.host_surroundings(role_name text)
+    RETURNS TABLE (privilege text, has boolean, still_needs boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -101,7 +107,8 @@ AS $$
            has_any_column_privilege(role_name, h.oid, 'INSERT')
     FROM host AS h
     JOIN pg_attrdef AS a ON a.adrelid = h.oid
-    JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid AND d.refclassid = 'pg_class'::regclass
+    JOIN pg_depend AS d ON d.classid = 'pg_attrdef'::regclass AND d.objid = a.oid
+        AND d.refclassid = 'pg_class'::regclass
     JOIN pg_class AS s ON s.oid = d.refobjid AND s.relkind = 'S'
     WHERE pg_has_role(s.relowner, 'USAGE')
 $$;
@@ -144,7 +151,8 @@ AS $$
 DECLARE
     granted text;
 BEGIN
-    FOR granted IN SELECT p.privilege FROM crm_deals_internal.privileges(crm_deals_internal.level_includes(level)) AS p LOOP
+    FOR granted IN SELECT p.privilege
+        FROM crm_deals_internal.privileges(crm_deals_internal.level_includes(level)) AS p LOOP
         EXECUTE format('GRANT %s TO %I', granted, role_name);
     END LOOP;
     FOR granted IN
@@ -155,9 +163,11 @@ BEGIN
     END LOOP;
 
     FOR granted IN
-        SELECT format('GRANT %s ON %s TO %I', string_agg(format('%s (%s)', h.privilege, h.columns), ', '), h.host, role_name)
+        SELECT format('GRANT %s ON %s TO %I', string_agg(format('%s (%s)', h.privilege, h.columns), ', '), h.host,
+                      role_name)
         FROM crm_deals_internal.host_columns() AS h
-        WHERE h.level = ANY (crm_deals_internal.level_includes(grant_level.level)) AND NOT crm_deals_internal.may_grant(h.host, h.privilege)
+        WHERE h.level = ANY (crm_deals_internal.level_includes(grant_level.level))
+            AND NOT crm_deals_internal.may_grant(h.host, h.privilege)
         GROUP BY h.host
     LOOP
         RAISE WARNING 'role "%" was not given all that its level needs of a table of another owner', role_name
@@ -175,7 +185,8 @@ CREATE FUNCTION crm_deals_internal.level_marks() RETURNS TABLE (level text, mark
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    VALUES ('read', 'SELECT'), ('consume', 'REFERENCES'), ('write', 'INSERT'), ('manager', 'UPDATE'), ('admin', 'DELETE')
+    VALUES ('read', 'SELECT'), ('consume', 'REFERENCES'), ('write', 'INSERT'), ('manager', 'UPDATE'),
+           ('admin', 'DELETE')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.level_marks() IS
     'Internal: lists which privilege on the view installation stands for which level.';
@@ -204,14 +215,17 @@ SET client_min_messages = error
 AS $$
 DECLARE
     wrote boolean := EXISTS (SELECT FROM crm_deals_internal.granted_levels() AS g
-                             WHERE g.role_name = revoke_levels.role_name AND 'write' = ANY (crm_deals_internal.level_includes(g.level)));
+                             WHERE g.role_name = revoke_levels.role_name
+                                 AND 'write' = ANY (crm_deals_internal.level_includes(g.level)));
     revoked text;
     grantor text;
 BEGIN
-    FOR revoked IN SELECT p.privilege FROM crm_deals_internal.privileges(ARRAY['read', 'consume', 'write', 'manager', 'admin']) AS p LOOP
+    FOR revoked IN SELECT p.privilege
+        FROM crm_deals_internal.privileges(ARRAY['read', 'consume', 'write', 'manager', 'admin']) AS p LOOP
         EXECUTE format('REVOKE %s FROM %I', revoked, role_name);
     END LOOP;
-    FOR revoked IN SELECT s.privilege FROM crm_deals_internal.host_surroundings(role_name) AS s WHERE wrote AND NOT s.still_needs LOOP
+    FOR revoked IN SELECT s.privilege FROM crm_deals_internal.host_surroundings(role_name) AS s WHERE wrote
+        AND NOT s.still_needs LOOP
         EXECUTE format('REVOKE %s FROM %I', revoked, role_name);
     END LOOP;
 

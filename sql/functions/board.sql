@@ -28,7 +28,8 @@ BEGIN
                'name', d.name,
                'stage', s.key,
                'account', CASE WHEN d.account_id IS NOT NULL
-                               THEN jsonb_build_object('id', d.account_id, 'label', coalesce(a.label, d.account_id::text)) END,
+                               THEN jsonb_build_object('id', d.account_id, 'label',
+                                                       coalesce(a.label, d.account_id::text)) END,
                'owner', CASE WHEN d.owner IS NOT NULL
                              THEN jsonb_build_object('id', d.owner, 'label', coalesce(o.label, d.owner::text)) END,
                'amount', d.amount,
@@ -50,7 +51,8 @@ COMMENT ON FUNCTION crm_deals_internal.cards(bigint[]) IS
     'Internal: returns deals as the cards of a board.';
 
 -- access: read
-CREATE FUNCTION crm_deals_internal.board_sums_add(sums internal, currency text, amount numeric, probability numeric) RETURNS internal
+CREATE FUNCTION crm_deals_internal.board_sums_add(sums internal, currency text, amount numeric, probability numeric)
+    RETURNS internal
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 1 AS 'MODULE_PATHNAME', 'crm_deals_board_sums_add';
 COMMENT ON FUNCTION crm_deals_internal.board_sums_add(internal, text, numeric, numeric) IS
     'Internal: adds a deal to the sums of a column.';
@@ -106,7 +108,8 @@ COMMENT ON FUNCTION crm_deals_internal.stage_columns(bigint, integer, jsonb) IS
 
 -- One pass over the deals serves any filter, any grouping and any row security.
 -- access: read
-CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, filter jsonb, language text)
+CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, filter jsonb,
+                                                 language text)
 RETURNS TABLE (group_key text, group_label text, sums jsonb, deals bigint[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000 ROWS 10
 SET search_path = pg_catalog, pg_temp
@@ -130,7 +133,8 @@ BEGIN
         SELECT g.raw::text, coalesce(%4$s, g.raw::text), g.sums, g.deals
         FROM g
         $query$, grouping.group_key, grouping.joined,
-        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id)), grouping.group_label)
+        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id)),
+        grouping.group_label)
     USING crm_deals_internal.stages_of(pipeline_id), card_limit;
 END
 $$;
@@ -155,7 +159,8 @@ BEGIN
     PERFORM crm_deals_internal.check_card_limit(card_limit);
     wanted_pipeline := coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline());
     in_index := by_stage AND NOT row_security_active('crm_deals.deal')
-                AND (filter IS NULL OR filter = 'null' OR (jsonb_typeof(filter) = 'object' AND filter - 'status' = '{}'));
+                AND (filter IS NULL OR filter = 'null'
+                     OR (jsonb_typeof(filter) = 'object' AND filter - 'status' = '{}'));
 
     RETURN QUERY
     WITH filled AS MATERIALIZED (
@@ -168,13 +173,15 @@ BEGIN
                                       card_limit, filter, language) AS c
         WHERE NOT in_index
     ), known AS (
-        SELECT s.id::text AS group_key, s.key AS column_key, crm_deals_internal.label(s.labels, s.name, language) AS label,
+        SELECT s.id::text AS group_key, s.key AS column_key,
+               crm_deals_internal.label(s.labels, s.name, language) AS label,
                s.position AS place
         FROM crm_deals.stage AS s
         WHERE by_stage AND s.pipeline_id = wanted_pipeline AND s.archived_at IS NULL
         UNION ALL
         SELECT k.group_key, k.group_key, k.group_label, k.ordinal
-        FROM crm_deals_internal.known_groups(group_by, crm_deals_internal.organization_of(wanted_pipeline), language) AS k
+        FROM crm_deals_internal.known_groups(group_by, crm_deals_internal.organization_of(wanted_pipeline),
+                                             language) AS k
         WHERE NOT by_stage
     ), shown AS (
         SELECT k.column_key, k.label, k.place, f.sums, f.deals
@@ -187,13 +194,16 @@ BEGIN
         WHERE NOT by_stage AND NOT EXISTS (SELECT FROM known AS k WHERE k.group_key = f.group_key)
     ), pile AS (
         SELECT u.front, jsonb_agg(c.card ORDER BY u.place) AS cards
-        FROM (SELECT f.deals[1] AS front, u.id, u.place FROM filled AS f, unnest(f.deals) WITH ORDINALITY AS u (id, place)) AS u
-        JOIN crm_deals_internal.cards(ARRAY(SELECT u.id FROM filled AS f, unnest(f.deals) AS u (id))) AS c ON c.id = u.id
+        FROM (SELECT f.deals[1] AS front, u.id, u.place FROM filled AS f,
+              unnest(f.deals) WITH ORDINALITY AS u (id, place)) AS u
+        JOIN crm_deals_internal.cards(ARRAY(SELECT u.id FROM filled AS f,
+                                            unnest(f.deals) AS u (id))) AS c ON c.id = u.id
         GROUP BY u.front
     )
     SELECT s.column_key, s.label,
            row_number() OVER (ORDER BY s.place NULLS LAST, s.column_key IS NULL, s.label, s.column_key)::integer,
-           coalesce((s.sums ->> 'deals')::bigint, 0), coalesce(s.sums -> 'amounts', '{}'), coalesce(s.sums -> 'weighted', '{}'),
+           coalesce((s.sums ->> 'deals')::bigint, 0), coalesce(s.sums -> 'amounts', '{}'),
+           coalesce(s.sums -> 'weighted', '{}'),
            coalesce(p.cards, '[]')
     FROM shown AS s
     LEFT JOIN pile AS p ON p.front = s.deals[1]
@@ -214,11 +224,13 @@ BEGIN
         RETURN 'true';
     ELSIF jsonb_typeof(after) <> 'object' OR after - 'stage_entered_at' - 'id' <> '{}'
           OR coalesce(after ->> 'id' !~ '^[0-9]{1,18}$', true)
-          OR coalesce(after ->> 'stage_entered_at' !~ '^[0-9]{4,6}-[0-9]{2}-[0-9]{2}T[0-9:.]+[+-][0-9:]+( BC)?$', true) THEN
+          OR coalesce(after ->> 'stage_entered_at' !~ '^[0-9]{4,6}-[0-9]{2}-[0-9]{2}T[0-9:.]+[+-][0-9:]+( BC)?$',
+                      true) THEN
         RAISE EXCEPTION 'after is not the key of a page'
             USING ERRCODE = '22023', HINT = 'Give the page_key of the last card of the page before.';
     END IF;
-    RETURN format('(d.stage_entered_at, d.id) < (%L::timestamptz, %L::bigint)', after ->> 'stage_entered_at', after ->> 'id');
+    RETURN format('(d.stage_entered_at, d.id) < (%L::timestamptz, %L::bigint)', after ->> 'stage_entered_at',
+                  after ->> 'id');
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.page_condition(jsonb) IS

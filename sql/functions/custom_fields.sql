@@ -10,7 +10,8 @@ AS $$
 #variable_conflict use_variable
 BEGIN
     IF entity IN ('account', 'contact') THEN
-        SELECT h.host, h.columns ->> 'custom_fields' INTO relation, column_name FROM crm_deals_internal.host(entity) AS h;
+        SELECT h.host, h.columns ->> 'custom_fields' INTO relation, column_name
+        FROM crm_deals_internal.host(entity) AS h;
     ELSIF entity IN ('deal', 'lead') THEN
         relation := 'crm_deals.' || entity;
         column_name := 'custom_fields';
@@ -45,7 +46,8 @@ COMMENT ON FUNCTION crm_deals_internal.field_index(text, text, text) IS
     'Internal: returns the one expression by which a custom field is filtered and indexed.';
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.existing_field_index(kind text, relation regclass, column_name text, key text) RETURNS regclass
+CREATE FUNCTION crm_deals_internal.existing_field_index(kind text, relation regclass, column_name text, key text)
+    RETURNS regclass
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 SET standard_conforming_strings = on
@@ -54,7 +56,8 @@ AS $$
     FROM pg_index AS i
     JOIN pg_class AS c ON c.oid = i.indexrelid
     JOIN pg_am AS a ON a.oid = c.relam
-    CROSS JOIN LATERAL crm_deals_internal.field_index(existing_field_index.kind, column_name, existing_field_index.key) AS f
+    CROSS JOIN LATERAL crm_deals_internal.field_index(existing_field_index.kind, column_name,
+                                                      existing_field_index.key) AS f
     WHERE i.indrelid = relation AND i.indisvalid AND i.indnatts = 1
       AND a.amname = f.method
       AND pg_get_expr(i.indexprs, i.indrelid) = f.expression
@@ -121,7 +124,8 @@ COMMENT ON FUNCTION crm_deals_internal.name_of_field_index(regclass, text) IS
     'Internal: returns a free name for the index of a custom field.';
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.create_field_index(kind text, relation regclass, column_name text, key text) RETURNS void
+CREATE FUNCTION crm_deals_internal.create_field_index(kind text, relation regclass, column_name text, key text)
+    RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET standard_conforming_strings = on
@@ -132,7 +136,8 @@ DECLARE
 BEGIN
     SELECT * INTO wanted FROM crm_deals_internal.field_index(kind, column_name, key);
     PERFORM crm_deals_internal.execute_impatiently(
-        format('CREATE INDEX %I ON %s USING %s ((%s)) %s', crm_deals_internal.name_of_field_index(relation, key), relation,
+        format('CREATE INDEX %I ON %s USING %s ((%s)) %s', crm_deals_internal.name_of_field_index(relation, key),
+               relation,
                wanted.method, wanted.expression, 'WHERE ' || wanted.predicate));
 END
 $$;
@@ -140,7 +145,8 @@ COMMENT ON FUNCTION crm_deals_internal.create_field_index(text, regclass, text, 
     'Internal: creates an index of a custom field.';
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.ensure_field_index(kind text, relation regclass, column_name text, key text) RETURNS regclass
+CREATE FUNCTION crm_deals_internal.ensure_field_index(kind text, relation regclass, column_name text, key text)
+    RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -160,7 +166,8 @@ COMMENT ON FUNCTION crm_deals_internal.ensure_field_index(text, regclass, text, 
 
 -- Drops an index of a kind that no definition needs any more. An index that is not named like ours is the user's.
 -- access: owner
-CREATE FUNCTION crm_deals_internal.drop_field_index(kind text, relation regclass, column_name text, key text) RETURNS void
+CREATE FUNCTION crm_deals_internal.drop_field_index(kind text, relation regclass, column_name text, key text)
+    RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$

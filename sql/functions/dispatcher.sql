@@ -36,7 +36,8 @@ AS $$
     SELECT k.kind, CASE WHEN min(e.batch_id) = max(e.batch_id) THEN min(e.batch_id) END, count(*), min(e.id), max(e.id)
     FROM crm_deals.deal_event AS e
     CROSS JOIN LATERAL (SELECT DISTINCT u.kind
-                        FROM unnest(crm_deals_internal.event_kinds(e.version, e.kind, e.from_stage_id, e.from_status::text,
+                        FROM unnest(crm_deals_internal.event_kinds(e.version, e.kind, e.from_stage_id,
+                                                                   e.from_status::text,
                                                            e.to_stage_id, e.status::text)) AS u (kind)) AS k
     WHERE e.transaction = summaries.transaction
       AND e.dispatch IN ('summary', 'counted')

@@ -121,7 +121,8 @@ BEGIN
     RAISE EXCEPTION '%', problem
         USING ERRCODE = '22023',
               HINT = 'A filter is an object with owner, account_id, contact_id, source, status (a value or an array), '
-                     'amount {min, max}, expected_close_date, created_at, closed_at {from, to}, text, custom_fields {key: value}.';
+                     'amount {min, max}, expected_close_date, created_at, closed_at {from, to}, text, '
+                     'custom_fields {key: value}.';
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.refuse_filter(text) IS
@@ -135,7 +136,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     given jsonb := CASE jsonb_typeof(wanted) WHEN 'array' THEN wanted ELSE jsonb_build_array(wanted) END;
-    given_values text[] := ARRAY(SELECT e.value FROM jsonb_array_elements_text(given) AS e (value) WHERE e.value IS NOT NULL);
+    given_values text[] := ARRAY(SELECT e.value FROM jsonb_array_elements_text(given) AS e (value)
+                                 WHERE e.value IS NOT NULL);
 BEGIN
     IF jsonb_path_exists(given, 'strict $[*] ? (@.type() == "object" || @.type() == "array")') THEN
         PERFORM crm_deals_internal.refuse_filter(format('filter %s must be a value or an array of values', key));
@@ -159,8 +161,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF jsonb_typeof(given) <> 'object' OR given - lower_key - upper_key <> '{}'
-       OR jsonb_path_exists(given, '$.* ? (@.type() != $type && @.type() != "null")', jsonb_build_object('type', type)) THEN
-        PERFORM crm_deals_internal.refuse_filter(format('filter %s must be an object of %s and %s, each a %s', key, lower_key, upper_key,
+       OR jsonb_path_exists(given, '$.* ? (@.type() != $type && @.type() != "null")',
+                            jsonb_build_object('type', type)) THEN
+        PERFORM crm_deals_internal.refuse_filter(format('filter %s must be an object of %s and %s, each a %s', key,
+                                                        lower_key, upper_key,
                                                 CASE type WHEN 'string' THEN 'day as YYYY-MM-DD' ELSE type END));
     END IF;
     lower_bound := given ->> lower_key;
@@ -197,12 +201,15 @@ DECLARE
 BEGIN
     IF field_type = 'multiselect' THEN
         RETURN format('(d.custom_fields -> %L ?| %L::text[]%s)', key,
-                      ARRAY(SELECT e.value FROM jsonb_array_elements_text(given) AS e (value) WHERE e.value IS NOT NULL),
+                      ARRAY(SELECT e.value FROM jsonb_array_elements_text(given) AS e (value)
+                            WHERE e.value IS NOT NULL),
                       CASE WHEN given @> '[null]' THEN format(' OR d.custom_fields ->> %L IS NULL', key) END);
-    ELSIF field_type = 'number' AND NOT jsonb_path_exists(given, '$[*] ? (@.type() != "number" && @.type() != "null")') THEN
+    ELSIF field_type = 'number' AND NOT jsonb_path_exists(given,
+                                                          '$[*] ? (@.type() != "number" && @.type() != "null")') THEN
         -- A value that is no number was stored before the field was defined.
         RETURN format('(jsonb_typeof(d.custom_fields -> %1$L) = ''number'' AND %2$s%3$s)', key,
-                      crm_deals_internal.one_of(format('(d.custom_fields ->> %L)::numeric', key), 'custom_fields.' || key,
+                      crm_deals_internal.one_of(format('(d.custom_fields ->> %L)::numeric', key),
+                                                'custom_fields.' || key,
                                         jsonb_path_query_array(given, '$[*] ? (@.type() == "number")')),
                       CASE WHEN given @> '[null]' THEN format(' OR d.custom_fields ->> %L IS NULL', key) END);
     END IF;
@@ -235,8 +242,10 @@ BEGIN
         WHEN 'contact_id' THEN
             conditions := conditions || crm_deals_internal.one_of('d.primary_contact_id', part.key, part.value);
         WHEN 'status' THEN
-            IF jsonb_path_exists(part.value, '$[*] ? (!(@ == "open" || @ == "won" || @ == "lost" || @ == "abandoned"))') THEN
-                PERFORM crm_deals_internal.refuse_filter('filter status must be open, won, lost or abandoned, or an array of these');
+            IF jsonb_path_exists(part.value,
+                                 '$[*] ? (!(@ == "open" || @ == "won" || @ == "lost" || @ == "abandoned"))') THEN
+                PERFORM crm_deals_internal.refuse_filter(
+                    'filter status must be open, won, lost or abandoned, or an array of these');
             END IF;
             conditions := conditions || crm_deals_internal.one_of('d.status', part.key, part.value);
         WHEN 'amount' THEN
@@ -252,7 +261,8 @@ BEGIN
                 PERFORM crm_deals_internal.refuse_filter('filter text must be a text');
             END IF;
             conditions := conditions || format('(d.name ILIKE %1$L OR d.external_id ILIKE %1$L OR d.notes ILIKE %1$L)',
-                                               '%' || regexp_replace(filter ->> 'text', '([%_\\])', '\\\1', 'g') || '%');
+                                               '%' || regexp_replace(filter ->> 'text', '([%_\\])', '\\\1',
+                                                                     'g') || '%');
         WHEN 'custom_fields' THEN
             IF jsonb_typeof(part.value) <> 'object' THEN
                 PERFORM crm_deals_internal.refuse_filter('filter custom_fields must be an object');
@@ -312,7 +322,8 @@ BEGIN
     ELSE
         RAISE EXCEPTION 'deals cannot be grouped by "%"', group_by
             USING ERRCODE = '22023',
-                  HINT = 'They can by stage, pipeline, owner, account, contact, custom_fields.KEY, or a column of deal.';
+                  HINT = 'They can be grouped by stage, pipeline, owner, account, contact, custom_fields.KEY, or '
+                         'a column of deal.';
     END CASE;
 END
 $$;
@@ -338,7 +349,8 @@ BEGIN
         field := crm_deals_internal.deal_field(substr(group_by, length('custom_fields.') + 1), organization);
         IF field.type = 'select' THEN
             RETURN QUERY
-            SELECT o.option_value, crm_deals_internal.label(o.option -> 'labels', o.option_value, language), o.number::integer
+            SELECT o.option_value, crm_deals_internal.label(o.option -> 'labels', o.option_value, language),
+                   o.number::integer
             FROM (SELECT CASE jsonb_typeof(e.option) WHEN 'string' THEN e.option #>> '{}' ELSE e.option ->> 'value' END,
                          e.option, e.number
                   FROM jsonb_array_elements(field.options) WITH ORDINALITY AS e (option, number))

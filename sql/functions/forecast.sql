@@ -92,14 +92,16 @@ BEGIN
     PERFORM crm_deals_internal.check_installed();
     pipeline_id := crm_deals_internal.find_pipeline(pipeline);
     grouping := crm_deals_internal.grouping(group_by, NULL);
-    deals := CASE WHEN as_of IS NULL THEN 'crm_deals.deal' ELSE crm_deals_internal.deals_before(as_of) END || ' AS d ' || grouping.joined;
+    deals := CASE WHEN as_of IS NULL THEN 'crm_deals.deal'
+        ELSE crm_deals_internal.deals_before(as_of) END || ' AS d ' || grouping.joined;
     condition := crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id));
     IF pipeline_id IS NOT NULL THEN
         condition := format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(pipeline_id), condition);
     END IF;
     open_condition := condition;
     IF as_of IS NULL THEN
-        open_condition := format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(pipeline_id, ARRAY['open']), condition);
+        open_condition := format('d.stage_id = ANY (%L) AND %s',
+                                 crm_deals_internal.stages_of(pipeline_id, ARRAY['open']), condition);
     END IF;
 
     -- Deals are summed by day first, since many deals have few days; then the month is found once for each day.

@@ -158,7 +158,8 @@ BEGIN
         RAISE EXCEPTION 'table % has no column %', host, missing USING ERRCODE = '42703';
     END IF;
 
-    SELECT string_agg('t.' || quote_ident(crm_deals_internal.mapped_column(m.entity, m.field, host, columns)), ', ' ORDER BY m.field)
+    SELECT string_agg('t.' || quote_ident(crm_deals_internal.mapped_column(m.entity, m.field, host, columns)), ', '
+                      ORDER BY m.field)
     INTO label
     FROM crm_deals_internal.mappable() AS m
     WHERE m.entity = words_of.entity AND m.in_label;
@@ -220,7 +221,8 @@ BEGIN
     END IF;
     words := words || crm_deals_internal.words_of('contact', contact_table, columns);
 
-    FOREACH part IN ARRAY ARRAY['host_views', 'pipeline', 'custom_field', 'deal', 'deal_name', 'lead', 'activity', 'event_log', 'consumers'] LOOP
+    FOREACH part IN ARRAY ARRAY['host_views', 'pipeline', 'custom_field', 'deal', 'deal_name', 'lead', 'activity',
+                                'event_log', 'consumers'] LOOP
         EXECUTE crm_deals_internal.fill(crm_deals_internal.schema(part), words);
     END LOOP;
 
@@ -283,7 +285,8 @@ COMMENT ON FUNCTION crm_deals_internal.attach_code() IS
     'Internal: brings back the views, the triggers and the index of names that are missing.';
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.check_installed_with(account_table regclass, contact_table regclass, owner_table regclass)
+CREATE FUNCTION crm_deals_internal.check_installed_with(account_table regclass, contact_table regclass,
+                                                        owner_table regclass)
 RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -296,12 +299,14 @@ BEGIN
         FROM crm_deals.installation AS i,
              LATERAL (VALUES ('account', check_installed_with.account_table, i.account_table),
                              ('contact', check_installed_with.contact_table, i.contact_table),
-                             ('owner', check_installed_with.owner_table, i.owner_table)) AS v (entity, wanted, installed)
+                             ('owner', check_installed_with.owner_table, i.owner_table)) AS v (entity, wanted,
+                                                                                               installed)
     LOOP
         IF asked.wanted <> coalesce(asked.installed, 0::regclass) THEN
             RAISE EXCEPTION 'crm_deals is installed with another % table', asked.entity
                 USING ERRCODE = '55000',
-                      DETAIL = format('Deals refer to %s.', coalesce(asked.installed::text, 'no table: an owner is a text')),
+                      DETAIL = format('Deals refer to %s.',
+                                      coalesce(asked.installed::text, 'no table: an owner is a text')),
                       HINT = 'Leave the argument out to keep what is installed.';
         END IF;
     END LOOP;
@@ -346,7 +351,8 @@ BEGIN
     IF string_to_array(tables_version, '.')::integer[] > string_to_array(code_version, '.')::integer[] THEN
         RAISE EXCEPTION 'the tables of crm_deals are newer than the extension'
             USING ERRCODE = '55000',
-                  DETAIL = format('The tables are of version %s, the extension is of version %s.', tables_version, code_version),
+                  DETAIL = format('The tables are of version %s, the extension is of version %s.', tables_version,
+                                  code_version),
                   HINT = 'Run ALTER EXTENSION crm_deals UPDATE.';
     ELSIF tables_version <> code_version THEN
         PERFORM crm_deals_internal.record_installation((SELECT i.columns FROM crm_deals.installation AS i));

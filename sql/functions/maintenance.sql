@@ -35,7 +35,8 @@ BEGIN
         RAISE EXCEPTION 'the log can be pruned before a moment in the past' USING ERRCODE = '22023';
     END IF;
     LOCK TABLE crm_deals.log_pruning IN SHARE ROW EXCLUSIVE MODE;
-    SELECT crm_deals_internal.log_snapshot(), coalesce(array_agg(h.deal_id ORDER BY h.deal_id), '{}'), array_agg(h.version ORDER BY h.deal_id)
+    SELECT crm_deals_internal.log_snapshot(), coalesce(array_agg(h.deal_id ORDER BY h.deal_id), '{}'),
+           array_agg(h.version ORDER BY h.deal_id)
     INTO cut, held_deals, held_versions
     FROM (SELECT e.deal_id, min(e.version) AS version
           FROM crm_deals.event_consumer AS c
@@ -92,7 +93,8 @@ AS $$
                    (SELECT jsonb_agg(CASE v.value WHEN 'null' THEN v.value ELSE '"[redacted]"' END ORDER BY v.place)
                     FROM jsonb_array_elements(c.value) WITH ORDINALITY AS v (value, place))
                WHEN c.key = 'owner' THEN
-                   (SELECT jsonb_agg(CASE v.value #>> '{}' WHEN actor THEN '"[redacted]"' ELSE v.value END ORDER BY v.place)
+                   (SELECT jsonb_agg(CASE v.value #>> '{}' WHEN actor THEN '"[redacted]"' ELSE v.value END
+                                     ORDER BY v.place)
                     FROM jsonb_array_elements(c.value) WITH ORDINALITY AS v (value, place))
                ELSE c.value END), '{}')
     FROM jsonb_each(redacted_changes.changes) AS c
@@ -115,7 +117,8 @@ BEGIN
         RETURN NULL;
     END IF;
     UPDATE crm_deals.contact AS c
-    SET first_name = NULL, last_name = '[redacted]', email = NULL, phone = NULL, external_id = NULL, custom_fields = '{}'
+    SET first_name = NULL, last_name = '[redacted]', email = NULL, phone = NULL, external_id = NULL,
+        custom_fields = '{}'
     WHERE c.id::text = contact;
     GET DIAGNOSTICS blanked = ROW_COUNT;
     IF blanked = 0 THEN
@@ -196,7 +199,8 @@ BEGIN
         UPDATE crm_deals.deal AS d
         SET name = CASE WHEN d.id = ANY (deals) THEN '[redacted]' ELSE d.name END,
             notes = CASE WHEN d.id = ANY (deals) AND d.notes IS NOT NULL THEN '[redacted]' ELSE d.notes END,
-            custom_fields = CASE WHEN d.id = ANY (deals) THEN crm_deals_internal.redacted_fields(d.custom_fields) ELSE d.custom_fields END,
+            custom_fields = CASE WHEN d.id = ANY (deals) THEN crm_deals_internal.redacted_fields(d.custom_fields)
+                ELSE d.custom_fields END,
             owner = CASE WHEN d.owner = owner THEN '[redacted]' ELSE d.owner END
         WHERE d.id = ANY (deals) OR d.owner = owner;
     END IF;
@@ -247,7 +251,8 @@ BEGIN
         RETURN QUERY SELECT 'deal', crm_deals_internal.redact_deals(deals, owner);
     END IF;
     IF contact IS NOT NULL THEN
-        RETURN QUERY SELECT 'contact', b.n FROM crm_deals_internal.redact_contact(contact) AS b (n) WHERE b.n IS NOT NULL;
+        RETURN QUERY SELECT 'contact', b.n FROM crm_deals_internal.redact_contact(contact) AS b (n)
+        WHERE b.n IS NOT NULL;
     END IF;
     IF lead IS NOT NULL THEN
         RETURN QUERY SELECT 'lead', crm_deals_internal.redact_lead(lead);
@@ -267,7 +272,8 @@ BEGIN
     SELECT 'activity', (SELECT count(*) FROM gone) + (SELECT count(*) FROM blanked);
 
     UPDATE crm_deals.deal_event AS e
-    SET note = CASE WHEN e.deal_id = ANY (deals) AND e.kind <> 'redacted' AND e.note IS NOT NULL THEN '[redacted]' ELSE e.note END,
+    SET note = CASE WHEN e.deal_id = ANY (deals) AND e.kind <> 'redacted' AND e.note IS NOT NULL THEN '[redacted]'
+        ELSE e.note END,
         changes = crm_deals_internal.redacted_changes(e.changes, e.deal_id = ANY (deals), owner),
         actor = CASE WHEN e.actor = actor THEN '[redacted]' ELSE e.actor END,
         session_user_name = CASE WHEN e.session_user_name = actor THEN '[redacted]' ELSE e.session_user_name END,

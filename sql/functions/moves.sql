@@ -121,7 +121,8 @@ BEGIN
            array_agg(CASE WHEN j.target IS NULL THEN format('Stage "%s" does not exist in its pipeline.', to_stage)
                           WHEN j.target <> j.source THEN
                               (SELECT string_agg(b.detail, E'\n')
-                               FROM crm_deals_internal.broken_rules(j.locked, j.target, lost_reason, override IS NOT NULL) AS b) END
+                               FROM crm_deals_internal.broken_rules(j.locked, j.target, lost_reason,
+                                                                    override IS NOT NULL) AS b) END
                      ORDER BY j.id)
     INTO found, sources, targets, reasons
     FROM (SELECT l.id, l.source, l.locked, crm_deals_internal.find_stage(l.pipeline, to_stage) AS target
@@ -131,7 +132,8 @@ BEGIN
                 ORDER BY d.id
                 FOR NO KEY UPDATE) AS l) AS j;
 
-    FOREACH destination IN ARRAY ARRAY(SELECT DISTINCT f.target FROM unnest(sources, targets, reasons) AS f (source, target, reason)
+    FOREACH destination IN ARRAY ARRAY(SELECT DISTINCT f.target
+                                       FROM unnest(sources, targets, reasons) AS f (source, target, reason)
                                        WHERE f.target <> f.source AND f.reason IS NULL)
     LOOP
         batches := batches || crm_deals_internal.move(
@@ -152,7 +154,8 @@ BEGIN
                     WHEN f.target = f.source THEN 'unchanged'
                     WHEN m.id IS NULL THEN 'rejected'
                     ELSE 'moved' END AS outcome,
-               CASE WHEN f.reason IS NULL AND f.target <> f.source AND m.id IS NULL THEN 'A trigger suppressed the move.'
+               CASE WHEN f.reason IS NULL AND f.target <> f.source AND m.id IS NULL
+                   THEN 'A trigger suppressed the move.'
                     ELSE f.reason END AS reason
         FROM unnest(asked, meant) AS a (id, meant)
         LEFT JOIN unnest(found, sources, targets, reasons) AS f (id, source, target, reason) ON f.id = a.meant

@@ -11,7 +11,8 @@ BEGIN
         RAISE EXCEPTION 'the moment must not be null' USING ERRCODE = '22004';
     ELSIF at < crm_deals_internal.pruning_horizon() THEN
         RAISE EXCEPTION 'the log does not go back to %', at
-            USING ERRCODE = '22023', DETAIL = format('Events before %s were pruned.', crm_deals_internal.pruning_horizon());
+            USING ERRCODE = '22023', DETAIL = format('Events before %s were pruned.',
+                                                     crm_deals_internal.pruning_horizon());
     END IF;
 END
 $$;
@@ -27,7 +28,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF earlier ? 'custom_fields' THEN
-        later := later - ARRAY(SELECT k.key FROM jsonb_object_keys(later) AS k (key) WHERE k.key LIKE 'custom\_fields.%');
+        later := later - ARRAY(SELECT k.key FROM jsonb_object_keys(later) AS k (key)
+                               WHERE k.key LIKE 'custom\_fields.%');
     END IF;
     RETURN later || earlier;
 END
@@ -89,11 +91,13 @@ AS $$
         WHEN name = 'custom_fields' THEN
             'CASE WHEN l.deal_id IS NULL THEN d.custom_fields
                   ELSE crm_deals_internal.custom_fields_before(d.custom_fields, l.changes) END'
-        WHEN t.typtype IN ('b', 'e', 'd') AND t.typcategory <> 'A' AND type NOT IN ('json'::regtype, 'jsonb'::regtype) THEN
+        WHEN t.typtype IN ('b', 'e', 'd') AND t.typcategory <> 'A'
+            AND type NOT IN ('json'::regtype, 'jsonb'::regtype) THEN
             format('CASE WHEN l.changes ? %1$L THEN (l.changes -> %1$L ->> 0)::%2$s ELSE d.%1$I END', name, type_name)
         ELSE
             format('CASE WHEN l.changes ? %1$L
-                         THEN (SELECT r.v FROM jsonb_to_record(jsonb_build_object(''v'', l.changes -> %1$L -> 0)) AS r (v %2$s))
+                         THEN (SELECT r.v FROM jsonb_to_record(jsonb_build_object(''v'',
+                                 l.changes -> %1$L -> 0)) AS r (v %2$s))
                          ELSE d.%1$I END',
                    name, type_name)
         END
@@ -114,7 +118,8 @@ BEGIN
     RETURN format($query$(
         WITH touched AS MATERIALIZED (
             SELECT e.deal_id, min(e.version) AS first_version,
-                   coalesce(min(e.version) = min(e.version) FILTER (WHERE e.from_stage_id IS NULL), false) AS began_later
+                   coalesce(min(e.version) = min(e.version) FILTER (WHERE e.from_stage_id IS NULL),
+                            false) AS began_later
             FROM crm_deals.deal_event AS e
             WHERE e.occurred_at > %2$L
             GROUP BY e.deal_id
@@ -131,7 +136,8 @@ BEGIN
         FULL JOIN later AS l ON l.deal_id = d.id
         WHERE NOT EXISTS (SELECT FROM touched AS t WHERE t.began_later AND t.deal_id = d.id)
           AND (d.id IS NOT NULL OR NOT %3$L))$query$,
-        (SELECT string_agg(format('%s AS %I', crm_deals_internal.column_before(a.attname, a.atttypid), a.attname), ', ' ORDER BY a.attnum)
+        (SELECT string_agg(format('%s AS %I', crm_deals_internal.column_before(a.attname, a.atttypid), a.attname),
+                           ', ' ORDER BY a.attnum)
          FROM pg_attribute AS a
          WHERE a.attrelid = 'crm_deals.deal'::regclass AND a.attnum > 0 AND NOT a.attisdropped),
         at, row_security_active('crm_deals.deal'));
@@ -152,7 +158,8 @@ AS $$
 BEGIN
     PERFORM crm_deals_internal.check_installed();
     RETURN QUERY EXECUTE
-        'SELECT d.id, d.name, d.account_id::text, d.pipeline_id, d.stage_id, d.status::text, d.amount, d.currency, d.probability,
+        'SELECT d.id, d.name, d.account_id::text, d.pipeline_id, d.stage_id, d.status::text, d.amount,
+                d.currency, d.probability,
                 d.expected_close_date, d.closed_at, d.owner::text, d.lost_reason, d.custom_fields, d.version
          FROM ' || crm_deals_internal.deals_before(at) || ' AS d';
 END

@@ -43,9 +43,11 @@ BEGIN
         slug := crm_deals_internal.slug(new.name);
         SELECT c.candidate
         INTO new.key
-        FROM generate_series(1, 1 + (SELECT count(*) FROM crm_deals.stage AS s WHERE s.pipeline_id = new.pipeline_id)) AS n,
+        FROM generate_series(1, 1 + (SELECT count(*) FROM crm_deals.stage AS s
+                                     WHERE s.pipeline_id = new.pipeline_id)) AS n,
              LATERAL (SELECT CASE n WHEN 1 THEN slug ELSE slug || '_' || n END) AS c (candidate)
-        WHERE NOT EXISTS (SELECT FROM crm_deals.stage AS s WHERE s.pipeline_id = new.pipeline_id AND s.key = c.candidate)
+        WHERE NOT EXISTS (SELECT FROM crm_deals.stage AS s WHERE s.pipeline_id = new.pipeline_id
+                          AND s.key = c.candidate)
         ORDER BY n
         LIMIT 1;
     END IF;
@@ -71,7 +73,8 @@ BEGIN
         RETURN new;
     ELSIF tg_op = 'INSERT' AND EXISTS (SELECT FROM crm_deals.pipeline AS p
                                        WHERE p.id = new.id
-                                          OR (p.organization IS NOT DISTINCT FROM new.organization AND p.name = new.name)) THEN
+                                          OR (p.organization IS NOT DISTINCT FROM new.organization
+                                              AND p.name = new.name)) THEN
         -- The row will conflict: INSERT ... ON CONFLICT DO NOTHING must not change the other default.
         RETURN new;
     END IF;
@@ -97,7 +100,8 @@ AS $$
 BEGIN
     RAISE EXCEPTION 'pipeline "%" does not exist', pipeline
         USING ERRCODE = 'P0002',
-              DETAIL = coalesce((SELECT 'There are ' || string_agg(format('"%s" (%s)', p.name, p.id), ', ' ORDER BY p.id) || '.'
+              DETAIL = coalesce((SELECT 'There are ' || string_agg(format('"%s" (%s)', p.name, p.id), ', '
+                                                                   ORDER BY p.id) || '.'
                                  FROM (SELECT p.id, p.name FROM crm_deals.pipeline AS p ORDER BY p.id LIMIT 50) AS p),
                                 'There is none.');
 END
@@ -115,7 +119,8 @@ AS $$
 BEGIN
     RAISE EXCEPTION 'stage "%" does not exist', stage
         USING ERRCODE = 'P0002',
-              DETAIL = coalesce((SELECT 'There are ' || string_agg(format('"%s" (%s)', s.key, s.id), ', ' ORDER BY s.pipeline_id, s.position) || '.'
+              DETAIL = coalesce((SELECT 'There are ' || string_agg(format('"%s" (%s)', s.key, s.id), ', '
+                                                                   ORDER BY s.pipeline_id, s.position) || '.'
                                  FROM (SELECT s.id, s.key, s.pipeline_id, s.position
                                        FROM crm_deals.stage AS s
                                        WHERE s.archived_at IS NULL
@@ -153,7 +158,8 @@ BEGIN
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION 'a stage has no %', unknown
             USING ERRCODE = '22023',
-                  HINT = 'A stage has name, key, probability, status, labels, description, required_fields, rots_after, next.';
+                  HINT = 'A stage has name, key, probability, status, labels, description, required_fields, '
+                         'rots_after, next.';
     END IF;
 
     SELECT string_agg(s.value ->> 'status', ', ')
@@ -295,10 +301,12 @@ BEGIN
         IF NOT FOUND THEN
             PERFORM crm_deals_internal.raise_unknown_stage(before_key, pipeline);
         END IF;
-        UPDATE crm_deals.stage AS s SET position = s.position + 1 WHERE s.pipeline_id = pipeline AND s.position >= place;
+        UPDATE crm_deals.stage AS s SET position = s.position + 1 WHERE s.pipeline_id = pipeline
+            AND s.position >= place;
     END IF;
 
-    INSERT INTO crm_deals.stage (pipeline_id, position, key, name, labels, status, probability, required_fields, rots_after)
+    INSERT INTO crm_deals.stage (pipeline_id, position, key, name, labels, status, probability, required_fields,
+                                 rots_after)
     VALUES (pipeline, place, add_stage.key, add_stage.name, coalesce(add_stage.labels, '{}'),
             add_stage.status::crm_deals.deal_status, add_stage.probability,
             coalesce(add_stage.required_fields, '{}'), add_stage.rots_after)

@@ -28,7 +28,8 @@ COMMENT ON FUNCTION crm_deals_internal.period_start(text, date) IS
 
 -- The periods of a range, each with the day after its last day. Without a period, the whole range is one.
 -- access: read
-CREATE FUNCTION crm_deals_internal.periods(period text, first_day date, last_day date) RETURNS TABLE (period_start date, next_start date)
+CREATE FUNCTION crm_deals_internal.periods(period text, first_day date, last_day date)
+    RETURNS TABLE (period_start date, next_start date)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -36,7 +37,8 @@ AS $$
     WHERE period IS NULL
     UNION ALL
     SELECT p.start::date, least((p.start + length.step)::date, last_day + 1)
-    FROM (SELECT CASE period WHEN 'quarter' THEN interval '3 months' ELSE ('1 ' || period)::interval END) AS length (step),
+    FROM (SELECT CASE period WHEN 'quarter' THEN interval '3 months'
+          ELSE ('1 ' || period)::interval END) AS length (step),
          generate_series(date_trunc(period, first_day::timestamp), last_day::timestamp, length.step) AS p (start)
     WHERE isfinite(first_day) AND isfinite(last_day)
 $$;
@@ -55,7 +57,8 @@ AS $$
     FROM crm_deals_internal.periods(period, first_day, last_day) AS p,
          LATERAL (SELECT NULL::text AS group_key, NULL::text AS group_label WHERE by IS NULL
                   UNION ALL
-                  SELECT k.group_key, k.group_label FROM crm_deals_internal.known_groups(by, organization, NULL) AS k) AS k
+                  SELECT k.group_key, k.group_label
+                  FROM crm_deals_internal.known_groups(by, organization, NULL) AS k) AS k
 $$;
 COMMENT ON FUNCTION crm_deals_internal.empty_groups(text, text, text, date, date) IS
     'Internal: returns the rows that a report has even if no deal is in them.';
@@ -111,19 +114,22 @@ BEGIN
             FROM daily AS y
             GROUP BY 1, y.raw
         ), part AS (
-            SELECT g.period_start, g.raw::text AS group_key, coalesce(%s, g.raw::text) AS group_label, g.won, g.lost, g.abandoned
+            SELECT g.period_start, g.raw::text AS group_key, coalesce(%s, g.raw::text) AS group_label, g.won, g.lost,
+                   g.abandoned
             FROM g
             UNION ALL
             SELECT e.period_start, e.group_key, e.group_label, NULL, NULL, NULL
             FROM crm_deals_internal.empty_groups($2, $3, $1, coalesce($4, (SELECT min(y.day) FROM daily AS y)),
                                                      coalesce($5, (SELECT max(y.day) FROM daily AS y))) AS e
         ), total AS (
-            SELECT p.period_start, p.group_key, max(p.group_label) AS group_label, coalesce(sum(p.won), 0)::bigint AS won,
+            SELECT p.period_start, p.group_key, max(p.group_label) AS group_label,
+                   coalesce(sum(p.won), 0)::bigint AS won,
                    coalesce(sum(p.lost), 0)::bigint AS lost, coalesce(sum(p.abandoned), 0)::bigint AS abandoned
             FROM part AS p
             GROUP BY p.period_start, p.group_key
         )
-        SELECT t.period_start, t.group_key, t.group_label, t.won, t.lost, t.abandoned, t.won / nullif(t.won + t.lost, 0)::numeric
+        SELECT t.period_start, t.group_key, t.group_label, t.won, t.lost, t.abandoned,
+               t.won / nullif(t.won + t.lost, 0)::numeric
         FROM total AS t
         ORDER BY t.period_start, t.group_label, t.group_key
         $query$, scope.group_key, scope.joined, scope.condition,
@@ -148,7 +154,8 @@ DECLARE
 BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH daily AS (
-            SELECT d.closed_at::date AS day, %s AS raw, d.lost_reason, d.currency, count(*) AS deals, sum(d.amount) AS amount
+            SELECT d.closed_at::date AS day, %s AS raw, d.lost_reason, d.currency, count(*) AS deals,
+                   sum(d.amount) AS amount
             FROM crm_deals.deal AS d %s
             WHERE d.status = 'lost' AND d.closed_at IS NOT NULL AND %s AND %s
             GROUP BY 1, 2, d.lost_reason, d.currency
@@ -174,7 +181,8 @@ BEGIN
             WHERE l.is_active
         ), total AS (
             SELECT p.*,
-                   bool_or(p.currency IS NOT NULL) OVER (PARTITION BY p.period_start, p.group_key, p.lost_reason) AS has_deals,
+                   bool_or(p.currency IS NOT NULL) OVER (PARTITION BY p.period_start, p.group_key,
+                                                         p.lost_reason) AS has_deals,
                    p.deals / nullif(sum(p.deals) OVER (PARTITION BY p.period_start, p.group_key), 0) AS share
             FROM part AS p
         )
@@ -216,7 +224,8 @@ BEGIN
             WHERE (d.closed_at IS NULL OR (d.closed_at::date >= d.created_at::date AND %4$s)) AND %5$s AND %3$s
             GROUP BY 1, 2, d.currency
             UNION ALL
-            SELECT d.closed_at::date, %1$s, d.currency, -count(*) FILTER (WHERE d.created_at::date <= d.closed_at::date),
+            SELECT d.closed_at::date, %1$s, d.currency,
+                   -count(*) FILTER (WHERE d.created_at::date <= d.closed_at::date),
                    count(*) FILTER (WHERE d.status = 'won'), count(*) FILTER (WHERE d.status = 'lost'),
                    sum(d.amount) FILTER (WHERE d.status = 'won'), count(d.amount) FILTER (WHERE d.status = 'won'),
                    sum(extract(epoch FROM d.closed_at - d.created_at)) FILTER (WHERE d.status = 'won')
@@ -225,7 +234,8 @@ BEGIN
             GROUP BY 1, 2, d.currency
         ), period AS (
             SELECT p.period_start, p.next_start, lag(p.next_start) OVER (ORDER BY p.next_start) AS previous
-            FROM crm_deals_internal.periods($1, coalesce($2, (SELECT min(s.day) FROM step AS s)), coalesce($3, CURRENT_DATE)) AS p
+            FROM crm_deals_internal.periods($1, coalesce($2, (SELECT min(s.day) FROM step AS s)),
+                                            coalesce($3, CURRENT_DATE)) AS p
         ), g AS (
             SELECT s.raw, s.currency FROM step AS s GROUP BY s.raw, s.currency
         ), series AS (
@@ -233,7 +243,8 @@ BEGIN
                    p.period_start, p.next_start, t.net, t.won, t.lost, t.won_amount, t.won_amounts, t.won_seconds
             FROM g
             CROSS JOIN period AS p
-            LEFT JOIN (SELECT s.raw, s.currency, p.next_start, sum(s.net) AS net, sum(s.won) AS won, sum(s.lost) AS lost,
+            LEFT JOIN (SELECT s.raw, s.currency, p.next_start, sum(s.net) AS net, sum(s.won) AS won,
+                       sum(s.lost) AS lost,
                               sum(s.won_amount) AS won_amount, sum(s.won_amounts) AS won_amounts,
                               sum(s.won_seconds) AS won_seconds
                        FROM step AS s
@@ -266,7 +277,8 @@ BEGIN
            OR EXISTS (SELECT FROM known AS k WHERE k.group_key IS NOT DISTINCT FROM t.group_key)
         ORDER BY t.period_start, t.group_label, t.group_key, t.currency
         $query$, scope.group_key, scope.joined, scope.condition,
-        crm_deals_internal.within_days('d.closed_at', from_date, NULL), crm_deals_internal.within_days('d.created_at', NULL, to_date),
+        crm_deals_internal.within_days('d.closed_at', from_date, NULL),
+        crm_deals_internal.within_days('d.created_at', NULL, to_date),
         crm_deals_internal.within_days('d.closed_at', from_date, to_date), scope.group_label)
     USING period, from_date, to_date, by, scope.organization;
 END
@@ -307,9 +319,11 @@ BEGIN
             SELECT s.id, e.group_key, e.group_label, NULL, 0, 0, 0
             FROM crm_deals_internal.empty_groups($1, $2, NULL, NULL, NULL) AS e, crm_deals.stage AS s
             WHERE s.archived_at IS NULL AND ($3 IS NULL OR s.pipeline_id = $3)
-              AND NOT EXISTS (SELECT FROM part AS p WHERE p.stage_id = s.id AND p.group_key IS NOT DISTINCT FROM e.group_key)
+              AND NOT EXISTS (SELECT FROM part AS p WHERE p.stage_id = s.id AND p.group_key IS NOT DISTINCT
+                              FROM e.group_key)
         )
-        SELECT t.group_key, t.group_label, s.pipeline_id, s.id, s.key, crm_deals_internal.label(s.labels, s.name), t.currency,
+        SELECT t.group_key, t.group_label, s.pipeline_id, s.id, s.key, crm_deals_internal.label(s.labels, s.name),
+               t.currency,
                t.deals, t.amount, t.weighted
         FROM total AS t
         JOIN crm_deals.stage AS s ON s.id = t.stage_id
@@ -326,7 +340,8 @@ COMMENT ON FUNCTION crm_deals_internal.pipeline_summary(text, text, date, date, 
 CREATE FUNCTION crm_deals_internal.stage_conversion(by text, period text, from_date date, to_date date, pipeline text,
                                                     filter jsonb)
 RETURNS TABLE (period_start date, group_key text, group_label text, pipeline_id bigint, stage_id bigint, stage_key text,
-               stage_label text, entered_count bigint, converted_count bigint, conversion_rate numeric, median_stay interval)
+               stage_label text, entered_count bigint, converted_count bigint, conversion_rate numeric,
+               median_stay interval)
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000000 ROWS 100
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -358,7 +373,8 @@ BEGIN
             FROM stay AS s
             JOIN ranked AS r ON r.id = s.stage_id
         ), entry AS (
-            SELECT crm_deals_internal.period_start($1, j.entered_at::date) AS period_start, %s AS raw, j.stage_id, j.deal_id, j.duration,
+            SELECT crm_deals_internal.period_start($1, j.entered_at::date) AS period_start, %s AS raw, j.stage_id,
+                   j.deal_id, j.duration,
                    coalesce(j.converted, false) AS converted
             FROM judged AS j
             JOIN crm_deals.deal AS d ON d.id = j.deal_id %s
@@ -377,19 +393,24 @@ BEGIN
             SELECT p.* FROM part AS p
             UNION ALL
             SELECT e.period_start, e.group_key, e.group_label, r.id, 0, 0, NULL
-            FROM crm_deals_internal.empty_groups($2, $3, $1, coalesce($4, (SELECT min(n.entered_at)::date FROM judged AS n)),
-                                                     coalesce($5, (SELECT max(n.entered_at)::date FROM judged AS n))) AS e
-            JOIN crm_deals.stage AS r ON r.status = 'open' AND r.archived_at IS NULL AND ($6 IS NULL OR r.pipeline_id = $6)
+            FROM crm_deals_internal.empty_groups($2, $3, $1,
+                                                 coalesce($4, (SELECT min(n.entered_at)::date FROM judged AS n)),
+                                                     coalesce($5, (SELECT max(n.entered_at)::date
+                                                                   FROM judged AS n))) AS e
+            JOIN crm_deals.stage AS r ON r.status = 'open' AND r.archived_at IS NULL
+                AND ($6 IS NULL OR r.pipeline_id = $6)
             WHERE NOT EXISTS (SELECT FROM part AS p
                               WHERE p.stage_id = r.id AND p.period_start IS NOT DISTINCT FROM e.period_start
                                 AND p.group_key IS NOT DISTINCT FROM e.group_key)
         )
-        SELECT t.period_start, t.group_key, t.group_label, s.pipeline_id, s.id, s.key, crm_deals_internal.label(s.labels, s.name),
+        SELECT t.period_start, t.group_key, t.group_label, s.pipeline_id, s.id, s.key,
+               crm_deals_internal.label(s.labels, s.name),
                t.entered, t.converted, t.converted / nullif(t.entered, 0)::numeric, t.median
         FROM total AS t
         JOIN crm_deals.stage AS s ON s.id = t.stage_id
         ORDER BY t.period_start, t.group_label, t.group_key, s.pipeline_id, s.position
-        $query$, crm_deals_internal.within_days('e.occurred_at', from_date, NULL), scope.group_key, scope.joined, scope.condition,
+        $query$, crm_deals_internal.within_days('e.occurred_at', from_date, NULL), scope.group_key, scope.joined,
+        scope.condition,
         crm_deals_internal.within_days('j.entered_at', from_date, to_date), scope.group_label)
     USING period, by, scope.organization, from_date, to_date, scope.pipeline_id;
 END

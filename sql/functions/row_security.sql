@@ -28,7 +28,8 @@ BEGIN
     FOR child IN
         SELECT c.relation, c.visible FROM crm_deals_internal.children() AS c
         WHERE NOT EXISTS (SELECT FROM pg_policy AS p
-                          WHERE p.polrelid = to_regclass('crm_deals.' || c.relation) AND p.polname = 'crm_deals_visible_deal')
+                          WHERE p.polrelid = to_regclass('crm_deals.' || c.relation)
+                              AND p.polname = 'crm_deals_visible_deal')
     LOOP
         -- If deal has no row security for the caller, the policy lets all rows through, so the events of deleted deals
         -- stay visible.
@@ -49,7 +50,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT EXISTS (SELECT FROM pg_policy AS p
                    WHERE p.polname = 'crm_deals_visible_deal'
-                     AND p.polrelid IN (SELECT to_regclass('crm_deals.' || c.relation) FROM crm_deals_internal.children() AS c))
+                     AND p.polrelid IN (SELECT to_regclass('crm_deals.' || c.relation)
+                                        FROM crm_deals_internal.children() AS c))
 $$;
 COMMENT ON FUNCTION crm_deals_internal.children_are_protected() IS
     'Internal: returns whether protect_children() was called. install() then protects new tables too.';

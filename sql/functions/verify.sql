@@ -12,7 +12,8 @@ BEGIN
         SELECT d.id, d.status, d.pipeline_id, d.organization, d.closed_at, d.probability, d.probability_overridden,
                d.lost_reason, d.stage_id, d.stage_entered_at, d.version, d.amount, d.currency, d.expected_close_date,
                d.owner, d.updated_at,
-               jsonb_build_object('name', d.name, 'account_id', d.account_id, 'primary_contact_id', d.primary_contact_id,
+               jsonb_build_object('name', d.name, 'account_id', d.account_id, 'primary_contact_id',
+                                  d.primary_contact_id,
                                   'source', d.source, 'notes', d.notes, 'external_id', d.external_id) AS untracked,
                s.status AS stage_status, s.pipeline_id AS stage_pipeline_id, s.probability AS stage_probability,
                p.organization AS pipeline_organization, p.lost_reason_required, p.lost_reason_required_since
@@ -24,7 +25,8 @@ BEGIN
         SELECT e.id, e.deal_id, e.version, e.kind, e.occurred_at, e.from_stage_id, e.to_stage_id, e.status, e.amount,
                e.currency, e.probability, e.expected_close_date, e.owner, e.lost_reason, e.changes
         FROM crm_deals.deal_event AS e
-        WHERE NOT row_security_active('crm_deals.deal') OR EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = e.deal_id)
+        WHERE NOT row_security_active('crm_deals.deal')
+            OR EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = e.deal_id)
     ), whole AS (
         -- Deals whose log is complete; prune_events() has removed the beginning of the others.
         SELECT e.deal_id FROM event AS e WHERE e.version = 1
@@ -58,7 +60,8 @@ BEGIN
     SELECT 2, j.id, format('status is %s, closed_at is %s', j.status, j.closed_at)
     FROM judged AS j WHERE (j.status = 'open') <> (j.closed_at IS NULL)
     UNION ALL
-    SELECT 3, j.id, format('probability is %s, its stage''s is %s, and it is not overridden', j.probability, j.stage_probability)
+    SELECT 3, j.id, format('probability is %s, its stage''s is %s, and it is not overridden', j.probability,
+                           j.stage_probability)
     FROM judged AS j WHERE NOT j.probability_overridden AND j.probability IS DISTINCT FROM j.stage_probability
     UNION ALL
     SELECT 4, j.id, 'lost without a reason'
@@ -69,7 +72,8 @@ BEGIN
     SELECT 4, j.id, format('status is %s, with a lost reason', j.status)
     FROM judged AS j WHERE j.status <> 'lost' AND j.lost_reason IS NOT NULL
     UNION ALL
-    SELECT 5, e.deal_id, format('event %s moves it from stage %s, it was in %s', e.id, e.from_stage_id, e.previous_stage_id)
+    SELECT 5, e.deal_id, format('event %s moves it from stage %s, it was in %s', e.id, e.from_stage_id,
+                                e.previous_stage_id)
     FROM step AS e
     WHERE e.previous_version = e.version - 1 AND e.previous_kind <> 'deleted'
       AND e.from_stage_id IS DISTINCT FROM e.previous_stage_id

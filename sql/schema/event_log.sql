@@ -7,7 +7,8 @@ CREATE TABLE crm_deals.deal_event (
     version             integer NOT NULL,
     kind                text NOT NULL
         CONSTRAINT deal_event_kind CHECK (
-            kind = ANY ('{deleted,merged,redacted,reverted,created,won,lost,abandoned,reopened,stage_changed,updated}')),
+            kind = ANY ('{deleted,merged,redacted,reverted,created,won,lost,abandoned,reopened,stage_changed,'
+                        'updated}')),
     occurred_at         timestamptz NOT NULL,
     actor               text NOT NULL,
     session_user_name   text NOT NULL,

@@ -54,8 +54,8 @@ CREATE OR REPLACE VIEW crm_deals.consumer_status WITH (security_invoker = true) 
                         FROM crm_deals_internal.pending(c.consumer) AS w) AS p
     WHERE c.consumer <> crm_deals_internal.dispatcher();
 
--- One row for each stay of a deal in a stage, also of deleted deals. If the log was pruned, the first event that is left
--- begins a stay whose start is unknown, unless the deal is still in that stage and has the time itself.
+-- One row for each stay of a deal in a stage, also of deleted deals. If the log was pruned, the first event that is
+-- left begins a stay whose start is unknown, unless the deal is still in that stage and has the time itself.
 -- Under row security the view shows the caller's deals only, and does not tell that there are others.
 CREATE OR REPLACE VIEW crm_deals.deal_stage_history WITH (security_invoker = true) AS
     SELECT y.deal_id,
