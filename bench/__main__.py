@@ -1,4 +1,4 @@
-"""Runs the works that the plan names and prints one table. Started by `run`."""
+"""Runs the works that the plan names and prints a table for each. Started by `run`."""
 
 import datetime
 import json
@@ -38,15 +38,20 @@ def results_before():
         return json.load(file)["rows"]
 
 
+def say_what_is_missing(plan, results):
+    if {"move", "notifying"} & set(plan.works) and outside.why_no_app():
+        results.skip("app", outside.why_no_app())
+    if {"move", "insert"} & set(plan.works) and outside.why_no_tryton(plan):
+        results.skip("tryton", outside.why_no_tryton(plan))
+
+
 def main():
     plan = plans.chosen(works.NAMES)
     before = results_before()
     results = all_results.Results()
     server.prepare()
     about = machine()
-    for side, why in ("app", outside.why_no_app()), ("tryton", outside.why_no_tryton(plan)):
-        if why:
-            results.skip(side, why)
+    say_what_is_missing(plan, results)
     for work in works.ALL:
         if works.name(work) in plan.works:
             begun = time.monotonic()
@@ -55,7 +60,7 @@ def main():
             print(f"{work.NAME}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     rounds = f"{plan.rounds} rounds of {plan.seconds} s, {plan.bulk_rounds} of long statements"
     print(f"{about}\nPlan {plan.name}: {rounds}.\n")
-    print(all_results.table(results, before))
+    print(all_results.tables(results, before))
 
 
 main()

@@ -15,6 +15,7 @@ class Bar:
     against: str = None         # the other side; without one, our figure stands alone
     at_least: float = None
     at_most: float = None
+    exactly: float = None
     ours: str = "ours"
     relation: str = "ratio"     # ours / against; "times faster": against / ours; "MiB more": ours - against
     note: str = ""
@@ -45,8 +46,9 @@ class Results:
         self.skipped = []
 
     def add(self, work, variant, side, metrics):
-        """Keeps what one round of one side gave; underscores of side names become spaces."""
-        self.measured.append({"work": work, "variant": variant, "side": side.replace("_", " "), **metrics})
+        """Keeps what one round of one side gave."""
+        side = side if side == "pg_trgm" else side.replace("_", " ")
+        self.measured.append({"work": work, "variant": variant, "side": side, **metrics})
 
     def skip(self, side, why):
         self.skipped.append({"side": side, "why": why})
@@ -85,10 +87,12 @@ def row(work, variant, bar, ours, others):
     unit = bar.relation if bar.against else "alone"
     made = Row(work, variant, bar.metric, bar.against or "", value, min(each), max(each), len(each), "", None, bar.note,
                ours, others if bar.against else [], unit)
-    wanted = [("≥", bar.at_least), ("≤", bar.at_most)]
-    made.bar = ", ".join(f"{sign} {related(made, limit, unsigned=True)}" for sign, limit in wanted if limit is not None)
-    if made.bar:
-        made.met = (bar.at_least is None or value >= bar.at_least) and (bar.at_most is None or value <= bar.at_most)
+    if bar.exactly is not None:
+        made.bar, made.met = f"= {related(made, bar.exactly, unsigned=True)}", value == bar.exactly
+    elif bar.at_least is not None:
+        made.bar, made.met = f"≥ {related(made, bar.at_least, unsigned=True)}", value >= bar.at_least
+    elif bar.at_most is not None:
+        made.bar, made.met = f"≤ {related(made, bar.at_most, unsigned=True)}", value <= bar.at_most
     return made
 
 
@@ -124,7 +128,7 @@ def cells(made):
     spread = f" ({related(made, made.low)}–{related(made, made.high)})" if made.rounds > 1 else ""
     met = "" if made.met is None else "yes" if made.met else "**no**"
     ours = figure(made.metric, statistics.median(made.ours))
-    first = [f"{made.work}: {made.metric}", f"{made.variant}{', ' if made.note else ''}{made.note}"]
+    first = [made.metric, f"{made.variant}{', ' if made.note else ''}{made.note}"]
     if made.unit == "alone":
         return first + [ours + spread, "", "", "", made.bar, met]
     theirs = figure(made.metric, statistics.median(made.others))
@@ -144,14 +148,20 @@ def since(made, before):
     return [figure(made.metric, was), f"{statistics.median(made.ours) / was:.3f}" if was else ""]
 
 
-def table(results, before=None):
-    head = ["work", "", "ours", "against", "theirs", "relation (lowest–highest)", "wanted", ""]
+def table(made_rows, before):
+    head = ["", "", "ours", "against", "theirs", "relation (lowest–highest)", "wanted", ""]
     if before is not None:
         head += ["ours before", "now / before"]
     lines = [head, ["---", "---", "--:", "---", "--:", "--:", "--:", "---"] + ["--:"] * (len(head) - 8)]
-    lines += [cells(made) + (since(made, before) if before is not None else []) for made in results.rows]
-    text = ["| " + " | ".join(line) + " |" for line in lines]
-    text += [f"\nNot measured: {skipped['side']}: {skipped['why']}." for skipped in results.skipped]
+    lines += [cells(made) + (since(made, before) if before is not None else []) for made in made_rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def tables(results, before=None):
+    """Returns a table for each work; with the rows of another run, our figures of that run beside."""
+    text = [f"{work}\n\n{table([made for made in results.rows if made.work == work], before)}\n"
+            for work in dict.fromkeys(made.work for made in results.rows)]
+    text += [f"Not measured: {skipped['side']}: {skipped['why']}." for skipped in results.skipped]
     return "\n".join(text)
 
 

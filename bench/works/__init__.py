@@ -1,4 +1,4 @@
-"""The works, in the order of the table. Each module has NAME, BARS, and measure(plan, results)."""
+"""The works, in the order of the tables. Each module has NAME, BARS, and measure(plan, results)."""
 
 from works import (boards, bulk, copying, duplicates, footprint, growth, importing, insert, instructions, move,
                    move_deals, notes, notifying, reading, tail)

@@ -4,7 +4,7 @@ import sides
 from results import Bar
 from server import sql, text_of
 
-NAME = "question"
+NAME = "boards and reports"
 BARS = [Bar("seconds", "by hand", relation="times faster")]
 
 

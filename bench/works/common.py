@@ -49,7 +49,7 @@ def run_of(seconds, work, side, deals, clients, commit, notify="off"):
 
 def choice(deals, once=0, place=0):
     """Returns the variables by which pgbench's scripts choose deals: at random among the client's own, or each once."""
-    return {"deals": deals, "deals_a_client": max(deals // 32, 1), "once": once, "place": place}
+    return {"deals": deals, "own": max(deals // 32, 1), "once": once, "place": place}
 
 
 def clients_words(count):

@@ -23,7 +23,7 @@ DROP_CACHES = "/proc/sys/vm/drop_caches"
 
 def measure(plan, results):
     deals, fewer = plan.bulk, plan.bulk // 10
-    few = min(1000, fewer)
+    few = min(1000, fewer // 10)
 
     many = Names(plan, results, "names", deals)
     many.measure_indexes()

@@ -83,8 +83,9 @@ def callgrind(database, out, statements):
                "-c", "fsync=off", "-c", "crm_deals.notify=off", database]
     done = subprocess.run(AS_SERVER_USER + command, input=statements, text=True, capture_output=True, check=False,
                           cwd=WORKSPACE)
-    if done.returncode != 0 or re.search("ERROR|FATAL|PANIC", done.stderr):
-        raise RuntimeError(done.stderr)
+    error = re.search("^.*(ERROR|FATAL|PANIC).*$", done.stderr, re.MULTILINE)
+    if done.returncode != 0 or error:
+        raise RuntimeError(error.group() if error else done.stderr)
 
 
 def session(work, side, counted):

@@ -21,8 +21,8 @@ BARS = [
     Bar("rate", "off", ours="on", note="notify on; ours with notify off"),
     Bar("rate", "off", ours="dispatch", note="dispatch; ours with notify off"),
     # A listener hears of each move once.
-    Bar("heard of each move", ours="on", at_least=1, at_most=1, note="notify on"),
-    Bar("heard of each move", ours="dispatch", at_least=1, at_most=1, note="dispatch"),
+    Bar("heard of each move", ours="on", exactly=1, note="notify on"),
+    Bar("heard of each move", ours="dispatch", exactly=1, note="dispatch"),
     # When the clients stop, the dispatcher has events left to send, for which it takes a moment.
     Bar("events behind", ours="dispatch", note="dispatch"),
     Bar("catching up", ours="dispatch", note="dispatch"),

@@ -1,8 +1,7 @@
 -- The side "bare" does the same in one statement: it locks and reads the deal, writes what a move derives, and writes
 -- the row of the log.
 \set place :place + 1
-\set deal case when :once = 1 then 1 + (:place * 7919) % :deals \
-    else :client_id * :deals_a_client + random(1, :deals_a_client) end
+\set deal case when :once = 1 then 1 + (:place * 7919) % :deals else :client_id * :own + random(1, :own) end
 WITH before AS (
     SELECT d.id, d.stage_id, d.status, d.probability, d.stage_entered_at, d.version, clock_timestamp() AS moment,
            nextval('crm_deals.deal_event_id_seq') AS event_id

@@ -1,4 +1,4 @@
-\set deal :client_id * :deals_a_client + random(1, :deals_a_client)
+\set deal :client_id * :own + random(1, :own)
 WITH before AS (
     SELECT d.id, d.notes, d.version, clock_timestamp() AS moment, nextval('crm_deals.deal_event_id_seq') AS event_id
     FROM crm_deals.deal AS d
