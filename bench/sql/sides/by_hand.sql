@@ -1,10 +1,10 @@
--- The side "by hand": what a careful developer would write for the same functions in SQL and PL/pgSQL, on the same
--- tables: row triggers for the rules, the log and NOTIFY; by_hand_indexes.sql has the indexes.
+-- The side "by hand" is what a careful developer would write for the same functions in SQL and PL/pgSQL on the same
+-- tables: row triggers keep the rules, write the log and notify. by_hand_indexes.sql has the indexes.
 --
 -- It keeps the rules of deals (status, closing time, probability, lost reason, gates, required fields, version) and
--- writes the log as the extension does; rules.sql holds both to it. Left out, all to its advantage: definitions of
--- custom fields, consumers, dispatch, summaries of many notifications, a log that writers have no right to, and the
--- order against sessions that change stages at the same time. A batch is a transaction.
+-- writes the log as the extension does; test/t/30_bench_sides.pl checks that. It leaves out what would make it slower:
+-- definitions of custom fields, consumers, dispatch, summaries of many notifications, a log that writers have no right
+-- to, and the order against sessions that change stages at the same time. A batch is a transaction.
 \set ON_ERROR_STOP on
 CREATE SCHEMA by_hand;
 
@@ -110,7 +110,7 @@ BEGIN
                AND s.position < target.position)
       AND by_hand.is_filled(to_jsonb(after), f.name) IS NOT TRUE;
     IF missing IS NOT NULL THEN
-        PERFORM by_hand.refuse('23514', 'deal_required_fields', 'the stage asks for fields that are not filled in',
+        PERFORM by_hand.refuse('23514', 'deal_required_fields', 'the stage requires fields that are not filled in',
                                missing);
     END IF;
 END

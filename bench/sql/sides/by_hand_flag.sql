@@ -1,4 +1,4 @@
--- By hand where every new name is looked for among the others, through the trigram index.
+-- By hand with a search for every new name among the others, through the trigram index.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 UPDATE crm_deals.pipeline SET duplicate_policy = 'flag';
@@ -11,7 +11,7 @@ BEGIN
     JOIN crm_deals.deal AS d ON d.name % new.name
     WHERE p.id = new.pipeline_id AND p.duplicate_policy = 'flag' AND d.id <> new.id
       AND d.organization IS NOT DISTINCT FROM new.organization AND similarity(d.name, new.name) >= p.duplicate_threshold
-    ON CONFLICT DO NOTHING;    -- of two rows of one statement each sees the other
+    ON CONFLICT DO NOTHING;    -- two rows of one statement see each other
     RETURN NULL;
 END
 $$;

@@ -1,21 +1,21 @@
--- The side "ours": the extension as it is, and the deals that all sides start with: psql -v deals=1000000
--- One pipeline, open deals in its second and third stage, each with account, contact, owner and external id, so that a
--- move pays for every index. The other sides are copies of this database (sides/bare.sql, sides/by_hand.sql).
+-- The side "ours" is the extension as it is. All sides start with its :deals deals: one pipeline, open deals in its
+-- second and third stage, each with account, contact, owner and external id, so that a move pays for every index. The
+-- other sides are copies of this database (bare.sql, by_hand.sql).
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 CREATE EXTENSION pg_prewarm;
 CREATE EXTENSION crm_deals CASCADE;
 SELECT crm_deals.install() \g /dev/null
 SELECT crm_deals.create_pipeline('Sales') \g /dev/null
--- Duplicates are measured by rows of their own.
+-- Rows of their own measure duplicates.
 UPDATE crm_deals.pipeline SET duplicate_policy = 'off';
 SET crm_deals.notify = off;
 
 INSERT INTO crm_deals.account (name) SELECT 'Account ' || n FROM generate_series(1, 10000) AS n;
 INSERT INTO crm_deals.contact (account_id, last_name) SELECT n, 'Contact ' || n FROM generate_series(1, 10000) AS n;
 
--- Names as people write them, about forty characters long; the same at every run. Of immutable parts only, so that a
--- statement that asks for one has it inlined.
+-- Returns a name as people write them, about forty characters long, the same at every run. It has only immutable parts,
+-- so PostgreSQL inlines it.
 CREATE FUNCTION public.deal_name(n bigint) RETURNS text LANGUAGE sql IMMUTABLE AS $$
     SELECT (ARRAY['Alpen', 'Nord', 'Hanse', 'Donau', 'Elbe', 'Rhein', 'Havel', 'Isar', 'Weser', 'Saale', 'Lausitz',
                   'Harz'])[1 + (n * 7919) % 12]
@@ -28,7 +28,7 @@ CREATE FUNCTION public.deal_name(n bigint) RETURNS text LANGUAGE sql IMMUTABLE A
         || ' ' || to_hex(n * 2654435761 % 4294967296)
 $$;
 
--- In parts, so that what a statement keeps until its end stays small.
+-- Several statements, so that what each keeps until its end stays small.
 SELECT format($$
     INSERT INTO crm_deals.deal (name, account_id, primary_contact_id, stage_id, amount, expected_close_date, owner,
                                 source, external_id, custom_fields)
