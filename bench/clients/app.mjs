@@ -18,8 +18,8 @@ const update = statement('update', `UPDATE crm_deals.deal
     SET stage_id = $2, status = $3, probability = $4, version = version + 1, stage_entered_at = $5, updated_at = $5
     WHERE id = $1`);
 const log = statement('log', `INSERT INTO crm_deals.deal_event (id, batch_id, deal_id, version, kind, occurred_at,
-        actor, session_user_name, pipeline_id, from_stage_id, to_stage_id, from_status, status, amount, currency, probability,
-        expected_close_date, owner, lost_reason, changes)
+        actor, session_user_name, pipeline_id, from_stage_id, to_stage_id, from_status, status, amount, currency,
+        probability, expected_close_date, owner, lost_reason, changes)
     OVERRIDING SYSTEM VALUE
     SELECT e.id, e.id, $1, $2, 'stage_changed', $3, current_user, session_user, $4, $5, $6, $7, $8, $9, $10, $11, $12,
            $13, $14, $15

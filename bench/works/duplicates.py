@@ -31,7 +31,8 @@ def measure(plan, results):
     many.look_up(f"a name among {deals:,}", 200, 100)
     many.write_one_by_one(f"one deal looked up and written among {deals:,}")
     many.write_at_once(few, Bar("seconds", "pg_trgm", at_least=150, relation="times faster"))
-    many.write_at_once(fewer, Bar("seconds", at_most=12), FASTER, Bar("seconds", ours="plain insert", note="policy off"))
+    many.write_at_once(fewer, Bar("seconds", at_most=12), FASTER,
+                       Bar("seconds", ours="plain insert", note="policy off"))
     many.keep_the_index(fewer)
     many.find_all_pairs(f"all pairs of {deals:,}", deals // 100, Bar("seconds", at_most=15), FASTER,
                         Bar("memory", at_most=2**30))
