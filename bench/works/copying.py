@@ -23,7 +23,7 @@ SAMPLE = 1000
 
 def measure(plan, results):
     files = make_files(1, plan.bulk, "copied")
-    sample = min(SAMPLE, plan.bulk // 10)
+    sample = min(SAMPLE, plan.bulk // 100)
     sample_files = make_files(plan.deals + 1, plan.deals + sample, "sample")
     for side in rounds(plan.bulk_rounds, SIDES, slow=["by_hand", "by_hand_flag"]):
         measured = extrapolated(plan, sample, sample_files) if side == "by_hand_flag" else copied(side, files)
