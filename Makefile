@@ -61,6 +61,6 @@ demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
 test: ; test/harness/run-tests
 soak: ; test/fuzz/run 300 && SOAK=1 TESTS="$(basename $(notdir $(wildcard test/t/1[1-8]_*.pl test/t/20_*.pl)))" test/harness/run-tests
 lint: ; test/harness/lint
-bench: ; bench/speed/run
+bench: ; bench/run
 
 print-%: ; @echo $($*)

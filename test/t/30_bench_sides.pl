@@ -1,5 +1,5 @@
 # The sides that the benchmark compares do the same: PL/pgSQL keeps the same rules and writes the same log as the
-# extension, and so do the statements by which bare PostgreSQL does it, as far as the benchmark asks them to.
+# extension. So do the statements of bare PostgreSQL, as far as the benchmark runs them.
 use strict;
 use warnings;
 use FindBin;
@@ -10,18 +10,21 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $speed = "$FindBin::RealBin/../../bench/speed";
+my $sql = "$FindBin::RealBin/../../bench/sql";
 my $deals = 64;
 my $node = start_server('sides');
 
 # Without the ids of events, and moments only by whether they are there and in order.
 my $content = <<'END';
-SELECT d.id, d.name, d.stage_id, d.pipeline_id, d.status, d.amount, d.currency, d.probability, d.probability_overridden, d.notes IS NULL,
-       d.version, d.stage_entered_at <= d.updated_at, d.closed_at, d.last_open_stage_id
+SELECT d.id, d.name, d.stage_id, d.pipeline_id, d.status, d.amount, d.currency, d.probability,
+       d.probability_overridden, d.notes IS NULL, d.version, d.stage_entered_at <= d.updated_at, d.closed_at,
+       d.last_open_stage_id
 FROM crm_deals.deal AS d ORDER BY d.id;
-SELECT e.deal_id, e.version, e.kind, e.actor, e.session_user_name, e.origin, e.pipeline_id, e.from_stage_id, e.to_stage_id, e.from_status,
-       e.status, e.amount, e.currency, e.probability, e.expected_close_date, e.owner, e.lost_reason,
-       (SELECT jsonb_object_agg(c.key, CASE WHEN c.key ~ '_at$|notes' THEN to_jsonb(c.value -> 0 = 'null') ELSE c.value END)
+SELECT e.deal_id, e.version, e.kind, e.actor, e.session_user_name, e.origin, e.pipeline_id, e.from_stage_id,
+       e.to_stage_id, e.from_status, e.status, e.amount, e.currency, e.probability, e.expected_close_date, e.owner,
+       e.lost_reason,
+       (SELECT jsonb_object_agg(c.key, CASE WHEN c.key ~ '_at$|notes'
+                                            THEN to_jsonb(c.value -> 0 = 'null') ELSE c.value END)
         FROM jsonb_each(e.changes) AS c),
        e.occurred_at = d.updated_at OR e.version < d.version
 FROM crm_deals.deal_event AS e JOIN crm_deals.deal AS d ON d.id = e.deal_id ORDER BY e.deal_id, e.version;
@@ -31,8 +34,8 @@ sub run_file
 {
 	my ($database, $file, %variables) = @_;
 	my @variables = map { ('-v', "$_=$variables{$_}") } sort keys %variables;
-	my ($stdout, $stderr) =
-	  run_command([ 'psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($database), @variables, '-f', "$speed/$file" ]);
+	my @psql = ('psql', '-X', '-q', '-A', '-t', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr($database));
+	my ($stdout, $stderr) = run_command([ @psql, @variables, '-f', "$sql/$file" ]);
 
 	die "$file in $database: $stderr" if $stderr =~ /ERROR|FATAL/;
 	return $stdout;
@@ -43,7 +46,9 @@ sub pgbench
 	my ($database, $work, %variables) = @_;
 	my @variables = map { ('-D', "$_=$variables{$_}") } sort keys %variables;
 
-	$node->command_ok([ 'pgbench', '-n', '-M', 'prepared', '-t', 20, '-f', "$speed/$work", @variables, $database ], "$work in $database");
+	my @pgbench = ('pgbench', '-n', '-M', 'prepared', '-t', 20, '-f', "$sql/$work");
+
+	$node->command_ok([ @pgbench, @variables, $database ], "$work in $database");
 	return;
 }
 
@@ -79,17 +84,20 @@ sub broken_rules
 
 make_sides($deals, ours => 'ours', bare => 'bare', by_hand => 'by_hand');
 
-# What the benchmark runs.
+# What the benchmark runs
 my %left;
 for my $side ('ours', 'bare', 'by_hand')
 {
 	local $ENV{PGOPTIONS} = '-c crm_deals.notify=off';
-	pgbench($side, statements('move_once', $side), place => 0, deals => $deals);
+	my %choice = (deals => $deals, own => $deals, place => 0);
+	pgbench($side, statements('move', $side), %choice, once => 1);
 	run_file($side, statements('bulk_move', $side), first => 1, last => $deals / 2);
 	$left{$side} = $node->safe_psql($side, $content);
-	pgbench($side, statements($_, $side), base => 0, deals_a_client => $deals) for 'move', 'notes', 'insert';
-	is($node->safe_psql($side, 'SELECT count(*), sum(version) FROM crm_deals.deal'), 84 . '|' . (84 + 20 + 32 + 40), "$side: each was written");
-	is($node->safe_psql($side, 'SELECT count(*) FROM crm_deals.deal_event'), 84 + 20 + 32 + 40, "$side: and logged");
+	pgbench($side, statements($_, $side), %choice, once => 0) for 'move', 'notes', 'insert';
+	my $written = 84 + 20 + 32 + 40;
+	is($node->safe_psql($side, 'SELECT count(*), sum(version) FROM crm_deals.deal'),
+		"84|$written", "$side: each was written");
+	is($node->safe_psql($side, 'SELECT count(*) FROM crm_deals.deal_event'), $written, "$side: and logged");
 	is(broken_rules($side), '', "$side: no rule is broken");
 }
 is($left{bare}, $left{ours}, 'bare: moves leave the same deals and the same log');
@@ -112,7 +120,8 @@ is($left{by_hand}, $left{ours}, 'by hand: COPY leaves the same deals and the sam
 my %outcome = map { ($_ => run_file("copy_$_", 'rules.sql')) } 'ours', 'by_hand';
 is($outcome{by_hand}, $outcome{ours}, 'by hand: the same rules, refusals, deals and log');
 like($outcome{ours}, qr/^23514 $_\|/m, "$_ was tried")
-  for qw(deal_gate deal_required_fields deal_lost_reason deal_status_matches_stage deal_stage_in_pipeline deal_closed_at deal_immutable);
+  for qw(deal_gate deal_required_fields deal_lost_reason deal_status_matches_stage deal_stage_in_pipeline deal_closed_at
+  deal_immutable);
 is(broken_rules('copy_by_hand'), '', 'by hand: no rule is broken in the end');
 
 # NOTIFY, once the transaction has committed: on the same channels, with the same keys.
@@ -144,8 +153,10 @@ is(heard('copy_by_hand'), $heard, 'by hand: the same notifications');
 run_file('copy_ours', 'sides/ours_flag.sql');
 run_file('copy_by_hand', 'sides/by_hand_flag.sql');
 my %flags = map { ($_ => $node->safe_psql("copy_$_", <<'END')) } 'ours', 'by_hand';
-INSERT INTO crm_deals.deal (id, name, stage_id) SELECT 6000 + n, 'Elbe Yards: retrofit of the northern quay, lot ' || n, 101 FROM generate_series(1, 12) AS n;
-SELECT least(deal_id, other_deal_id), greatest(deal_id, other_deal_id), similarity FROM crm_deals.deal_duplicate WHERE deal_id > 6000 ORDER BY 1, 2;
+INSERT INTO crm_deals.deal (id, name, stage_id)
+SELECT 6000 + n, 'Elbe Yards: retrofit of the northern quay, lot ' || n, 101 FROM generate_series(1, 12) AS n;
+SELECT least(deal_id, other_deal_id), greatest(deal_id, other_deal_id), similarity
+FROM crm_deals.deal_duplicate WHERE deal_id > 6000 ORDER BY 1, 2;
 END
 isnt($flags{ours}, '', 'similar names are flagged');
 is($flags{by_hand}, $flags{ours}, 'by hand: the same duplicates');

@@ -1,0 +1,65 @@
+"""import_deals() of very many deals beside COPY of the same deals into a bare table. Both begin with a CSV file. The
+bare table has the same columns, indexes, CHECKs and foreign keys, no trigger and no log. Duplicates off."""
+
+import os
+
+import sides
+from results import Bar
+from server import WORKSPACE, sql, text_of, timed
+from works.common import rotated
+
+NAME = "import of many deals"
+BARS = [
+    Bar("seconds", "bare", ours="typed columns", at_most=3, note="typed columns"),
+    Bar("seconds", "bare", ours="texts", note="texts"),
+    Bar("seconds", "bare", ours="again, unchanged", note="again, unchanged"),
+    Bar("processor seconds", "bare", ours="typed columns", note="typed columns"),
+    Bar("processor seconds", "bare", ours="texts", note="texts"),
+    Bar("processor seconds", "bare", ours="again, unchanged", note="again, unchanged"),
+    Bar("memory", "bare", ours="typed columns", relation="MiB more", note="typed columns"),
+]
+
+# Fresh tables on both sides, so that no round pays for the one before
+EMPTY = """
+DROP TABLE IF EXISTS bare;
+CREATE TABLE bare (LIKE crm_deals.deal INCLUDING ALL,
+    FOREIGN KEY (stage_id, pipeline_id) REFERENCES crm_deals.stage (id, pipeline_id),
+    FOREIGN KEY (account_id) REFERENCES crm_deals.account,
+    FOREIGN KEY (primary_contact_id) REFERENCES crm_deals.contact ON DELETE SET NULL);
+SET crm_deals.allow_truncate = on;
+TRUNCATE crm_deals.deal_event, crm_deals.deal CASCADE;
+CHECKPOINT;
+"""
+
+COPY_BARE = """
+COPY bare (external_id, name, account_id, stage_id, pipeline_id, status, probability, amount, currency,
+           expected_close_date, owner, created_at, lost_reason, closed_at, stage_entered_at, updated_at)
+FROM :'bare' (FORMAT csv);
+"""
+
+IMPORT = """
+BEGIN;
+CREATE TEMPORARY TABLE source (external_id text, name text, account text, stage text, amount {}, expected_close_date {},
+                               owner text, created_at {}, lost_reason text);
+COPY source FROM :'source' (FORMAT csv);
+SELECT outcome, count(*) FROM crm_deals.import_deals('source') GROUP BY outcome;
+COMMIT;
+"""
+TYPED = IMPORT.format("numeric", "date", "timestamptz")
+TEXTS = IMPORT.format("text", "text", "text")
+
+
+def measure(plan, results):
+    name = "importing"
+    files = {kind: os.path.join(WORKSPACE, "server", f"import_{kind}.csv") for kind in ("source", "bare")}
+    sides.copy(sides.database("ours", 0), name)
+    sql(name, text_of("sql/import_source.sql"), {"deals": plan.bulk, **files})
+    # "again" imports what stands there already, so it follows the first import.
+    works = [[("bare", COPY_BARE)], [("typed columns", TYPED), ("again, unchanged", TYPED)], [("texts", TEXTS)]]
+    for number in range(plan.bulk_rounds):
+        for group in rotated(works, number):
+            sql(name, EMPTY)
+            for side, text in group:
+                results.add(NAME, f"{plan.bulk:,} deals", side, timed(name, text, files))
+    sides.drop(name)
+    results.compare(NAME, BARS)
