@@ -10,9 +10,9 @@ config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
 log = changes event_ids event_log log_transaction
 events = channels consumers dispatcher event_row notification notify payload subscriptions
-duplicates = core/signature core/similarity core/similarity_join concurrent_writers deal_ids deal_reader \
-	duplicate_join duplicate_search duplicates import_duplicates matches name_index progress signature_ops \
-	text_numbers trigram written_names
+duplicates = core/signature core/similarity core/similarity_join concurrent_writers core_memory deal_cursor deal_ids \
+	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
+	progress signature_ops text_numbers trigram
 triggers = append_only config_triggers deal_triggers
 functions = board_sums check_move corrections field_index import maintenance move_deal stages
 

@@ -8,7 +8,7 @@
 
 #include "base/relation_watch.h"
 #include "base/settings.h"
-#include "duplicates/duplicates.h"
+#include "duplicates/duplicate_check.h"
 #include "events/notify.h"
 
 PG_MODULE_MAGIC;
@@ -21,5 +21,5 @@ _PG_init(void)
 	settings_init();
 	relation_watch_init();
 	notify_init();
-	duplicates_init();
+	duplicate_check_init();
 }

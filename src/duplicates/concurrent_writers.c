@@ -1,15 +1,22 @@
 /*
  * concurrent_writers.c
- *		Transactions that are writing a similar name at the same moment.
+ *		Transactions that write similar names at the same time.
  *
- * Each writer puts its names where others see them before it looks, so of two
- * at least one sees the other.  Who sees a rival waits for it to end and then
- * looks again, with all names that its transaction has written.  A rival that is
- * waiting so itself need not be waited for: it will look later, and see.
+ * Each transaction stores its names in deal_name first, where others can see them
+ * before it commits, and searches for similar names afterwards.  So of two
+ * transactions that write similar names, at least one sees the other.  That one
+ * waits until the other has ended, and then searches again, with all names that
+ * it has written.
  *
- * One decides at a time, and is marked as waiting before the next does.  Who
- * waits is waited for by nobody from then on, so there is never a circle.
- * Only writers that have met a rival come here; nobody else waits.
+ * Two transactions that see each other must not both wait.  So a transaction that
+ * waits is marked as waiting, and nobody waits for a marked transaction: it will
+ * search later, and will then see what the others have written.  The mark is an
+ * advisory lock on the transaction id.  Only one transaction at a time looks at the
+ * marks and sets its own; for this it holds the "decision" lock.  A transaction
+ * waits only for transactions without a mark, and nobody waits for it from then on,
+ * so transactions never wait in a circle.
+ *
+ * A transaction that has met no concurrent writer takes none of these locks.
  */
 #include "postgres.h"
 
@@ -26,54 +33,57 @@
 
 #include "base/compat.h"
 #include "duplicates/concurrent_writers.h"
+#include "duplicates/growing_array.h"
 
-/* Apart from the advisory locks of users, whose class is 1 or 2 */
-#define RIVALS_CLASS	0x4344
+/* Keeps these locks apart from the advisory locks of users, whose class is 1 or 2. */
+#define LOCK_CLASS	0x4344
 
-/* The transaction that is marked as waiting, of this backend */
+/* The transaction of this backend that is marked as waiting */
 static LocalTransactionId marked = InvalidLocalTransactionId;
 
+/* Adds the top transaction, unless it is there already. */
 void
-rivals_add(Rivals *rivals, TransactionId transaction)
+concurrent_writers_add(ConcurrentWriters *writers, TransactionId transaction)
 {
-	/* it may have ended meanwhile, and with it what is known of its subtransactions */
+	MemoryContext caller;
+
+	/* if it has ended meanwhile, its subtransactions may be forgotten */
 	if (TransactionIdFollowsOrEquals(transaction, TransactionXmin))
 		transaction = SubTransGetTopmostTransaction(transaction);
-	for (int i = 0; i < rivals->n; i++)
-		if (rivals->transactions[i] == transaction)
+	for (int32 i = 0; i < writers->n; i++)
+		if (writers->transactions[i] == transaction)
 			return;
-	if (rivals->n == rivals->allocated)
-	{
-		rivals->allocated = Max(2 * rivals->n, 16);
-		rivals->transactions = rivals->transactions == NULL
-			? MemoryContextAlloc(rivals->memory, sizeof(TransactionId) * rivals->allocated)
-			: repalloc(rivals->transactions, sizeof(TransactionId) * rivals->allocated);
-	}
-	rivals->transactions[rivals->n++] = transaction;
+	caller = MemoryContextSwitchTo(writers->memory);
+	writers->transactions = grow_array(writers->transactions, writers->n, &writers->allocated, sizeof(TransactionId));
+	writers->transactions[writers->n++] = transaction;
+	MemoryContextSwitchTo(caller);
 }
 
+/* Returns the lock that a transaction holds while it decides whether it waits. */
 static LOCKTAG
-deciding(void)
+decision_lock(void)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, InvalidTransactionId, 0, RIVALS_CLASS);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, InvalidTransactionId, 0, LOCK_CLASS);
 	return tag;
 }
 
+/* Returns the lock that a transaction holds while it is marked as waiting. */
 static LOCKTAG
-waiting(TransactionId transaction)
+waiting_mark(TransactionId transaction)
 {
 	LOCKTAG		tag;
 
-	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, transaction, 1, RIVALS_CLASS);
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, transaction, 1, LOCK_CLASS);
 	return tag;
 }
 
+/* Is the other transaction marked as waiting? */
 static bool
-is_waiting(TransactionId rival)
+is_marked(TransactionId transaction)
 {
-	LOCKTAG		tag = waiting(rival);
+	LOCKTAG		tag = waiting_mark(transaction);
 
 	if (LockAcquire(&tag, ShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return true;
@@ -81,12 +91,12 @@ is_waiting(TransactionId rival)
 	return false;
 }
 
-/* The promise outlives a subtransaction that is rolled back. */
+/* Marks this transaction; the mark outlives a subtransaction that is rolled back. */
 static void
 mark_as_waiting(void)
 {
 	ResourceOwner owner = CurrentResourceOwner;
-	LOCKTAG		tag = waiting(GetTopTransactionId());
+	LOCKTAG		tag = waiting_mark(GetTopTransactionId());
 
 	if (marked == my_lxid())
 		return;
@@ -96,11 +106,12 @@ mark_as_waiting(void)
 	marked = my_lxid();
 }
 
+/* Removes the mark of this transaction, if it has one. */
 void
-rivals_promise_nothing(void)
+concurrent_writers_unmark(void)
 {
 	ResourceOwner owner = CurrentResourceOwner;
-	LOCKTAG		tag = waiting(GetTopTransactionId());
+	LOCKTAG		tag = waiting_mark(GetTopTransactionId());
 
 	if (marked != my_lxid())
 		return;
@@ -110,29 +121,31 @@ rivals_promise_nothing(void)
 	marked = InvalidLocalTransactionId;
 }
 
+/* Keeps the writers without a mark, and marks this transaction if there are any. */
 bool
-rivals_decide(Rivals *rivals)
+concurrent_writers_must_wait(ConcurrentWriters *writers)
 {
-	LOCKTAG		tag = deciding();
-	int			kept = 0;
+	LOCKTAG		tag = decision_lock();
+	int32		kept = 0;
 
-	if (rivals->n == 0)
+	if (writers->n == 0)
 		return false;
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
-	for (int i = 0; i < rivals->n; i++)
-		if (!is_waiting(rivals->transactions[i]))
-			rivals->transactions[kept++] = rivals->transactions[i];
-	rivals->n = kept;
+	for (int32 i = 0; i < writers->n; i++)
+		if (!is_marked(writers->transactions[i]))
+			writers->transactions[kept++] = writers->transactions[i];
+	writers->n = kept;
 	if (kept > 0)
 		mark_as_waiting();
 	LockRelease(&tag, ExclusiveLock, false);
 	return kept > 0;
 }
 
+/* Waits for one transaction after the other. */
 void
-rivals_wait(Rivals *rivals)
+concurrent_writers_wait(ConcurrentWriters *writers)
 {
-	for (int i = 0; i < rivals->n; i++)
-		XactLockTableWait(rivals->transactions[i], NULL, NULL, XLTW_None);
-	rivals->n = 0;
+	for (int32 i = 0; i < writers->n; i++)
+		XactLockTableWait(writers->transactions[i], NULL, NULL, XLTW_None);
+	writers->n = 0;
 }

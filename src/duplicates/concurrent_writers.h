@@ -1,31 +1,33 @@
 /*
  * concurrent_writers.h
- *		Transactions that are writing a similar name at the same moment.
+ *		Transactions that write similar names at the same time.
  */
 #ifndef CRM_DEALS_CONCURRENT_WRITERS_H
 #define CRM_DEALS_CONCURRENT_WRITERS_H
 
-/* Each once */
-typedef struct Rivals
+/* Each transaction stands here once. */
+typedef struct ConcurrentWriters
 {
 	MemoryContext memory;
 	TransactionId *transactions;
-	int			n;
-	int			allocated;
-} Rivals;
+	int32		n;
+	int32		allocated;
+} ConcurrentWriters;
 
-extern void rivals_add(Rivals *rivals, TransactionId transaction);
+/* Adds the transaction that a (sub)transaction id belongs to. */
+extern void concurrent_writers_add(ConcurrentWriters *writers, TransactionId transaction);
 
 /*
- * Keeps those that are to be waited for; if there are any, others rely on it
- * from now on that this transaction looks again with all its names.
+ * Must this transaction wait for any of the writers?  Keeps only those.  If it returns
+ * true, this transaction is marked as waiting: from then on others do not wait for
+ * it, and they rely on it to search again, with all names that it has written.
  */
-extern bool rivals_decide(Rivals *rivals);
+extern bool concurrent_writers_must_wait(ConcurrentWriters *writers);
 
-/* Until all of them have ended; the list is empty then. */
-extern void rivals_wait(Rivals *rivals);
+/* Waits until all of them have ended; the list is empty then. */
+extern void concurrent_writers_wait(ConcurrentWriters *writers);
 
-/* Before it looks again: from now on a rival that sees its names waits for it. */
-extern void rivals_promise_nothing(void);
+/* Call before the new search: from then on others wait for this transaction again. */
+extern void concurrent_writers_unmark(void);
 
 #endif							/* CRM_DEALS_CONCURRENT_WRITERS_H */

@@ -1,9 +1,9 @@
 /*
  * deal_ids.c
- *		Ids of deals, of any number.
+ *		Any number of ids of deals.
  *
- * What one statement writes has ids one after the other, or comes in their
- * order, so ranges of ids are kept: a COPY of a million deals takes one.
+ * The deals that one statement writes usually have consecutive ids, so ranges of
+ * ids are kept: a COPY of a million deals takes one range.
  */
 #include "postgres.h"
 
@@ -12,9 +12,10 @@
 #include "base/arrays.h"
 #include "duplicates/deal_ids.h"
 
-/* Ids that are given to a query at once */
+/* How many ids a query gets at once */
 #define SLICE_SIZE	10000
 
+/* Makes space for n more ranges, and returns the first of them. */
 static DealIdRange *
 add_ranges(DealIds *ids, int64 n, MemoryContext memory)
 {
@@ -28,13 +29,14 @@ add_ranges(DealIds *ids, int64 n, MemoryContext memory)
 	return &ids->ranges[ids->n_ranges - n];
 }
 
-/* Whether an id is the next after a range, or in it */
+/* Is the id in the range, or the next one after it? */
 static bool
 continues(const DealIdRange *range, int64 id)
 {
 	return id <= range->last || id - 1 == range->last;
 }
 
+/* Adds an id, to the last range if it continues that. */
 void
 deal_ids_add(DealIds *ids, int64 id, MemoryContext memory)
 {
@@ -47,6 +49,7 @@ deal_ids_add(DealIds *ids, int64 id, MemoryContext memory)
 	ids->n++;
 }
 
+/* Adds the ranges of other ids. */
 void
 deal_ids_add_all(DealIds *ids, const DealIds *more, MemoryContext memory)
 {
@@ -55,6 +58,19 @@ deal_ids_add_all(DealIds *ids, const DealIds *more, MemoryContext memory)
 	ids->n += more->n;
 }
 
+/* Reads the elements of an array. */
+DealIds
+deal_ids_of_array(Datum array)
+{
+	ArrayType  *elements = DatumGetArrayTypeP(array);
+	DealIds		ids = {0};
+
+	for (int i = 0; i < int8_array_length(elements); i++)
+		deal_ids_add(&ids, int8_array_elements(elements)[i], CurrentMemoryContext);
+	return ids;
+}
+
+/* Orders ranges for qsort(). */
 static int
 compare_ranges(const void *a, const void *b)
 {
@@ -64,6 +80,7 @@ compare_ranges(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Sorts the ranges, merges those that touch or overlap, and counts the ids anew. */
 void
 deal_ids_sort(DealIds *ids)
 {
@@ -85,6 +102,7 @@ deal_ids_sort(DealIds *ids)
 		ids->n += ids->ranges[i].last - ids->ranges[i].first + 1;
 }
 
+/* Compares an id with a range for bsearch(). */
 static int
 compare_with_range(const void *key, const void *range)
 {
@@ -95,6 +113,7 @@ compare_with_range(const void *key, const void *range)
 	return id > ((const DealIdRange *) range)->last;
 }
 
+/* Is the id in any of the ranges?  They must be sorted. */
 bool
 is_among(const DealIds *sorted, int64 id)
 {
@@ -102,7 +121,7 @@ is_among(const DealIds *sorted, int64 id)
 		bsearch(&id, sorted->ranges, sorted->n_ranges, sizeof(DealIdRange), compare_with_range) != NULL;
 }
 
-/* Writes at most so many, and returns how many. */
+/* Writes the next `most` ids or fewer, and returns how many there were. */
 static int64
 copy_ids(const DealIds *ids, DealIdsPlace *place, int64 *to, int64 most)
 {
@@ -119,12 +138,14 @@ copy_ids(const DealIds *ids, DealIdsPlace *place, int64 *to, int64 most)
 	return n;
 }
 
+/* Reads one id. */
 bool
 deal_ids_next(const DealIds *ids, DealIdsPlace *place, int64 *id)
 {
 	return copy_ids(ids, place, id, 1) == 1;
 }
 
+/* Reads a slice. */
 bool
 deal_ids_next_slice(const DealIds *ids, DealIdsPlace *place, Datum *array)
 {
@@ -138,6 +159,7 @@ deal_ids_next_slice(const DealIds *ids, DealIdsPlace *place, Datum *array)
 	return true;
 }
 
+/* Writes all ids to one array. */
 Datum
 deal_ids_array(const DealIds *ids)
 {

@@ -1,6 +1,6 @@
 /*
  * deal_ids.h
- *		Ids of deals, of any number.
+ *		Any number of ids of deals.
  */
 #ifndef CRM_DEALS_DEAL_IDS_H
 #define CRM_DEALS_DEAL_IDS_H
@@ -16,31 +16,34 @@ typedef struct DealIds
 	DealIdRange *ranges;
 	int64		n_ranges;
 	int64		allocated;
-	int64		n;				/* ids in them */
+	int64		n;				/* number of ids in the ranges */
 } DealIds;
 
-/* Where a walk through them is; starts as {0} */
+/* The position of a loop over ids; begins as {0} */
 typedef struct DealIdsPlace
 {
 	int64		range;
 	int64		within;
 } DealIdsPlace;
 
-/* The memory context counts at the first. */
+/* The first call decides in which memory context the ids live. */
 extern void deal_ids_add(DealIds *ids, int64 id, MemoryContext memory);
 extern void deal_ids_add_all(DealIds *ids, const DealIds *more, MemoryContext memory);
 
-/* Also drops what is there twice */
+/* The ids of a bigint[], in its order */
+extern DealIds deal_ids_of_array(Datum array);
+
+/* Sorts the ids and removes repeated ones. */
 extern void deal_ids_sort(DealIds *ids);
 extern bool is_among(const DealIds *sorted, int64 id);
 
-/* False: there are no more. */
+/* Sets the next id; returns false if there are no more. */
 extern bool deal_ids_next(const DealIds *ids, DealIdsPlace *place, int64 *id);
 
-/* The next of them as bigint[], palloc'd: so few that they take no room to speak of */
+/* Sets the next slice as a palloc'd bigint[], which is never large; returns false if there are no more. */
 extern bool deal_ids_next_slice(const DealIds *ids, DealIdsPlace *place, Datum *array);
 
-/* All */
+/* All ids as bigint[] */
 extern Datum deal_ids_array(const DealIds *ids);
 
 #endif							/* CRM_DEALS_DEAL_IDS_H */

@@ -1,10 +1,11 @@
 /*
  * duplicate_join.c
- *		Similar names among many deals, compared in memory.
+ *		Finds the duplicates of many deals, in memory.
  *
- * Deals that look alike to all others, by name and by what they ask for, are
- * one group: a thousand deals of one name are compared once, and what is kept
- * of their pairs is what will be told.  similarity_join.c compares the groups.
+ * Deals that compare alike are one group (name_groups.c), and the groups are
+ * compared with each other (core/similarity_join.c).  What is kept of the pairs is
+ * only what will be reported: the best partners of each group among the deals that
+ * were not added, and the groups that are similar to each other.
  */
 #include "postgres.h"
 
@@ -13,13 +14,14 @@
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
-#include "duplicates/core/similarity.h"
-#include "duplicates/core/similarity_join.h"
+#include "base/owner_query.h"
+#include "base/spi_result.h"
+#include "duplicates/core/memory.h"
 #include "duplicates/duplicate_join.h"
-#include "duplicates/memory_budget.h"
-#include "duplicates/text_numbers.h"
-#include "duplicates/trigram.h"
+#include "duplicates/growing_array.h"
+#include "duplicates/name_groups.h"
 
+/* A deal that was added */
 typedef struct Member
 {
 	int64		id;
@@ -28,13 +30,14 @@ typedef struct Member
 	bool		is_open;
 } Member;
 
+/* A duplicate that was found */
 typedef struct Partner
 {
 	int64		id;
 	float4		similarity;
 } Partner;
 
-/* The best partners so far, and how many there were */
+/* The best partners so far, and how many were found */
 typedef struct Best
 {
 	Partner    *partners;
@@ -43,33 +46,24 @@ typedef struct Best
 	int64		seen;
 } Best;
 
-/* Deals of one name that ask for the same; members in the order of their ids */
-typedef struct Group
+/* A group and its members, in the order of their ids */
+typedef struct DealGroup
 {
-	int32		first;			/* place of its members, once they stand together */
+	DuplicateRule rule;
+	int32		first;			/* number of its first member, once the members are sorted by group */
 	int32		n;
-	uint32		account;
-	float4		threshold;
-	DuplicateScope scope;
-	bool		looks;
 	bool		has_dismissed;	/* its only member has dismissed pairs */
-	Best		others;			/* of those that were not added */
-	int32		neighbours;		/* last of its similar groups, -1: none */
-} Group;
+	Best		others;			/* among the deals that were not added */
+	int32		neighbours;		/* the last of its similar groups, -1: none */
+} DealGroup;
 
+/* A similar group, in a chain */
 typedef struct Neighbour
 {
 	int32		group;
 	int32		next;
 	float4		similarity;
 } Neighbour;
-
-/* What deals of a pipeline ask for */
-typedef struct Asking
-{
-	float4		threshold;
-	DuplicateScope scope;
-} Asking;
 
 typedef struct DismissedPair
 {
@@ -80,21 +74,15 @@ typedef struct DismissedPair
 struct DuplicateJoin
 {
 	MemoryContext memory;
-	SimilarityJoin *names;
-	TextNumbers *organizations;
-	TextNumbers *accounts;
+	NameGroups	names;
 	int64		limit;
 	pair_found	found;
 	void	   *arg;
-	TokenSet   *tokens;
 
-	Asking	   *askings;
-	int32		n_askings;
-	int32		allocated_askings;
 	Member	   *members;
 	int32		n_members;
 	int32		allocated_members;
-	Group	   *groups;
+	DealGroup  *groups;
 	int32		n_groups;
 	int32		allocated_groups;
 	Neighbour  *neighbours;
@@ -102,44 +90,11 @@ struct DuplicateJoin
 	int32		allocated_neighbours;
 
 	HTAB	   *dismissed;		/* of DismissedPair; NULL: none */
-	HTAB	   *dismissing;		/* ids that are in any */
+	HTAB	   *dismissing;		/* the ids in these pairs */
 	int64		cut;
 };
 
-/* ----------
- * Memory and interrupts of the core
- * ----------
- */
-
-void *
-join_alloc(size_t size)
-{
-	return MemoryContextAllocHuge(CurrentMemoryContext, size);
-}
-
-void *
-join_realloc(void *memory, size_t size)
-{
-	return repalloc_huge(memory, size);
-}
-
-void
-join_free(void *memory)
-{
-	pfree(memory);
-}
-
-void
-join_interrupts(void)
-{
-	CHECK_FOR_INTERRUPTS();
-}
-
-/* ----------
- * Adding
- * ----------
- */
-
+/* Makes an empty join, in a memory context of its own. */
 DuplicateJoin *
 duplicate_join_create(float4 threshold, int64 limit, pair_found found, void *arg)
 {
@@ -148,17 +103,20 @@ duplicate_join_create(float4 threshold, int64 limit, pair_found found, void *arg
 	DuplicateJoin *join = palloc0(sizeof(DuplicateJoin));
 
 	join->memory = memory;
-	join->names = join_create(threshold);
-	join->organizations = text_numbers_create();
-	join->accounts = text_numbers_create();
+	join->names = name_groups_create(threshold);
 	join->limit = limit;
 	join->found = found;
 	join->arg = arg;
-	join->tokens = token_set_create();
 	MemoryContextSwitchTo(caller);
 	return join;
 }
 
+/* ----------
+ * Dismissed pairs
+ * ----------
+ */
+
+/* Makes a hash table that has keys alone. */
 static HTAB *
 create_set(DuplicateJoin *join, Size key)
 {
@@ -167,8 +125,9 @@ create_set(DuplicateJoin *join, Size key)
 	return hash_create("crm_deals dismissed", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
-void
-duplicate_join_dismiss(DuplicateJoin *join, int64 deal_id, int64 other_deal_id)
+/* Remembers a pair that was dismissed. */
+static void
+add_dismissed(DuplicateJoin *join, int64 deal_id, int64 other_deal_id)
 {
 	DismissedPair pair = {Min(deal_id, other_deal_id), Max(deal_id, other_deal_id)};
 
@@ -182,6 +141,29 @@ duplicate_join_dismiss(DuplicateJoin *join, int64 deal_id, int64 other_deal_id)
 	(void) hash_search(join->dismissing, &other_deal_id, HASH_ENTER, NULL);
 }
 
+static OwnerQuery dismissed_query = {
+	.sql = "SELECT f.deal_id, f.other_deal_id FROM crm_deals.deal_duplicate AS f"
+	" WHERE f.resolution OPERATOR(pg_catalog.=) 'dismissed'",
+};
+
+/* Reads all pairs that were dismissed. */
+void
+duplicate_join_read_dismissed(DuplicateJoin *join)
+{
+	owner_query_latest(&dismissed_query, NULL, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		add_dismissed(join, row_int64(i, 1), row_int64(i, 2));
+	SPI_freetuptable(SPI_tuptable);
+}
+
+/* Is the deal in any pair that was dismissed? */
+static bool
+has_dismissed_pairs(const DuplicateJoin *join, int64 deal_id)
+{
+	return join->dismissing != NULL && hash_search(join->dismissing, &deal_id, HASH_FIND, NULL) != NULL;
+}
+
+/* Was this pair dismissed? */
 static bool
 is_dismissed(const DuplicateJoin *join, int64 deal_id, int64 other_deal_id)
 {
@@ -190,87 +172,121 @@ is_dismissed(const DuplicateJoin *join, int64 deal_id, int64 other_deal_id)
 	return hash_search(join->dismissed, &pair, HASH_FIND, NULL) != NULL;
 }
 
-static int32
-number_of_asking(DuplicateJoin *join, const ComparedDeal *deal)
-{
-	for (int32 i = 0; i < join->n_askings; i++)
-		if (join->askings[i].threshold == deal->threshold && join->askings[i].scope == deal->scope)
-			return i;
-	join->askings = room_for_one(join->askings, join->n_askings, &join->allocated_askings, sizeof(Asking));
-	join->askings[join->n_askings] = (Asking) {deal->threshold, deal->scope};
-	return join->n_askings++;
-}
-
-/* What besides its name parts a deal from others */
-static uint64
-kind_of(DuplicateJoin *join, const ComparedDeal *deal, uint32 account, bool has_dismissed)
-{
-	if (!deal->looks)
-		return 0;
-	if (has_dismissed)
-		return UINT64CONST(1) << 63 | (uint64) deal->id;
-	return UINT64CONST(1) << 62 | (uint64) number_of_asking(join, deal) << 32 |
-		(deal->scope == SCOPE_ACCOUNT ? account : 0);
-}
-
-static Group *
-add_group(DuplicateJoin *join, const ComparedDeal *deal, uint32 account, bool has_dismissed)
-{
-	Group	   *group;
-
-	join->groups = room_for_one(join->groups, join->n_groups, &join->allocated_groups, sizeof(Group));
-	group = &join->groups[join->n_groups++];
-	memset(group, 0, sizeof(Group));
-	group->neighbours = -1;
-	group->account = account;
-	group->threshold = deal->threshold;
-	group->scope = deal->scope;
-	group->looks = deal->looks;
-	group->has_dismissed = has_dismissed;
-	return group;
-}
-
-static void
-add_member(DuplicateJoin *join, int32 group, const ComparedDeal *deal, uint32 account)
-{
-	join->members = room_for_one(join->members, join->n_members, &join->allocated_members, sizeof(Member));
-	join->members[join->n_members++] = (Member) {deal->id, account, group, deal->is_open};
-	join->groups[group].n++;
-}
-
-void
-duplicate_join_add(DuplicateJoin *join, const ComparedDeal *deal)
-{
-	MemoryContext caller = MemoryContextSwitchTo(join->memory);
-
-	token_set_read(join->tokens, deal->name);
-	if (join->tokens->n > 0)
-	{
-		uint32		account = text_number(join->accounts, deal->account);
-		bool		has_dismissed = join->dismissing != NULL && deal->looks &&
-			hash_search(join->dismissing, &deal->id, HASH_FIND, NULL) != NULL;
-		int			group = join_add(join->names, text_number(join->organizations, deal->organization),
-									 kind_of(join, deal, account, has_dismissed), join->tokens->tokens, join->tokens->n);
-
-		if (group == join->n_groups)
-			(void) add_group(join, deal, account, has_dismissed);
-		add_member(join, group, deal, account);
-	}
-	MemoryContextSwitchTo(caller);
-}
-
-size_t
-duplicate_join_bytes(const DuplicateJoin *join)
-{
-	return join_bytes(join->names) + text_numbers_bytes(join->accounts) + text_numbers_bytes(join->organizations) +
-		sizeof(Member) * (Size) join->allocated_members + sizeof(Group) * (Size) join->allocated_groups;
-}
-
 /* ----------
- * What a deal is told
+ * Filling
  * ----------
  */
 
+/* Begins a group. */
+static void
+add_group(DuplicateJoin *join, const DuplicateRule *rule, bool has_dismissed)
+{
+	join->groups = grow_array(join->groups, join->n_groups, &join->allocated_groups, sizeof(DealGroup));
+	join->groups[join->n_groups++] = (DealGroup) {.rule = *rule, .has_dismissed = has_dismissed, .neighbours = -1};
+}
+
+/* Adds a deal, unless its name has no trigrams. */
+static void
+add_deal(DuplicateJoin *join, ComparedDeal *deal)
+{
+	bool		has_dismissed = deal->rule.is_checked && has_dismissed_pairs(join, deal->id);
+	int			group = name_groups_add(&join->names, deal, has_dismissed);
+
+	if (group == NO_GROUP)
+		return;
+	if (group == join->n_groups)
+		add_group(join, &deal->rule, has_dismissed);
+	join->members = grow_array(join->members, join->n_members, &join->allocated_members, sizeof(Member));
+	join->members[join->n_members++] = (Member) {deal->id, deal->rule.account, group, deal->is_open};
+	join->groups[group].n++;
+}
+
+/* Returns the bytes that the join takes. */
+static Size
+join_size(const DuplicateJoin *join)
+{
+	return name_groups_bytes(&join->names) + sizeof(Member) * (Size) join->allocated_members +
+		sizeof(DealGroup) * (Size) join->allocated_groups;
+}
+
+/* Remembers that a group is similar to another, if its rule says so. */
+static void
+add_neighbour(DuplicateJoin *join, int32 group, int32 neighbour, float4 similarity)
+{
+	if (!rule_reached(&join->groups[group].rule, similarity))
+		return;
+	join->neighbours = grow_array(join->neighbours, join->n_neighbours, &join->allocated_neighbours, sizeof(Neighbour));
+	join->neighbours[join->n_neighbours] = (Neighbour) {neighbour, join->groups[group].neighbours, similarity};
+	join->groups[group].neighbours = join->n_neighbours++;
+}
+
+/* Called for two similar groups: each can be checked against the other. */
+static void
+found_groups(void *arg, int group, int other, float similarity)
+{
+	DuplicateJoin *join = arg;
+
+	add_neighbour(join, group, other, similarity);
+	add_neighbour(join, other, group, similarity);
+}
+
+/* Sorts the members by group; in a group they stay in the order of their ids. */
+static void
+sort_members(DuplicateJoin *join)
+{
+	Member	   *sorted = core_alloc(sizeof(Member) * Max(join->n_members, 1));
+	int32		place = 0;
+
+	for (int32 g = 0; g < join->n_groups; g++)
+	{
+		join->groups[g].first = place;
+		place += join->groups[g].n;
+		join->groups[g].n = 0;
+	}
+	for (int32 m = 0; m < join->n_members; m++)
+	{
+		DealGroup  *group = &join->groups[join->members[m].group];
+
+		sorted[group->first + group->n++] = join->members[m];
+	}
+	if (join->members != NULL)
+		core_free(join->members);
+	join->members = sorted;
+}
+
+/* Adds the deals, and finds the similar groups among them. */
+bool
+duplicate_join_fill(DuplicateJoin *join, DealCursor *deals, Size budget, int64 *first)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	bool		more;
+
+	*first = PG_INT64_MAX;
+	do
+	{
+		more = deal_cursor_next(deals);
+		if (!more)
+			break;
+		*first = Min(*first, deals->deal.id);
+		MemoryContextSwitchTo(join->memory);
+		add_deal(join, &deals->deal);
+		MemoryContextSwitchTo(caller);
+	} while (join_size(join) < budget);
+
+	MemoryContextSwitchTo(join->memory);
+	sort_members(join);
+	join_build(join->names.names);
+	join_self(join->names.names, found_groups, join);
+	MemoryContextSwitchTo(caller);
+	return more;
+}
+
+/* ----------
+ * The best partners
+ * ----------
+ */
+
+/* Orders partners for qsort(): the most similar first, then the lowest id. */
 static int
 compare_partners(const void *a, const void *b)
 {
@@ -282,6 +298,7 @@ compare_partners(const void *a, const void *b)
 	return x->id < y->id ? -1 : x->id > y->id;
 }
 
+/* Keeps only the best `limit` partners, sorted. */
 static void
 keep_best(Best *best, int64 limit)
 {
@@ -289,7 +306,7 @@ keep_best(Best *best, int64 limit)
 	best->n = (int) Min(best->n, limit);
 }
 
-/* Twice the limit is kept before the worse half goes. */
+/* Adds a partner; sorts only when twice the limit has come together. */
 static void
 best_add(Best *best, int64 id, float4 similarity, int64 limit)
 {
@@ -297,15 +314,16 @@ best_add(Best *best, int64 id, float4 similarity, int64 limit)
 		return;
 	if (best->n >= 2 * limit)
 		keep_best(best, limit);
-	best->partners = room_for_one(best->partners, best->n, &best->allocated, sizeof(Partner));
+	best->partners = grow_array(best->partners, best->n, &best->allocated, sizeof(Partner));
 	best->partners[best->n++] = (Partner) {id, similarity};
 }
 
+/* Frees the partners. */
 static void
-best_forget(Best *best)
+best_free(Best *best)
 {
 	if (best->partners != NULL)
-		join_free(best->partners);
+		core_free(best->partners);
 	memset(best, 0, sizeof(Best));
 }
 
@@ -321,8 +339,9 @@ typedef struct Comparison
 	uint32		account;
 } Comparison;
 
+/* Reports the other deal as a duplicate of every member of the group. */
 static void
-tell_every_member(const Comparison *comparison, Group *group, float4 similarity)
+report_to_members(const Comparison *comparison, DealGroup *group, float4 similarity)
 {
 	DuplicateJoin *join = comparison->join;
 
@@ -331,19 +350,20 @@ tell_every_member(const Comparison *comparison, Group *group, float4 similarity)
 			join->found(join->arg, join->members[m].id, comparison->other->id, similarity);
 }
 
+/* Called for a group whose name is similar to the other deal's. */
 static void
 found_other(void *arg, int number, int none, float similarity)
 {
 	const Comparison *comparison = arg;
 	DuplicateJoin *join = comparison->join;
-	Group	   *group = &join->groups[number];
+	DealGroup  *group = &join->groups[number];
 
 	(void) none;
-	if (!group->looks || similarity < group->threshold ||
-		!is_in_scope(group->scope, group->account, comparison->account, comparison->other->is_open))
+	if (!rule_reached(&group->rule, similarity) ||
+		!rule_covers(&group->rule, comparison->account, comparison->other->is_open))
 		return;
 	if (join->limit == EVERY_PAIR)
-		tell_every_member(comparison, group, similarity);
+		report_to_members(comparison, group, similarity);
 	else if (!group->has_dismissed || !is_dismissed(join, join->members[group->first].id, comparison->other->id))
 	{
 		group->others.seen++;
@@ -351,19 +371,14 @@ found_other(void *arg, int number, int none, float similarity)
 	}
 }
 
+/* Looks the other deal's name up among the groups. */
 void
 duplicate_join_compare(DuplicateJoin *join, const ComparedDeal *other)
 {
-	Comparison	comparison = {join, other, text_number_if_known(join->accounts, other->account)};
-	uint32		organization = text_number_if_known(join->organizations, other->organization);
-	MemoryContext caller;
+	Comparison	comparison = {join, other, name_groups_account(&join->names, other->account)};
+	MemoryContext caller = MemoryContextSwitchTo(join->memory);
 
-	if (organization == NO_NUMBER)
-		return;
-	caller = MemoryContextSwitchTo(join->memory);
-	token_set_read(join->tokens, other->name);
-	if (join->tokens->n > 0)
-		join_probe(join->names, organization, join->tokens->tokens, join->tokens->n, found_other, &comparison);
+	name_groups_probe(&join->names, other->organization, other->name, found_other, &comparison);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -374,32 +389,28 @@ typedef struct NameProbe
 	void	   *arg;
 } NameProbe;
 
+/* Called for a group whose name is similar to the name that is probed. */
 static void
 found_name(void *arg, int number, int none, float similarity)
 {
 	const NameProbe *probe = arg;
 	DuplicateJoin *join = probe->join;
-	Group	   *group = &join->groups[number];
+	DealGroup  *group = &join->groups[number];
 
 	(void) none;
-	if (group->looks && similarity >= group->threshold)
+	if (rule_reached(&group->rule, similarity))
 		for (int32 m = group->first; m < group->first + group->n; m++)
 			probe->found(probe->arg, join->members[m].id, 0, similarity);
 }
 
+/* Looks the name up among the groups. */
 void
 duplicate_join_probe(DuplicateJoin *join, text *organization, text *name, pair_found found, void *arg)
 {
 	NameProbe	probe = {join, found, arg};
-	uint32		number = text_number_if_known(join->organizations, organization);
-	MemoryContext caller;
+	MemoryContext caller = MemoryContextSwitchTo(join->memory);
 
-	if (number == NO_NUMBER)
-		return;
-	caller = MemoryContextSwitchTo(join->memory);
-	token_set_read(join->tokens, name);
-	if (join->tokens->n > 0)
-		join_probe(join->names, number, join->tokens->tokens, join->tokens->n, found_name, &probe);
+	name_groups_probe(&join->names, organization, name, found_name, &probe);
 	MemoryContextSwitchTo(caller);
 }
 
@@ -408,63 +419,9 @@ duplicate_join_probe(DuplicateJoin *join, text *organization, text *name, pair_f
  * ----------
  */
 
-static void
-add_neighbour(DuplicateJoin *join, int32 group, int32 neighbour, float4 similarity)
-{
-	if (!join->groups[group].looks || similarity < join->groups[group].threshold)
-		return;
-	join->neighbours = room_for_one(join->neighbours, join->n_neighbours, &join->allocated_neighbours, sizeof(Neighbour));
-	join->neighbours[join->n_neighbours] = (Neighbour) {neighbour, join->groups[group].neighbours, similarity};
-	join->groups[group].neighbours = join->n_neighbours++;
-}
-
-static void
-found_groups(void *arg, int group, int other, float similarity)
-{
-	DuplicateJoin *join = arg;
-
-	add_neighbour(join, group, other, similarity);
-	add_neighbour(join, other, group, similarity);
-}
-
-/* Members of a group stand together, still in the order of their ids. */
-static void
-sort_members(DuplicateJoin *join)
-{
-	Member	   *sorted = join_alloc(sizeof(Member) * Max(join->n_members, 1));
-	int32		place = 0;
-
-	for (int32 g = 0; g < join->n_groups; g++)
-	{
-		join->groups[g].first = place;
-		place += join->groups[g].n;
-		join->groups[g].n = 0;
-	}
-	for (int32 m = 0; m < join->n_members; m++)
-	{
-		Group	   *group = &join->groups[join->members[m].group];
-
-		sorted[group->first + group->n++] = join->members[m];
-	}
-	if (join->members != NULL)
-		join_free(join->members);
-	join->members = sorted;
-}
-
-void
-duplicate_join_build(DuplicateJoin *join)
-{
-	MemoryContext caller = MemoryContextSwitchTo(join->memory);
-
-	sort_members(join);
-	join_build(join->names);
-	join_self(join->names, found_groups, join);
-	MemoryContextSwitchTo(caller);
-}
-
-/* How many of the group are lower than the deal */
+/* Counts the members of the group whose id is lower than the deal's. */
 static int32
-count_lower(const DuplicateJoin *join, const Group *group, int64 deal_id)
+count_lower(const DuplicateJoin *join, const DealGroup *group, int64 deal_id)
 {
 	int32		low = 0;
 	int32		high = group->n;
@@ -482,28 +439,30 @@ count_lower(const DuplicateJoin *join, const Group *group, int64 deal_id)
 }
 
 /*
- * Those of the group that are lower than the deal, which is told them or keeps
- * the best.  They are all alike: where nothing but the id decides, the first will do.
+ * Checks a deal against the members of a similar group whose ids are lower: reports
+ * them or adds them to the best.  All members are equally similar, so if neither
+ * the scope nor dismissed pairs matter, the first `limit` members are the best.
  */
 static void
-look_at_group(DuplicateJoin *join, const Group *asking, int64 deal_id, const Group *group, float4 similarity, Best *best)
+check_against_group(DuplicateJoin *join, const DealGroup *checked, int64 deal_id, const DealGroup *group, float4 similarity,
+					Best *best)
 {
-	bool		any_will_do = asking->scope == SCOPE_ALL && !asking->has_dismissed;
+	bool		every_member_counts = checked->rule.scope == SCOPE_ALL && !checked->has_dismissed;
 	int32		n = count_lower(join, group, deal_id);
 
-	if (any_will_do)
+	if (every_member_counts)
 		best->seen += n;
-	if (any_will_do && join->limit != EVERY_PAIR)
+	if (every_member_counts && join->limit != EVERY_PAIR)
 		n = (int32) Min(n, join->limit);
 	for (int32 m = group->first; m < group->first + n; m++)
 	{
 		const Member *member = &join->members[m];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!is_in_scope(asking->scope, asking->account, member->account, member->is_open) ||
-			(asking->has_dismissed && is_dismissed(join, deal_id, member->id)))
+		if (!rule_covers(&checked->rule, member->account, member->is_open) ||
+			(checked->has_dismissed && is_dismissed(join, deal_id, member->id)))
 			continue;
-		if (!any_will_do)
+		if (!every_member_counts)
 			best->seen++;
 		if (join->limit == EVERY_PAIR)
 			join->found(join->arg, deal_id, member->id, similarity);
@@ -512,17 +471,19 @@ look_at_group(DuplicateJoin *join, const Group *asking, int64 deal_id, const Gro
 	}
 }
 
+/* Collects the best partners of a deal and reports them. */
 static void
-finish_member(DuplicateJoin *join, const Group *group, int64 deal_id, Best *best)
+finish_member(DuplicateJoin *join, const DealGroup *group, int64 deal_id, Best *best)
 {
 	best->n = 0;
 	best->seen = group->others.seen;
 	for (int i = 0; i < group->others.n; i++)
 		best_add(best, group->others.partners[i].id, group->others.partners[i].similarity, join->limit);
 
-	look_at_group(join, group, deal_id, group, 1, best);
+	check_against_group(join, group, deal_id, group, 1, best);
 	for (int32 n = group->neighbours; n >= 0; n = join->neighbours[n].next)
-		look_at_group(join, group, deal_id, &join->groups[join->neighbours[n].group], join->neighbours[n].similarity, best);
+		check_against_group(join, group, deal_id, &join->groups[join->neighbours[n].group],
+							join->neighbours[n].similarity, best);
 	if (join->limit == EVERY_PAIR)
 		return;
 	keep_best(best, join->limit);
@@ -531,20 +492,22 @@ finish_member(DuplicateJoin *join, const Group *group, int64 deal_id, Best *best
 	join->cut += best->seen - best->n;
 }
 
+/* Reports the pairs of every member, if the group is checked. */
 static void
-finish_group(DuplicateJoin *join, Group *group)
+finish_group(DuplicateJoin *join, DealGroup *group)
 {
 	Best		best = {0};
 
-	if (!group->looks)
+	if (!group->rule.is_checked)
 		return;
 	keep_best(&group->others, join->limit);
 	for (int32 m = group->first; m < group->first + group->n; m++)
 		finish_member(join, group, join->members[m].id, &best);
-	best_forget(&best);
-	best_forget(&group->others);
+	best_free(&best);
+	best_free(&group->others);
 }
 
+/* Reports the pairs of all groups, and frees the join. */
 int64
 duplicate_join_finish(DuplicateJoin *join)
 {

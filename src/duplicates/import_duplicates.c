@@ -1,37 +1,33 @@
 /*
  * import_duplicates.c
- *		Which rows of an import their pipelines refuse as duplicates, all at once.
+ *		Finds all rows of an import that their pipelines refuse as duplicates.
  *
- * Triggers refuse a statement for the first such row.  Where they have, the rows
- * are judged here as if they came one after the other: a row is refused that is
- * like a deal that is there, or like an earlier row that is not refused.  The
- * triggers have the last word: what is not found here, they find.
+ * A trigger refuses a whole statement because of the first such row.  After that has
+ * happened, the rows are judged here as if they were written one after the other: a
+ * row is refused if its name is like that of a deal that exists, or like that of an
+ * earlier row that is not refused.  The triggers have the last word: they find what
+ * is not found here.
  *
- * The rows are held in memory, as many at a time as maintenance_work_mem has
- * room for, while the deals stream by; then they are gone through in their order.
+ * The rows are held in memory, in batches that maintenance_work_mem has space for.
+ * All deals are read once for each batch and compared with it; then the rows of the
+ * batch are judged in their order.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/bitmapset.h"
 #include "utils/memutils.h"
-#include "utils/tuplestore.h"
 
-#include "base/arrays.h"
 #include "base/caller_query.h"
 #include "base/owner_query.h"
+#include "base/result_set.h"
 #include "base/spi_result.h"
-#include "duplicates/core/similarity.h"
-#include "duplicates/core/similarity_join.h"
+#include "duplicates/deal_cursor.h"
 #include "duplicates/deal_ids.h"
-#include "duplicates/deal_reader.h"
-#include "duplicates/memory_budget.h"
-#include "duplicates/signature_ops.h"
-#include "duplicates/text_numbers.h"
-#include "duplicates/trigram.h"
+#include "duplicates/growing_array.h"
+#include "duplicates/name_groups.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_import_similar);
 
@@ -45,53 +41,47 @@ typedef struct Candidate
 	int32		group;
 	uint32		account;
 	bool		is_open;
-	int32		next;			/* accepted row of its group that comes after it */
+	int32		next;			/* the next accepted row of its group */
 } Candidate;
 
-/* The most similar deal that is there, or row of an earlier batch; similarity 0: none */
+/* The most similar deal, or row of an earlier batch; similarity 0: none */
 typedef struct Likeness
 {
 	int64		deal_id;
-	int64		row;			/* 0: a deal */
+	int64		row;			/* 0: it is a deal */
 	float4		similarity;
 } Likeness;
 
-/* Rows of one name that ask for the same */
-typedef struct NameGroup
+/* Rows of one name and one rule; a row is checked if its pipeline refuses duplicates */
+typedef struct RowGroup
 {
-	bool		refuses;
-	float4		threshold;
-	DuplicateScope scope;
-	uint32		account;		/* where the scope asks for it */
-	Likeness	there;
+	DuplicateRule rule;
+	Likeness	existing;
 	int32		first_accepted;
 	int32		last_accepted;
-} NameGroup;
+} RowGroup;
 
 typedef struct Import
 {
 	int64		low;
 	int64		high;
-	float4		threshold;		/* the lowest that is asked for */
-	DealIds		renamed;		/* deals whose name goes: not compared */
-	Datum		dismissing;		/* of those: deals that have dismissed pairs, which are left to the triggers */
-	DealIds		moved;			/* deals whose account or status changes: in scope for no one who asks for it */
+	float4		threshold;		/* the lowest of the pipelines */
+	DealIds		renamed;		/* deals whose name the import changes: they are not compared */
+	Datum		dismissing;		/* of these, the deals that have dismissed pairs: only the triggers check them */
+	DealIds		moved;			/* deals whose account or status changes: not in a scope that depends on these */
 	Bitmapset  *refused;		/* rows, counted from low */
 	ReturnSetInfo *result;
-	MemoryContext memory;		/* outlives a batch */
+	MemoryContext memory;		/* lives longer than a batch */
 } Import;
 
 typedef struct Batch
 {
 	Import	   *import;
-	SimilarityJoin *names;
-	TextNumbers *organizations;
-	TextNumbers *accounts;
-	TokenSet   *tokens;
+	NameGroups	names;
 	Candidate  *candidates;
 	int32		n_candidates;
 	int32		allocated_candidates;
-	NameGroup  *groups;
+	RowGroup   *groups;
 	int32		n_groups;
 	int32		allocated_groups;
 	int64		first_row;
@@ -99,13 +89,14 @@ typedef struct Batch
 } Batch;
 
 /* ----------
- * Rows into memory
+ * Reading rows into memory
  * ----------
  */
 
 /*
- * Temporary tables of the caller, of this import alone: no plan is kept.  An
- * account that is still to be made is known by its name.  $3: deals that do not look.
+ * The tables are temporary tables of this import, so no plan is kept.  An account
+ * that the import will create has no id yet: its name stands for it.  $3 are the
+ * deals that are not checked.
  */
 static const char *const rows_query =
 "SELECT r._row::pg_catalog.int8, r.organization::pg_catalog.text, s.name::pg_catalog.text,"
@@ -113,7 +104,7 @@ static const char *const rows_query =
 "  THEN pg_catalog.format('new %L %L', pg_catalog.lower(s.account), r._account_organization)"
 "  ELSE r.account_id::pg_catalog.text END,"
 " t.status::pg_catalog.text OPERATOR(pg_catalog.=) 'open',"
-" CASE WHEN p.duplicate_policy OPERATOR(pg_catalog.=) 'reject' AND r.id OPERATOR(pg_catalog.<>) ALL ($3) THEN 'reject' ELSE 'off' END,"
+" p.duplicate_policy OPERATOR(pg_catalog.=) 'reject' AND r.id OPERATOR(pg_catalog.<>) ALL ($3) IS TRUE,"
 " p.duplicate_threshold::pg_catalog.float4, p.duplicate_scope::pg_catalog.text"
 " FROM pg_temp._crm_deals_rows AS r"
 " JOIN pg_temp._crm_deals_source AS s ON s._row OPERATOR(pg_catalog.=) r._row"
@@ -124,7 +115,8 @@ static const char *const rows_query =
 " AND r._writes_name AND r._problem IS NULL AND NOT r._again AND s.name IS NOT NULL"
 " ORDER BY r._row";
 
-static DealReader
+/* Opens the rows of the import up to this one. */
+static DealCursor
 read_rows(const Import *import, int64 high)
 {
 	Oid			types[] = {INT8OID, INT8OID, INT8ARRAYOID};
@@ -135,107 +127,81 @@ read_rows(const Import *import, int64 high)
 	MemoryContextSwitchTo(caller);
 	if (portal == NULL)
 		elog(ERROR, "could not open the rows of the import: %s", SPI_result_code_string(SPI_result));
-	return deal_reader_open(portal, 0);
+	return deal_cursor_open(portal, 0);
 }
 
-/* What besides its name parts a row from others; the bits of a threshold are never 0, accounts are fewer than rows */
-static uint64
-kind_of(const ComparedDeal *row, uint32 account)
-{
-	uint32		threshold;
-
-	if (!row->looks)
-		return 0;
-	memcpy(&threshold, &row->threshold, sizeof(threshold));
-	return (uint64) threshold << 32 | (uint64) row->scope << 30 | (row->scope == SCOPE_ACCOUNT ? account : 0);
-}
-
+/* Begins a group. */
 static void
-add_group(Batch *batch, const ComparedDeal *row, uint32 account)
+add_group(Batch *batch, const DuplicateRule *rule)
 {
-	batch->groups = room_for_one(batch->groups, batch->n_groups, &batch->allocated_groups, sizeof(NameGroup));
-	batch->groups[batch->n_groups++] = (NameGroup) {
-		.refuses = row->looks,
-		.threshold = row->threshold,
-		.scope = row->scope,
-		.account = account,
+	batch->groups = grow_array(batch->groups, batch->n_groups, &batch->allocated_groups, sizeof(RowGroup));
+	batch->groups[batch->n_groups++] = (RowGroup) {
+		.rule = *rule,
 		.first_accepted = NO_CANDIDATE,
 		.last_accepted = NO_CANDIDATE,
 	};
 }
 
+/* Adds a row, unless its name has no trigrams. */
 static void
-add_row(Batch *batch, const ComparedDeal *row)
+add_row(Batch *batch, ComparedDeal *row)
 {
-	uint32		account;
-	int			group;
+	int			group = name_groups_add(&batch->names, row, false);
 
-	token_set_read(batch->tokens, row->name);
-	if (batch->tokens->n == 0)
+	if (group == NO_GROUP)
 		return;
-	account = text_number(batch->accounts, row->account);
-	group = join_add(batch->names, text_number(batch->organizations, row->organization), kind_of(row, account),
-					 batch->tokens->tokens, batch->tokens->n);
 	if (group == batch->n_groups)
-		add_group(batch, row, account);
-	batch->candidates = room_for_one(batch->candidates, batch->n_candidates, &batch->allocated_candidates,
-									 sizeof(Candidate));
-	batch->candidates[batch->n_candidates++] = (Candidate) {row->id, group, account, row->is_open, NO_CANDIDATE};
+		add_group(batch, &row->rule);
+	batch->candidates = grow_array(batch->candidates, batch->n_candidates, &batch->allocated_candidates,
+								   sizeof(Candidate));
+	batch->candidates[batch->n_candidates++] =
+		(Candidate) {row->id, group, row->rule.account, row->is_open, NO_CANDIDATE};
 }
 
-static size_t
-batch_bytes(const Batch *batch)
+/* Returns the bytes that the batch takes. */
+static Size
+batch_size(const Batch *batch)
 {
-	return join_bytes(batch->names) + text_numbers_bytes(batch->organizations) + text_numbers_bytes(batch->accounts) +
-		sizeof(Candidate) * (Size) batch->allocated_candidates + sizeof(NameGroup) * (Size) batch->allocated_groups;
+	return name_groups_bytes(&batch->names) + sizeof(Candidate) * (Size) batch->allocated_candidates +
+		sizeof(RowGroup) * (Size) batch->allocated_groups;
 }
 
-static void
-begin_batch(Batch *batch, Import *import)
-{
-	memset(batch, 0, sizeof(Batch));
-	batch->import = import;
-	batch->names = join_create(import->threshold);
-	batch->organizations = text_numbers_create();
-	batch->accounts = text_numbers_create();
-	batch->tokens = token_set_create();
-}
-
-/* As many rows as there is room for; false after the last */
+/* Reads rows until the memory is used up; returns false after the last. */
 static bool
-fill_batch(Batch *batch, DealReader *rows)
+fill_batch(Batch *batch, DealCursor *rows)
 {
 	Size		budget = maintenance_work_mem * (Size) 1024;
 	bool		more;
 
 	do
 	{
-		more = deal_reader_next(rows);
+		more = deal_cursor_next(rows);
 		if (!more)
 			break;
 		if (batch->first_row == 0)
 			batch->first_row = rows->deal.id;
 		batch->last_row = rows->deal.id;
 		add_row(batch, &rows->deal);
-	} while (batch_bytes(batch) < budget);
-	join_build(batch->names);
+	} while (batch_size(batch) < budget);
+	join_build(batch->names.names);
 	return more;
 }
 
 /* ----------
- * What is there already
+ * Comparing the batch with deals and with rows of earlier batches
  * ----------
  */
 
-/* A deal that is there, or an accepted row of an earlier batch */
-typedef struct There
+/* A deal, or an accepted row of an earlier batch */
+typedef struct Existing
 {
 	Batch	   *batch;
 	Likeness	likeness;
 	uint32		account;
 	bool		is_open;
-} There;
+} Existing;
 
+/* Is it more similar?  Of equally similar ones a deal comes before a row, then the lower number counts. */
 static bool
 is_better(const Likeness *likeness, const Likeness *than)
 {
@@ -246,70 +212,68 @@ is_better(const Likeness *likeness, const Likeness *than)
 	return likeness->deal_id < than->deal_id;
 }
 
+/* Called for a group whose name is similar: keeps the most similar of what exists. */
 static void
 found_group(void *arg, int number, int none, float similarity)
 {
-	There	   *there = arg;
-	NameGroup  *group = &there->batch->groups[number];
+	Existing   *existing = arg;
+	RowGroup   *group = &existing->batch->groups[number];
 
 	(void) none;
-	there->likeness.similarity = similarity;
-	if (group->refuses && similarity >= group->threshold &&
-		is_in_scope(group->scope, group->account, there->account, there->is_open) &&
-		is_better(&there->likeness, &group->there))
-		group->there = there->likeness;
-}
-
-static void
-compare_with_batch(There *there, const ComparedDeal *deal)
-{
-	Batch	   *batch = there->batch;
-	uint32		organization = text_number_if_known(batch->organizations, deal->organization);
-
-	if (organization == NO_NUMBER)
-		return;
-	token_set_read(batch->tokens, deal->name);
-	if (batch->tokens->n > 0)
-		join_probe(batch->names, organization, batch->tokens->tokens, batch->tokens->n, found_group, there);
+	existing->likeness.similarity = similarity;
+	if (rule_reached(&group->rule, similarity) &&
+		rule_covers(&group->rule, existing->account, existing->is_open) &&
+		is_better(&existing->likeness, &group->existing))
+		group->existing = existing->likeness;
 }
 
 static OwnerQuery deals_query = {
-	.sql = "SELECT " COLUMNS_TO_COMPARE("'off'")
+	.sql = "SELECT " COLUMNS_TO_COMPARE("false")
 	" FROM crm_deals.deal AS d JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id",
 };
 
-/* A deal that the import itself changes is left to the triggers where what it was may matter. */
+/*
+ * Compares all deals with the batch.  If the import changes a deal, only the
+ * triggers know what the deal will be, so it counts only if that does not matter.
+ */
 static void
 compare_deals(Batch *batch)
 {
-	DealReader	deals = deal_reader_open(owner_query_cursor(&deals_query, NULL, NULL), 0);
+	DealCursor	deals = deal_cursor_open(owner_query_cursor(&deals_query, NULL, NULL), 0);
 
-	while (deal_reader_next(&deals))
+	while (deal_cursor_next(&deals))
 	{
-		There		there = {.batch = batch, .likeness = {.deal_id = deals.deal.id}};
-		bool		moved = is_among(&batch->import->moved, deals.deal.id);
+		const ComparedDeal *deal = &deals.deal;
+		Existing	existing = {.batch = batch, .likeness = {.deal_id = deal->id}};
+		bool		moved = is_among(&batch->import->moved, deal->id);
 
-		if (is_among(&batch->import->renamed, deals.deal.id))
+		if (is_among(&batch->import->renamed, deal->id))
 			continue;
-		there.account = moved ? NO_NUMBER : text_number_if_known(batch->accounts, deals.deal.account);
-		there.is_open = deals.deal.is_open && !moved;
-		compare_with_batch(&there, &deals.deal);
+		existing.account = moved ? NO_NUMBER : name_groups_account(&batch->names, deal->account);
+		existing.is_open = deal->is_open && !moved;
+		name_groups_probe(&batch->names, deal->organization, deal->name, found_group, &existing);
 	}
-	deal_reader_close(&deals);
+	deal_cursor_close(&deals);
+}
+
+/* Compares a row of an earlier batch with this one, unless the row is refused. */
+static void
+compare_earlier_row(Batch *batch, const ComparedDeal *row)
+{
+	Import	   *import = batch->import;
+	Existing	existing = {.batch = batch, .likeness = {.row = row->id}, .is_open = row->is_open};
+
+	existing.account = name_groups_account(&batch->names, row->account);
+	if (!bms_is_member((int) (row->id - import->low), import->refused))
+		name_groups_probe(&batch->names, row->organization, row->name, found_group, &existing);
 }
 
 /* ----------
- * Row by row
+ * Judging the rows of the batch
  * ----------
  */
 
-static bool
-was_refused(const Import *import, int64 row)
-{
-	return bms_is_member((int) (row - import->low), import->refused);
-}
-
-/* Nothing is told of a deal that the caller cannot see. */
+/* Refuses a row; says nothing about a deal that the caller cannot see. */
 static void
 refuse(Import *import, int64 row, const Likeness *likeness)
 {
@@ -321,14 +285,15 @@ refuse(Import *import, int64 row, const Likeness *likeness)
 	MemoryContext caller = MemoryContextSwitchTo(import->memory);
 
 	import->refused = bms_add_member(import->refused, (int) (row - import->low));
-	tuplestore_putvalues(import->result->setResult, import->result->setDesc, values, isnull);
+	result_set_add(import->result, values, isnull);
 	MemoryContextSwitchTo(caller);
 }
 
+/* Accepts a row, so that later rows are checked against it. */
 static void
 accept(Batch *batch, int32 number)
 {
-	NameGroup  *group = &batch->groups[batch->candidates[number].group];
+	RowGroup   *group = &batch->groups[batch->candidates[number].group];
 
 	if (group->first_accepted == NO_CANDIDATE)
 		group->first_accepted = number;
@@ -337,27 +302,29 @@ accept(Batch *batch, int32 number)
 	group->last_accepted = number;
 }
 
-typedef struct Asking
+typedef struct Judging
 {
 	Batch	   *batch;
-	const NameGroup *group;		/* of the row that asks */
+	const DuplicateRule *rule;	/* of the row that is judged */
 	Likeness	best;
-} Asking;
+} Judging;
 
-/* The first of a group that counts for who asks: the others of it are as similar. */
+/*
+ * Called for a similar group.  Its accepted rows are all equally similar, so the
+ * first one in the scope is enough.
+ */
 static void
 found_accepted(void *arg, int number, int none, float similarity)
 {
-	Asking	   *asking = arg;
-	Batch	   *batch = asking->batch;
+	Judging    *judging = arg;
+	Batch	   *batch = judging->batch;
 	int32		accepted = batch->groups[number].first_accepted;
 
 	(void) none;
-	if (similarity < asking->group->threshold)
+	if (!rule_reached(judging->rule, similarity))
 		return;
 	while (accepted != NO_CANDIDATE &&
-		   !is_in_scope(asking->group->scope, asking->group->account,
-						batch->candidates[accepted].account, batch->candidates[accepted].is_open))
+		   !rule_covers(judging->rule, batch->candidates[accepted].account, batch->candidates[accepted].is_open))
 	{
 		CHECK_FOR_INTERRUPTS();
 		accepted = batch->candidates[accepted].next;
@@ -366,71 +333,57 @@ found_accepted(void *arg, int number, int none, float similarity)
 	{
 		Likeness	likeness = {.row = batch->candidates[accepted].row, .similarity = similarity};
 
-		if (is_better(&likeness, &asking->best))
-			asking->best = likeness;
+		if (is_better(&likeness, &judging->best))
+			judging->best = likeness;
 	}
 }
 
-/* Its name is what the batch's tokens were read from. */
+/* Refuses or accepts a row. */
 static void
 judge_row(Batch *batch, int32 number, const ComparedDeal *row)
 {
-	const NameGroup *group = &batch->groups[batch->candidates[number].group];
-	Asking		asking = {.batch = batch, .group = group, .best = group->there};
+	const RowGroup *group = &batch->groups[batch->candidates[number].group];
+	Judging		judging = {.batch = batch, .rule = &group->rule, .best = group->existing};
 
-	if (group->refuses && asking.best.similarity == 0)
-		join_probe(batch->names, text_number_if_known(batch->organizations, row->organization),
-				   batch->tokens->tokens, batch->tokens->n, found_accepted, &asking);
-	if (group->refuses && asking.best.similarity > 0)
-		refuse(batch->import, batch->candidates[number].row, &asking.best);
+	if (group->rule.is_checked && judging.best.similarity == 0)
+		name_groups_probe(&batch->names, row->organization, row->name, found_accepted, &judging);
+	if (group->rule.is_checked && judging.best.similarity > 0)
+		refuse(batch->import, row->id, &judging.best);
 	else
 		accept(batch, number);
 }
 
-static void
-compare_earlier_row(Batch *batch, const ComparedDeal *row)
-{
-	There		there = {.batch = batch, .likeness = {.row = row->id}, .is_open = row->is_open};
-
-	there.account = text_number_if_known(batch->accounts, row->account);
-	if (!was_refused(batch->import, row->id))
-		compare_with_batch(&there, row);
-}
-
-/* Those of earlier batches are compared, those of this one judged. */
+/* Goes through the rows again: compares those of earlier batches, then judges those of this one. */
 static void
 judge_rows(Batch *batch)
 {
-	DealReader	rows = read_rows(batch->import, batch->last_row);
+	DealCursor	rows = read_rows(batch->import, batch->last_row);
 	int32		number = 0;
 
-	while (number < batch->n_candidates && deal_reader_next(&rows))
+	while (number < batch->n_candidates && deal_cursor_next(&rows))
 	{
 		if (rows.deal.id < batch->first_row)
-		{
 			compare_earlier_row(batch, &rows.deal);
-			continue;
-		}
-		token_set_read(batch->tokens, rows.deal.name);
-		if (batch->tokens->n > 0)
+		else if (rows.deal.id == batch->candidates[number].row)
 			judge_row(batch, number++, &rows.deal);
 	}
-	deal_reader_close(&rows);
+	deal_cursor_close(&rows);
 }
 
+/* Judges all rows, batch by batch. */
 static void
 judge_import(Import *import)
 {
-	DealReader	rows = read_rows(import, import->high);
-	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "crm_deals import duplicates", ALLOCSET_DEFAULT_SIZES);
+	DealCursor	rows = read_rows(import, import->high);
+	MemoryContext memory = AllocSetContextCreate(CurrentMemoryContext, "crm_deals import duplicates",
+												 ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(memory);
 	bool		more = true;
 
 	while (more)
 	{
-		Batch		batch;
+		Batch		batch = {.import = import, .names = name_groups_create(import->threshold)};
 
-		begin_batch(&batch, import);
 		more = fill_batch(&batch, &rows);
 		if (batch.n_candidates > 0)
 		{
@@ -441,7 +394,7 @@ judge_import(Import *import)
 	}
 	MemoryContextSwitchTo(caller);
 	MemoryContextDelete(memory);
-	deal_reader_close(&rows);
+	deal_cursor_close(&rows);
 }
 
 static OwnerQuery dismissing_query = {
@@ -454,6 +407,7 @@ static OwnerQuery dismissing_query = {
 	.argtypes = {INT8ARRAYOID},
 };
 
+/* Returns the deals among these that have dismissed pairs, as bigint[]. */
 static Datum
 deals_with_dismissed_pairs(Datum among)
 {
@@ -463,32 +417,19 @@ deals_with_dismissed_pairs(Datum among)
 	return result_column(1, &isnull);
 }
 
-static DealIds
-sorted_ids(Datum array)
-{
-	ArrayType  *elements = DatumGetArrayTypeP(array);
-	DealIds		ids = {0};
-
-	for (int i = 0; i < int8_array_length(elements); i++)
-		deal_ids_add(&ids, int8_array_elements(elements)[i], CurrentMemoryContext);
-	return ids;
-}
-
-/* import_similar(low, high, threshold, renamed, moved): ids ascend */
+/* import_similar(low, high, threshold, renamed, moved): the ids ascend */
 Datum
 crm_deals_import_similar(PG_FUNCTION_ARGS)
 {
-	Import		import = {0};
+	Import		import = {.result = result_set_begin(fcinfo)};
 
-	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
 	import.low = PG_GETARG_INT64(0);
 	import.high = PG_GETARG_INT64(1);
 	import.threshold = checked_threshold(PG_GETARG_FLOAT4(2));
-	import.renamed = sorted_ids(PG_GETARG_DATUM(3));
+	import.renamed = deal_ids_of_array(PG_GETARG_DATUM(3));
 	import.dismissing = deals_with_dismissed_pairs(PG_GETARG_DATUM(3));
-	import.moved = sorted_ids(PG_GETARG_DATUM(4));
-	import.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	import.moved = deal_ids_of_array(PG_GETARG_DATUM(4));
 	import.memory = CurrentMemoryContext;
 	judge_import(&import);
 	SPI_finish();

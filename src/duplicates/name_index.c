@@ -1,12 +1,17 @@
 /*
  * name_index.c
- *		deal_name, the names of deals beside them, and its index of signatures.
+ *		Searches deal_name, the table of deal names, by its index of signatures.
  *
- * The index gives places in deal_name; each name found there is compared
- * exactly, so it does not matter what else stands in a place by now.  What
- * must not happen is that a name is missed: signatures depend on what pg_trgm
- * makes of letters, which changes with locale, encoding and versions.  What
- * the index was made for stands in its definition and is compared with what is.
+ * The index gives places in deal_name.  Every name found there is compared exactly,
+ * so it does no harm if a place holds another row by now.  But no name may be
+ * missed.  Signatures depend on the trigrams that pg_trgm makes, and these
+ * change with the locale, the encoding and the versions.  The definition of the
+ * index says for which environment it was made (crm_deals_internal.made_for()); if
+ * that is not the present one, the index is not used.
+ *
+ * A writer searches with a dirty snapshot, which also sees the rows that other
+ * transactions have not committed yet.  An ordinary snapshot would hide them, and two
+ * transactions could write the same name without noticing each other.
  */
 #include "postgres.h"
 
@@ -32,6 +37,7 @@
 #include "base/compat.h"
 #include "base/owner_query.h"
 #include "base/relation_watch.h"
+#include "base/spi_result.h"
 #include "duplicates/name_index.h"
 #include "duplicates/signature_ops.h"
 
@@ -45,7 +51,7 @@ enum
 	NAME_NAME
 };
 
-/* Arguments of _signatures() in the index */
+/* Arguments of crm_deals_internal.signatures() in the index */
 enum
 {
 	ARGUMENT_BUILT = 2,
@@ -55,28 +61,29 @@ enum
 struct NameIndex
 {
 	Relation	table;
-	Relation	index;			/* NULL: missing */
-	float4		built;			/* threshold of its signatures; 0 where it cannot be relied on */
+	Relation	index;			/* NULL: it is missing */
+	float4		built;			/* threshold of its signatures; 0: it cannot be used */
 	SnapshotData dirty;
 	Snapshot	snapshot;
 	TupleTableSlot *slot;
 	IndexFetchTableData *fetch;
-	TokenSet   *sought;			/* the name that is looked for */
-	TokenSet   *tokens;			/* of a name that was found */
+	TokenSet   *sought;			/* trigrams of the name that is probed */
+	TokenSet   *tokens;			/* trigrams of a name that was found */
 	MemoryContext per_probe;
 };
 
 /* ----------
- * What the index was made for
+ * Can the index be used?
  * ----------
  */
 
+/* What was found out about the index, until its table changes */
 static struct
 {
 	RelationWatch table;
 	Oid			index;
-	float4		built;			/* 0: not to be relied on */
-}			judged;
+	float4		built;			/* 0: it cannot be used */
+}			known;
 
 /* trigram_canary() */
 Datum
@@ -86,26 +93,27 @@ crm_deals_trigram_canary(PG_FUNCTION_ARGS)
 	PG_RETURN_INT64((int64) trigram_canary());
 }
 
-static OwnerQuery world_query = {
+static OwnerQuery environment_query = {
 	.sql = "SELECT crm_deals_internal.made_for()",
 };
 
-/* Of this server; does not change while it runs */
+/* Returns the environment of this server, which does not change while the server runs. */
 static const char *
-this_world(void)
+present_environment(void)
 {
-	static char *world = NULL;
+	static char *environment = NULL;
 
-	if (world == NULL)
+	if (environment == NULL)
 	{
 		SPI_connect();
-		owner_query_latest(&world_query, NULL, NULL);
-		world = MemoryContextStrdup(TopMemoryContext, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+		owner_query_latest(&environment_query, NULL, NULL);
+		environment = MemoryContextStrdup(TopMemoryContext, result_text(1));
 		SPI_finish();
 	}
-	return world;
+	return environment;
 }
 
+/* Returns an argument that is a constant of this type, or NULL. */
 static Const *
 constant_argument(const FuncExpr *call, int number, Oid type)
 {
@@ -114,9 +122,9 @@ constant_argument(const FuncExpr *call, int number, Oid type)
 	return IsA(argument, Const) && argument->consttype == type && !argument->constisnull ? argument : NULL;
 }
 
-/* The threshold of its signatures; 0 where they are of another world */
+/* Reads the threshold of the signatures from the definition; returns 0 if they were made for another environment. */
 static float4
-judge(Relation index)
+read_threshold(Relation index)
 {
 	List	   *expressions = index->rd_index->indisvalid ? RelationGetIndexExpressions(index) : NIL;
 	FuncExpr   *call = list_length(expressions) == 1 ? linitial(expressions) : NULL;
@@ -127,22 +135,24 @@ judge(Relation index)
 		return 0;
 	built = constant_argument(call, ARGUMENT_BUILT, FLOAT4OID);
 	made_for = constant_argument(call, ARGUMENT_MADE_FOR, TEXTOID);
-	if (built == NULL || made_for == NULL || strcmp(TextDatumGetCString(made_for->constvalue), this_world()) != 0)
+	if (built == NULL || made_for == NULL ||
+		strcmp(TextDatumGetCString(made_for->constvalue), present_environment()) != 0)
 		return 0;
 	return DatumGetFloat4(built->constvalue);
 }
 
+/* The same, but reads the definition only if the table has changed. */
 static float4
-judged_threshold(Relation table, Relation index)
+known_threshold(Relation table, Relation index)
 {
-	if (relation_unchanged(&judged.table) && judged.table.relid == RelationGetRelid(table) &&
-		judged.index == RelationGetRelid(index))
-		return judged.built;
-	relation_watch_begin(&judged.table, RelationGetRelid(table));
-	judged.index = InvalidOid;
-	judged.built = judge(index);
-	judged.index = RelationGetRelid(index);
-	return judged.built;
+	if (relation_unchanged(&known.table) && known.table.relid == RelationGetRelid(table) &&
+		known.index == RelationGetRelid(index))
+		return known.built;
+	relation_watch_begin(&known.table, RelationGetRelid(table));
+	known.index = InvalidOid;
+	known.built = read_threshold(index);
+	known.index = RelationGetRelid(index);
+	return known.built;
 }
 
 /* ----------
@@ -150,6 +160,7 @@ judged_threshold(Relation table, Relation index)
  * ----------
  */
 
+/* Opens the table and its index. */
 NameIndex *
 name_index_open(Snapshot snapshot)
 {
@@ -160,7 +171,7 @@ name_index_open(Snapshot snapshot)
 	if (OidIsValid(oid))
 		index->index = index_open(oid, AccessShareLock);
 	if (index->index != NULL)
-		index->built = judged_threshold(index->table, index->index);
+		index->built = known_threshold(index->table, index->index);
 	InitDirtySnapshot(index->dirty);
 	index->snapshot = snapshot != NULL ? snapshot : &index->dirty;
 	index->fetch = index_fetch_begin(index->table);
@@ -171,6 +182,7 @@ name_index_open(Snapshot snapshot)
 	return index;
 }
 
+/* Closes the table and its index. */
 void
 name_index_close(NameIndex *index)
 {
@@ -182,6 +194,7 @@ name_index_close(NameIndex *index)
 	MemoryContextDelete(index->per_probe);
 }
 
+/* Compares the threshold with the one that the signatures were made for. */
 bool
 name_index_answers(NameIndex *index, float4 threshold)
 {
@@ -189,11 +202,13 @@ name_index_answers(NameIndex *index, float4 threshold)
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("the index of deal names is of no use here"),
-				 errdetail("It is missing, or was made for another locale, encoding or version; every name is compared instead, which takes long."),
+				 errdetail("It is missing, or was made for another locale, encoding or version; "
+						   "every name is compared instead, which takes long."),
 				 errhint("Run SELECT crm_deals.rebuild_duplicates().")));
 	return index->built > 0 && threshold >= index->built;
 }
 
+/* Estimates the number of rows as the planner does. */
 double
 name_index_size(const NameIndex *index)
 {
@@ -210,7 +225,7 @@ name_index_size(const NameIndex *index)
  * ----------
  */
 
-/* Who has the row in hand, by what the snapshot said last */
+/* Returns the transaction in progress that has inserted or is deleting the row that the dirty snapshot saw last. */
 static TransactionId
 writer_of_row(const NameIndex *index)
 {
@@ -219,6 +234,7 @@ writer_of_row(const NameIndex *index)
 	return TransactionIdIsValid(index->dirty.xmin) ? index->dirty.xmin : index->dirty.xmax;
 }
 
+/* Returns a text of the row in the slot, or NULL. */
 static text *
 text_of_slot(NameIndex *index, int column)
 {
@@ -228,6 +244,7 @@ text_of_slot(NameIndex *index, int column)
 	return isnull ? NULL : DatumGetTextPP(value);
 }
 
+/* Are both texts equal, or both NULL? */
 static bool
 same_organization(text *a, text *b)
 {
@@ -245,6 +262,7 @@ typedef struct Probe
 	void	   *arg;
 } Probe;
 
+/* Compares the row in the slot with the name that is probed. */
 static void
 compare_row(const Probe *probe)
 {
@@ -263,6 +281,7 @@ compare_row(const Probe *probe)
 					 writer, is_new);
 }
 
+/* Compares every visible version of the row at a place. */
 static void
 compare_place(const Probe *probe, BlockNumber block, OffsetNumber offset)
 {
@@ -279,7 +298,7 @@ compare_place(const Probe *probe, BlockNumber block, OffsetNumber offset)
 	} while (again);
 }
 
-/* A bitmap that ran out of memory gives whole pages. */
+/* Compares the rows of a page: all of them if the bitmap had no memory for single rows. */
 static void
 compare_page(const Probe *probe, const BitmapPage *page)
 {
@@ -292,6 +311,7 @@ compare_page(const Probe *probe, const BitmapPage *page)
 			compare_place(probe, page->block, page->offsets[i]);
 }
 
+/* Collects the places that the index gives, and compares the rows there. */
 static void
 scan_bitmap(const Probe *probe, Datum query)
 {
@@ -300,7 +320,7 @@ scan_bitmap(const Probe *probe, Datum query)
 	TIDBitmap  *places = tbm_create(work_mem * (Size) 1024, NULL);
 	BitmapPages *pages;
 	BitmapPage	page;
-	/* GIN asks its operator class by strategy, never the operator's function */
+	/* GIN knows the operator by its strategy number, and does not call its function */
 	ScanKeyData key = {.sk_attno = 1, .sk_strategy = 1, .sk_argument = query};
 
 	index_rescan(scan, &key, 1, NULL, 0);
@@ -313,6 +333,7 @@ scan_bitmap(const Probe *probe, Datum query)
 	index_endscan(scan);
 }
 
+/* Makes the signatures of a name and scans the index for them. */
 void
 name_index_probe(NameIndex *index, text *organization, text *name, float4 threshold,
 				 name_found found, void *arg)
@@ -327,6 +348,7 @@ name_index_probe(NameIndex *index, text *organization, text *name, float4 thresh
 	MemoryContextReset(index->per_probe);
 }
 
+/* Returns a copy of a text of the row, or NULL. */
 static text *
 text_of_row(const NameIndex *index, HeapTuple row, int column)
 {
@@ -336,7 +358,10 @@ text_of_row(const NameIndex *index, HeapTuple row, int column)
 	return isnull ? NULL : DatumGetTextPCopy(value);
 }
 
-/* NULL where deal_name does not have it.  Read as a catalog is: for one row a query costs more than all the rest. */
+/*
+ * Returns the name that deal_name has of a deal, or NULL.  It is read in the way
+ * of system catalogs, because a query for one row costs more than all the rest.
+ */
 static text *
 name_of_deal(const NameIndex *index, int64 deal_id, text **organization)
 {
@@ -358,6 +383,7 @@ name_of_deal(const NameIndex *index, int64 deal_id, text **organization)
 	return name;
 }
 
+/* Reads the name of the deal and probes it. */
 void
 name_index_probe_deal(NameIndex *index, int64 deal_id, float4 threshold, name_found found, void *arg)
 {
@@ -365,17 +391,17 @@ name_index_probe_deal(NameIndex *index, int64 deal_id, float4 threshold, name_fo
 	text	   *organization;
 	text	   *name = name_of_deal(index, deal_id, &organization);
 
-	/* frees them, too */
+	/* this resets the memory context, and so frees the texts */
 	if (name != NULL)
 		name_index_probe(index, organization, name, threshold, found, arg);
 	MemoryContextSwitchTo(caller);
 }
 
+/* Reads the whole table. */
 void
-name_index_in_hand(NameIndex *index, name_in_hand found, void *arg)
+name_index_scan_uncommitted(NameIndex *index, uncommitted_name_found found, void *arg)
 {
 	TableScanDesc scan = sequential_scan_begin(index->table, &index->dirty);
-	bool		isnull;
 
 	while (table_scan_getnextslot(scan, ForwardScanDirection, index->slot))
 	{
@@ -383,8 +409,7 @@ name_index_in_hand(NameIndex *index, name_in_hand found, void *arg)
 
 		CHECK_FOR_INTERRUPTS();
 		if (TransactionIdIsValid(writer))
-			found(arg, DatumGetInt64(slot_getattr(index->slot, NAME_DEAL_ID, &isnull)),
-				  text_of_slot(index, NAME_ORGANIZATION), text_of_slot(index, NAME_NAME), writer);
+			found(arg, text_of_slot(index, NAME_ORGANIZATION), text_of_slot(index, NAME_NAME), writer);
 	}
 	table_endscan(scan);
 }

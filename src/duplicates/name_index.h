@@ -1,6 +1,6 @@
 /*
  * name_index.h
- *		deal_name, the names of deals beside them, and its index of signatures.
+ *		Searches deal_name, the table of deal names, by its index of signatures.
  */
 #ifndef CRM_DEALS_NAME_INDEX_H
 #define CRM_DEALS_NAME_INDEX_H
@@ -12,29 +12,33 @@
 typedef struct NameIndex NameIndex;
 
 /*
- * A name that was found.  `writer` has it in hand: 0, or a transaction that has
- * not ended; the name is new with that, or committed and about to go.
+ * Called for a similar name.  `writer` is another transaction, still in progress,
+ * that has inserted (is_new) or is deleting the row; 0 if there is none.
  */
 typedef void (*name_found) (void *arg, int64 deal_id, float4 similarity, TransactionId writer, bool is_new);
-typedef void (*name_in_hand) (void *arg, int64 deal_id, text *organization, text *name, TransactionId writer);
 
+/* Called for a row that the transaction `writer`, still in progress, has inserted or is deleting. */
+typedef void (*uncommitted_name_found) (void *arg, text *organization, text *name, TransactionId writer);
 
-/* Sees by the snapshot, or where there is none everything that is not rolled back. */
+/*
+ * Sees what the snapshot sees.  Without a snapshot it sees every row that was not
+ * rolled back, committed or not (a "dirty" snapshot).
+ */
 extern NameIndex *name_index_open(Snapshot snapshot);
 extern void name_index_close(NameIndex *index);
 
-/* Can the index answer for this threshold?  Warns where it was made for another world. */
+/* Can the index answer for this threshold?  Raises a WARNING if the index is missing or stale. */
 extern bool name_index_answers(NameIndex *index, float4 threshold);
 
-/* Every name of the organization that reaches the threshold, in no order, perhaps more than once */
+/* Finds every similar name of the organization, in no order; a name may come more than once. */
 extern void name_index_probe(NameIndex *index, text *organization, text *name, float4 threshold,
 							 name_found found, void *arg);
 
-/* The same for the name that a deal has there, if any */
+/* The same for the name that deal_name has of a deal; finds nothing if it has none */
 extern void name_index_probe_deal(NameIndex *index, int64 deal_id, float4 threshold, name_found found, void *arg);
 
-/* Every name that another transaction has in hand */
-extern void name_index_in_hand(NameIndex *index, name_in_hand found, void *arg);
+/* Finds every row that another transaction, still in progress, has inserted or is deleting. */
+extern void name_index_scan_uncommitted(NameIndex *index, uncommitted_name_found found, void *arg);
 
 /* About how many names there are */
 extern double name_index_size(const NameIndex *index);

@@ -1,6 +1,6 @@
 /*
  * progress.c
- *		Who waits long for duplicates is told how far it is.
+ *		Tells the user how far a long search for duplicates has come.
  */
 #include "postgres.h"
 
@@ -10,12 +10,14 @@
 
 #define NOTICE_AFTER_MS	10000
 
+/* Begins to count; the first NOTICE comes after ten seconds. */
 Progress
 progress_begin(void)
 {
 	return (Progress) {.next_notice = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NOTICE_AFTER_MS)};
 }
 
+/* Adds to the count, and raises a NOTICE every ten seconds. */
 void
 progress_tell(Progress *progress, int64 deals)
 {

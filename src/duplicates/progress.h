@@ -1,6 +1,6 @@
 /*
  * progress.h
- *		Who waits long for duplicates is told how far it is.
+ *		Tells the user how far a long search for duplicates has come.
  */
 #ifndef CRM_DEALS_PROGRESS_H
 #define CRM_DEALS_PROGRESS_H
@@ -15,7 +15,7 @@ typedef struct Progress
 
 extern Progress progress_begin(void);
 
-/* So many deals more */
+/* Counts deals that were read. */
 extern void progress_tell(Progress *progress, int64 deals);
 
 #endif							/* CRM_DEALS_PROGRESS_H */

@@ -1,10 +1,11 @@
 /*
  * signature_ops.c
- *		What the index of names needs: keys of a row, look-ups of a probe.
+ *		The operator class of the index of signatures: the keys of a row and the
+ *		look-ups of a probe.
  *
- * The index is a GIN index on _signatures(organization, name, built, made_for)
- * with the operator class _signature_ops.  What it was made for stands in its
- * definition, where name_index.c reads it.
+ * The index is a GIN index on signatures(organization, name, built, made_for) with
+ * the operator class signature_ops, both in the schema crm_deals_internal.
+ * name_index.c reads the arguments `built` and `made_for` from its definition.
  */
 #include "postgres.h"
 
@@ -18,7 +19,7 @@
 #include "base/arrays.h"
 #include "base/compat.h"
 #include "duplicates/core/signature.h"
-#include "duplicates/core/similarity.h"
+#include "duplicates/duplicate_rule.h"
 #include "duplicates/signature_ops.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_signatures);
@@ -27,7 +28,7 @@ PG_FUNCTION_INFO_V1(crm_deals_signature_query);
 PG_FUNCTION_INFO_V1(crm_deals_signature_consistent);
 PG_FUNCTION_INFO_V1(crm_deals_signature_compare_partial);
 
-/* Names of different organizations do not meet. */
+/* Returns a number for the organization, so that names of different organizations have different keys. */
 static uint64
 seed_of(text *organization)
 {
@@ -36,17 +37,7 @@ seed_of(text *organization)
 	return hash_bytes_extended((unsigned char *) VARDATA_ANY(organization), VARSIZE_ANY_EXHDR(organization), 1);
 }
 
-float4
-checked_threshold(float4 threshold)
-{
-	if (!(threshold > 0 && threshold <= 1))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a threshold of similarity is above 0 and at most 1")));
-	return threshold;
-}
-
-/* signatures(organization, name, built, made_for) */
+/* signatures(organization, name, built, made_for): the keys of a row */
 Datum
 crm_deals_signatures(PG_FUNCTION_ARGS)
 {
@@ -66,6 +57,7 @@ crm_deals_signatures(PG_FUNCTION_ARGS)
 	PG_RETURN_ARRAYTYPE_P(array);
 }
 
+/* Writes the probe to an array of the length that it needs. */
 Datum
 signature_query_of(text *organization, const TokenSet *set, float4 built, float4 threshold)
 {
@@ -76,6 +68,7 @@ signature_query_of(text *organization, const TokenSet *set, float4 built, float4
 	return PointerGetDatum(array);
 }
 
+/* Reads the look-ups of a query; anybody can write a bigint[], so it may be none. */
 static SignatureProbe *
 probes_of(ArrayType *query, int32 *n)
 {
@@ -90,7 +83,7 @@ probes_of(ArrayType *query, int32 *n)
 	return probes;
 }
 
-/* extractQuery: every look-up is a range of keys */
+/* extractQuery of GIN: every look-up is a range of keys */
 Datum
 crm_deals_signature_query(PG_FUNCTION_ARGS)
 {
@@ -111,6 +104,7 @@ crm_deals_signature_query(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(keys);
 }
 
+/* comparePartial of GIN: 0 for a match, -1 for none, 1 at the end of the range */
 Datum
 crm_deals_signature_compare_partial(PG_FUNCTION_ARGS)
 {
@@ -122,7 +116,7 @@ crm_deals_signature_compare_partial(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(signature_may_match(probe, key) ? 0 : -1);
 }
 
-/* One key is enough. */
+/* consistent of GIN: one key that matches is enough */
 Datum
 crm_deals_signature_consistent(PG_FUNCTION_ARGS)
 {
@@ -137,7 +131,7 @@ crm_deals_signature_consistent(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(false);
 }
 
-/* signatures_meet(signatures, query): what the operator says without an index */
+/* signatures_meet(signatures, query): the operator, if no index is used */
 Datum
 crm_deals_signatures_meet(PG_FUNCTION_ARGS)
 {

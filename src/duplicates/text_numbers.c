@@ -1,6 +1,6 @@
 /*
  * text_numbers.c
- *		Small numbers for texts that come again and again.
+ *		Gives each different text a small number.
  */
 #include "postgres.h"
 
@@ -17,6 +17,7 @@ typedef struct NumberedText
 	char		status;
 } NumberedText;
 
+/* Returns the hash of a text's bytes. */
 static inline uint32
 hash_text(const text *value)
 {
@@ -42,6 +43,7 @@ struct TextNumbers
 	size_t		bytes;
 };
 
+/* Makes an empty table. */
 TextNumbers *
 text_numbers_create(void)
 {
@@ -52,6 +54,7 @@ text_numbers_create(void)
 	return numbers;
 }
 
+/* Returns a copy that lives as long as the table. */
 static const text *
 keep(TextNumbers *numbers, const text *value)
 {
@@ -62,6 +65,7 @@ keep(TextNumbers *numbers, const text *value)
 	return copy;
 }
 
+/* Returns the number of the text, which may be a new one. */
 uint32
 text_number(TextNumbers *numbers, const text *value)
 {
@@ -79,6 +83,7 @@ text_number(TextNumbers *numbers, const text *value)
 	return entry->number;
 }
 
+/* Returns the number of the text, without giving it one. */
 uint32
 text_number_if_known(TextNumbers *numbers, const text *value)
 {

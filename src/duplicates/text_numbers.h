@@ -1,6 +1,6 @@
 /*
  * text_numbers.h
- *		Small numbers for texts that come again and again.
+ *		Gives each different text a small number.
  */
 #ifndef CRM_DEALS_TEXT_NUMBERS_H
 #define CRM_DEALS_TEXT_NUMBERS_H
@@ -9,13 +9,13 @@ typedef struct TextNumbers TextNumbers;
 
 #define NO_NUMBER	PG_UINT32_MAX
 
-/* Lives in the current memory context */
+/* The table lives in the current memory context. */
 extern TextNumbers *text_numbers_create(void);
 
-/* From 1 on; 0 for NULL */
+/* The numbers begin with 1; NULL has 0. */
 extern uint32 text_number(TextNumbers *numbers, const text *value);
 
-/* NO_NUMBER where it has none */
+/* The same, but NO_NUMBER if the text has none yet */
 extern uint32 text_number_if_known(TextNumbers *numbers, const text *value);
 
 extern size_t text_numbers_bytes(const TextNumbers *numbers);

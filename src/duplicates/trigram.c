@@ -1,19 +1,20 @@
 /*
  * trigram.c
- *		The bridge to pg_trgm: what it takes a name for.
+ *		The trigrams of a name, exactly as pg_trgm makes them.
  *
- * Trigrams come from pg_trgm's own code, found in its library, whatever schema
- * the extension is in.  Most names take a short way: what pg_trgm makes of each
- * character, a letter in lower case or nothing, is asked once a backend, and
- * trigrams are put together of that.  A character that is not alone in what
- * becomes of it, or of which pg_trgm makes anything else, sends the whole name to
- * pg_trgm.
+ * The trigrams are those of pg_trgm's own code, which is found in its library,
+ * whatever schema the extension is in.  But most names do not need a call of it.
+ * Once in a backend pg_trgm is called for each character: it makes a lower-case
+ * letter of the character, or nothing.  The trigrams are then put together from the
+ * results.  If the lower case of a character depends on its neighbours, or if
+ * pg_trgm makes anything else of it, the whole name goes to pg_trgm.
  */
 #include "postgres.h"
 
 #include "catalog/pg_collation.h"
 #include "common/hashfn.h"
 #include "fmgr.h"
+#include "lib/qunique.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
@@ -25,32 +26,43 @@
 #include "duplicates/core/similarity.h"
 #include "duplicates/trigram.h"
 
+/* Compares two tokens as unsigned numbers. */
+static inline int
+compare_tokens(const void *a, const void *b)
+{
+	uint32		x = *(const uint32 *) a;
+	uint32		y = *(const uint32 *) b;
+
+	return x < y ? -1 : x > y;
+}
+
 #define ST_SORT sort_tokens
 #define ST_ELEMENT_TYPE uint32
-#define ST_COMPARE(a, b) (*(a) < *(b) ? -1 : *(a) > *(b) ? 1 : 0)
+#define ST_COMPARE(a, b) compare_tokens(a, b)
 #define ST_SCOPE static
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_similarity);
 
-/* What the table says of a character, else its lower case */
+/* An element of the character table: one of these, or the lower case of the character */
 #define UNKNOWN		0
-#define NO_WORD		1			/* it parts words */
-#define ASK			2			/* pg_trgm has a way of its own with it */
+#define NO_WORD		1			/* the character separates words */
+#define NEEDS_PG_TRGM	2		/* pg_trgm must read every name that has the character */
 
-/* The characters that it has room for; others are asked for */
+/* The table has this many characters; all others need pg_trgm. */
 #define N_CHARACTERS	0x10000
 
 static uint16 *character_table = NULL;
 
 /* ----------
- * pg_trgm's own
+ * The way through pg_trgm
  * ----------
  */
 
+/* Calls pg_trgm, and returns the trigrams as integers. */
 static Datum *
-ask_pg_trgm(text *name, int32 *n)
+call_pg_trgm(text *name, int32 *n)
 {
 	static PGFunction extract = NULL;
 
@@ -60,8 +72,9 @@ ask_pg_trgm(text *name, int32 *n)
 															 PointerGetDatum(name), PointerGetDatum(n)));
 }
 
+/* Makes space for n tokens; those that are there may be lost. */
 static void
-make_room(TokenSet *set, int n)
+make_space(TokenSet *set, int n)
 {
 	if (n <= set->allocated)
 		return;
@@ -71,32 +84,29 @@ make_room(TokenSet *set, int n)
 	set->tokens = MemoryContextAllocHuge(set->memory, sizeof(uint32) * set->allocated);
 }
 
+/* Sorts the tokens and removes repeated ones. */
 static void
-sort_and_unite(TokenSet *set)
+sort_set(TokenSet *set)
 {
-	int			kept = 0;
-
 	sort_tokens(set->tokens, set->n);
-	for (int i = 0; i < set->n; i++)
-		if (i == 0 || set->tokens[i] != set->tokens[kept - 1])
-			set->tokens[kept++] = set->tokens[i];
-	set->n = kept;
+	set->n = (int) qunique(set->tokens, set->n, sizeof(uint32), compare_tokens);
 }
 
+/* Reads a name by pg_trgm. */
 static void
 read_by_pg_trgm(TokenSet *set, text *name)
 {
 	int32		n = 0;
-	Datum	   *keys = ask_pg_trgm(name, &n);
+	Datum	   *keys = call_pg_trgm(name, &n);
 
-	make_room(set, n);
+	make_space(set, n);
 	for (int i = 0; i < n; i++)
 		set->tokens[i] = (uint32) DatumGetInt32(keys[i]);
 	set->n = n;
 	if (keys != NULL)
 		pfree(keys);
-	/* its order is that of signed or unsigned characters, as the platform has them */
-	sort_and_unite(set);
+	/* pg_trgm sorts by signed or unsigned characters, as the platform has them */
+	sort_set(set);
 }
 
 /* ----------
@@ -113,13 +123,14 @@ typedef struct Character
 
 static const Character blank = {{' '}, 1};
 
+/* Is UTF-8 the encoding of the database? */
 static bool
 is_utf8(void)
 {
 	return GetDatabaseEncoding() == PG_UTF8;
 }
 
-/* The character at the begin of a valid text: its number, and the bytes it takes */
+/* Returns the number of the first character of a valid text, and sets its length in bytes. */
 static inline uint32
 read_character(const unsigned char *at, int *length)
 {
@@ -132,6 +143,7 @@ read_character(const unsigned char *at, int *length)
 	return is_utf8() ? utf8_to_unicode(at) : N_CHARACTERS;
 }
 
+/* Returns the bytes of a character. */
 static inline Character
 character_of(uint32 number)
 {
@@ -147,7 +159,7 @@ character_of(uint32 number)
 	return character;
 }
 
-/* As pg_trgm does it: three bytes as they are, more by a checksum */
+/* Returns the trigram as pg_trgm makes it: three bytes stay as they are, more become a checksum. */
 static inline uint32
 trigram(const Character *a, const Character *b, const Character *c)
 {
@@ -168,14 +180,14 @@ trigram(const Character *a, const Character *b, const Character *c)
 }
 
 /* ----------
- * What becomes of a character
+ * The lower case of a character
  * ----------
  */
 
 /*
- * Lower case may depend on the characters around: of a capital sigma on whether
- * it ends a word, of some letters on a mark that follows.  Such and whatever
- * is not known to be free of it are asked for.
+ * Is the lower case of the character the same whatever its neighbours are?  That of
+ * a capital sigma depends on whether it ends a word, that of some letters on a mark
+ * that follows.  The blocks are those that are known to have no such character.
  */
 static bool
 stands_alone(uint32 c)
@@ -198,7 +210,7 @@ stands_alone(uint32 c)
 	return false;
 }
 
-/* A word of one letter has two trigrams, "  x" and " x ". */
+/* Are these the trigrams of a word of one letter?  It has two, "  x" and " x ". */
 static bool
 has_trigrams_of(const Datum *keys, int32 n, uint32 lower)
 {
@@ -211,6 +223,7 @@ has_trigrams_of(const Datum *keys, int32 n, uint32 lower)
 		 ((uint32) DatumGetInt32(keys[0]) == second && (uint32) DatumGetInt32(keys[1]) == first));
 }
 
+/* Finds out by pg_trgm what it makes of a character. */
 static uint16
 learn_character(uint32 c)
 {
@@ -223,34 +236,35 @@ learn_character(uint32 c)
 	uint32		result;
 
 	if (!stands_alone(c))
-		return ASK;
-	keys = ask_pg_trgm(name, &n);
+		return NEEDS_PG_TRGM;
+	keys = call_pg_trgm(name, &n);
 	if (n == 0)
 		return NO_WORD;
 	lower = str_tolower((char *) character.bytes, character.length, DEFAULT_COLLATION_OID);
 	result = read_character((unsigned char *) lower, &length);
-	if (lower[0] == '\0' || lower[length] != '\0' || result <= ASK || result >= N_CHARACTERS ||
+	if (lower[0] == '\0' || lower[length] != '\0' || result <= NEEDS_PG_TRGM || result >= N_CHARACTERS ||
 		!has_trigrams_of(keys, n, result))
-		return ASK;
+		return NEEDS_PG_TRGM;
 	return (uint16) result;
 }
 
+/* Returns the element of a character in the table, which is filled when it is first needed. */
 static uint16
-what_becomes_of(uint32 c)
+lower_case_of(uint32 c)
 {
 	if (c >= N_CHARACTERS)
-		return ASK;
+		return NEEDS_PG_TRGM;
 	if (character_table[c] == UNKNOWN)
 		character_table[c] = learn_character(c);
 	return character_table[c];
 }
 
 /* ----------
- * The short way
+ * The way without pg_trgm
  * ----------
  */
 
-/* False where a character needs pg_trgm.  A word has a trigram more than letters: "  word ". */
+/* Reads a name without pg_trgm; returns false if a character needs it.  "  word " has one trigram more than letters. */
 static bool
 read_characters(TokenSet *set, const unsigned char *name, const unsigned char *end)
 {
@@ -259,13 +273,13 @@ read_characters(TokenSet *set, const unsigned char *name, const unsigned char *e
 	bool		in_word = false;
 	int			n = 0;
 
-	make_room(set, 2 * (end - name) + 1);
+	make_space(set, 2 * (end - name) + 1);
 	while (name < end)
 	{
 		int			length;
-		uint16		lower = what_becomes_of(read_character(name, &length));
+		uint16		lower = lower_case_of(read_character(name, &length));
 
-		if (lower == ASK)
+		if (lower == NEEDS_PG_TRGM)
 			return false;
 		if (lower != NO_WORD)
 		{
@@ -287,7 +301,7 @@ read_characters(TokenSet *set, const unsigned char *name, const unsigned char *e
 	if (in_word)
 		set->tokens[n++] = trigram(&before, &last, &blank);
 	set->n = n;
-	sort_and_unite(set);
+	sort_set(set);
 	return true;
 }
 
@@ -296,6 +310,7 @@ read_characters(TokenSet *set, const unsigned char *name, const unsigned char *e
  * ----------
  */
 
+/* Makes an empty set. */
 TokenSet *
 token_set_create(void)
 {
@@ -305,6 +320,7 @@ token_set_create(void)
 	return set;
 }
 
+/* Reads the trigrams of a name, without pg_trgm if that is possible. */
 void
 token_set_read(TokenSet *set, text *name)
 {
@@ -316,6 +332,7 @@ token_set_read(TokenSet *set, text *name)
 		read_by_pg_trgm(set, name);
 }
 
+/* Returns the similarity of two names. */
 float4
 token_set_similarity(const TokenSet *a, const TokenSet *b)
 {
@@ -324,7 +341,7 @@ token_set_similarity(const TokenSet *a, const TokenSet *b)
 	return similarity_of(common_tokens(a->tokens, a->n, b->tokens, b->n, 0), a->n, b->n);
 }
 
-/* similarity(a, b) */
+/* similarity(a, b): what similarity() of pg_trgm returns */
 Datum
 crm_deals_similarity(PG_FUNCTION_ARGS)
 {
@@ -337,8 +354,9 @@ crm_deals_similarity(PG_FUNCTION_ARGS)
 }
 
 /*
- * All of ASCII, and letters whose case and kind locales and encodings disagree
- * about.  What an encoding cannot write is passed over.
+ * Returns a hash of the trigrams that pg_trgm makes of all ASCII characters and of
+ * letters that locales and encodings treat differently.  Letters that the encoding
+ * does not have are left out.
  */
 uint64
 trigram_canary(void)

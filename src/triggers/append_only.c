@@ -10,7 +10,7 @@
 #include "base/catalog.h"
 #include "base/settings.h"
 #include "base/write_context.h"
-#include "duplicates/written_names.h"
+#include "duplicates/deal_names.h"
 #include "events/subscriptions.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_append_only);
@@ -27,7 +27,7 @@ crm_deals_append_only(PG_FUNCTION_ARGS)
 		if (is_log)
 			forget_places_of_consumers();
 		else
-			written_names_forget_all();
+			deal_names_truncate();
 		return PointerGetDatum(NULL);
 	}
 	if (in_maintenance() && is_log && !TRIGGER_FIRED_BY_TRUNCATE(data->tg_event))

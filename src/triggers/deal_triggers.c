@@ -22,8 +22,7 @@
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "config/stage_lock.h"
-#include "duplicates/duplicates.h"
-#include "duplicates/written_names.h"
+#include "duplicates/duplicate_check.h"
 #include "events/notify.h"
 #include "log/changes.h"
 #include "log/event_ids.h"
@@ -90,7 +89,7 @@ typedef struct Capture
 	const DealTable *table;
 	EventBatch *batch;
 	WriteContext *context;		/* or NULL */
-	WrittenNames names;
+	NameChanges name_changes;
 	const char *actor;
 	bool		ids_only;
 	bool		bypass_gates;
@@ -171,7 +170,7 @@ capture_write(Capture *capture, const DealRow *old, const DealRow *new)
 	event.version = deal_int32(new, DEAL_VERSION);
 	event.occurred_at = deal_time(new, DEAL_UPDATED_AT);
 	log_event(capture, &event);
-	written_names_note(&capture->names, old, new);
+	name_changes_note(&capture->name_changes, old, new);
 }
 
 /* Logs one deleted deal. */
@@ -183,7 +182,7 @@ capture_delete(Capture *capture, const DealRow *old)
 	event.version = next_version(old);
 	event.occurred_at = moment_after(old);
 	log_event(capture, &event);
-	written_names_note(&capture->names, old, NULL);
+	name_changes_note(&capture->name_changes, old, NULL);
 }
 
 /* ----------
@@ -268,7 +267,7 @@ capture_statement(TriggerData *data, const DealTable *table)
 	capture.bypass_gates = !setting_enforce_gates ||
 		(capture.context != NULL && (capture.context->override_gates || capture.context->no_gates));
 	capture.batch = event_batch_begin(capture.table, capture.actor);
-	capture.names = written_names_begin();
+	capture.name_changes = name_changes_begin();
 
 	capture_rows(&capture, data);
 	if (capture.context != NULL)
@@ -278,8 +277,8 @@ capture_statement(TriggerData *data, const DealTable *table)
 		notify_doorbell();
 	/* Undo and restore are never refused as duplicates, and erased names are not compared. */
 	if (in_maintenance())
-		capture.names.any_looks = false;
-	duplicates_of_statement(&capture.names, capture.context == NULL || !capture.context->restores);
+		capture.name_changes.any_checked = false;
+	check_duplicates(&capture.name_changes, capture.context == NULL || !capture.context->restores);
 }
 
 /* AFTER INSERT, UPDATE or DELETE ... FOR EACH STATEMENT */

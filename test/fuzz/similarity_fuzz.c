@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "duplicates/core/similarity.h"
+#include "duplicates/core/bits.h"
+#include "duplicates/core/memory.h"
 #include "duplicates/core/signature.h"
+#include "duplicates/core/similarity.h"
 #include "duplicates/core/similarity_join.h"
 
 #define MAX_SETS	24
@@ -54,32 +56,61 @@ fail(const char *condition, int line)
 	abort();
 }
 
-void *
-join_alloc(size_t size)
-{
-	void	   *result = malloc(size);
+/* Every allocation that was not freed: a join has no function that frees it */
+static void *held[10000];
+static int	n_held;
 
-	check(result != NULL);
-	return result;
+/* Remembers an allocation. */
+static void *
+hold(void *memory)
+{
+	check(memory != NULL && n_held < 10000);
+	held[n_held++] = memory;
+	return memory;
+}
+
+/* Forgets an allocation; most are freed soon after they were made. */
+static void
+let_go(const void *memory)
+{
+	int			i = n_held - 1;
+
+	while (i >= 0 && held[i] != memory)
+		i--;
+	check(i >= 0);
+	held[i] = held[--n_held];
+}
+
+/* Frees everything, as PostgreSQL does with a memory context. */
+static void
+free_all(void)
+{
+	while (n_held > 0)
+		free(held[--n_held]);
 }
 
 void *
-join_realloc(void *memory, size_t size)
+core_alloc(size_t size)
 {
-	void	   *result = realloc(memory, size);
+	return hold(malloc(size));
+}
 
-	check(result != NULL);
-	return result;
+void *
+core_realloc(void *memory, size_t size)
+{
+	let_go(memory);
+	return hold(realloc(memory, size));
 }
 
 void
-join_free(void *memory)
+core_free(void *memory)
 {
+	let_go(memory);
 	free(memory);
 }
 
 void
-join_interrupts(void)
+core_check_interrupts(void)
 {
 }
 
@@ -159,7 +190,7 @@ make_fresh(Input *input, Set *set, int universe)
 {
 	int			n = choose(input, 32) == 0 ? 1 + (int) (any(input) % 1500) : 1 + choose(input, 70);
 
-	set->tokens = join_alloc(n * sizeof(uint32));
+	set->tokens = core_alloc(n * sizeof(uint32));
 	set->n = n;
 	for (int i = 0; i < n; i++)
 		set->tokens[i] = any_token(input, universe);
@@ -192,7 +223,7 @@ make_partner(Input *input, Set *set, const Set *of, int universe)
 	int			common = min_common(of->n, n, input->threshold) + choose(input, 4) - 1;
 
 	common = Max(0, Min(common, Min(n, of->n)));
-	set->tokens = join_alloc(Max(n, of->n) * sizeof(uint32));
+	set->tokens = core_alloc(Max(n, of->n) * sizeof(uint32));
 	memcpy(set->tokens, of->tokens, of->n * sizeof(uint32));
 	shuffle(input, set->tokens, of->n, common);
 	for (int i = common; i < n; i++)
@@ -296,7 +327,7 @@ meet(const SignatureProbe *probes, int n_probes, const int64 *keys, int n_keys)
 static int64 *
 keys_of(const Set *set, float built, int *n)
 {
-	int64	   *keys = join_alloc(signature_count(set->n, built) * sizeof(int64));
+	int64	   *keys = core_alloc(signature_count(set->n, built) * sizeof(int64));
 
 	*n = signatures(7, set->tokens, set->n, built, keys);
 	check(*n == signature_count(set->n, built));
@@ -307,13 +338,13 @@ static SignatureProbe *
 probes_of(Input *input, const Set *set, float built, int *n)
 {
 	int			length = probe_query_length(set->n, built, input->threshold);
-	int64	   *query = join_alloc(length * sizeof(int64));
-	SignatureProbe *probes = join_alloc((length - PROBE_HEADER + 1) * sizeof(SignatureProbe));
+	int64	   *query = core_alloc(length * sizeof(int64));
+	SignatureProbe *probes = core_alloc((length - PROBE_HEADER + 1) * sizeof(SignatureProbe));
 
 	check(probe_query(7, set->tokens, set->n, built, input->threshold, query) == length);
 	check(probe_decode(query, length, probes));
 	*n = length - PROBE_HEADER;
-	join_free(query);
+	core_free(query);
 	return probes;
 }
 
@@ -334,9 +365,9 @@ check_signatures(Input *input, float built)
 				continue;
 			keys = keys_of(&input->sets[k], built, &n_keys);
 			check(meet(probes, n_probes, keys, n_keys));
-			join_free(keys);
+			core_free(keys);
 		}
-		join_free(probes);
+		core_free(probes);
 	}
 }
 
@@ -346,15 +377,15 @@ decode_garbage(Input *input, float built)
 {
 	const Set  *set = &input->sets[0];
 	int			length = probe_query_length(set->n, built, input->threshold);
-	int64	   *query = join_alloc(length * sizeof(int64));
-	SignatureProbe *probes = join_alloc((length - PROBE_HEADER + 1) * sizeof(SignatureProbe));
+	int64	   *query = core_alloc(length * sizeof(int64));
+	SignatureProbe *probes = core_alloc((length - PROBE_HEADER + 1) * sizeof(SignatureProbe));
 
 	probe_query(7, set->tokens, set->n, built, input->threshold, query);
 	for (int i = choose(input, 3); i >= 0; i--)
 		query[any(input) % Min(length, 4)] ^= (int64) ((uint64) any(input) << choose(input, 33));
 	probe_decode(query, choose(input, 2) == 0 ? length : (int) (any(input) % (length + 1)), probes);
-	join_free(query);
-	join_free(probes);
+	core_free(query);
+	core_free(probes);
 }
 
 /* The join */
@@ -455,7 +486,6 @@ check_join(Input *input)
 		check_probes(input, join);
 	check_self(input, join);
 	check_probes(input, join);
-	join_free_all(join);
 }
 
 extern int	LLVMFuzzerTestOneInput(const uint8 *data, size_t size);
@@ -484,8 +514,7 @@ LLVMFuzzerTestOneInput(const uint8 *data, size_t size)
 		decode_garbage(&input, built);
 	}
 	check_join(&input);
-	for (int i = 0; i < input.n_sets; i++)
-		join_free(input.sets[i].tokens);
+	free_all();
 	return 0;
 }
 

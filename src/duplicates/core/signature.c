@@ -1,30 +1,35 @@
 /*
  * signature.c
- *		Keys under which an index finds every similar set.
+ *		Signatures: keys by which an index finds every partner of a set.
  *
- * Sizes are in classes, each a range [lo, largest partner of lo].  No set of a
- * class differs from one that it is similar to in more than H tokens.  Tokens
- * are hashed into H + 1 parts, and a set has a key for each part: a token that
- * differs spoils one part, so one part stays equal.  A set is stored under its
- * own class, and looked for in every class that its partners can be in.
+ * Sizes are divided into classes.  Each class is a range [lo, largest partner of
+ * lo].  A set of a class differs from each of its partners in at most H tokens.
+ * The tokens of a set are hashed into H + 1 parts, and the set has one key for
+ * each part.  A token that differs changes one part only, so at least one part
+ * stays equal.  A set is stored under its own class; a probe looks in every class
+ * that can hold its partners.
  *
- * A probe that allows for only h <= H tokens to differ needs only h + 1 of the
- * parts, whichever: they too cannot all be spoilt.  It takes the fullest, which
- * the fewest sets share by chance.
+ * If the threshold of a probe allows only h < H tokens to differ, any h + 1 parts
+ * are enough, because h tokens cannot change all of them.  The probe takes the
+ * parts with the most tokens, because the fewest other sets share those by chance.
  *
- * A key is a hash of seed, class, part and the tokens in the part (32 bits), a
- * range of sizes (6), and the parity of the whole set (26): each token flips
- * one bit, so two parities are never further apart than their sets.
+ * A key has three fields: a hash of the seed, the class, the part and the part's
+ * tokens (32 bits), the size within the class (6 bits), and the parity of the
+ * whole set (26 bits).  Each token flips one bit of the parity.  So the parities
+ * of two sets differ in at most as many bits as the sets differ in tokens, and a
+ * key alone can show that a row is no partner.
  */
 #include "c.h"
 
+#include "duplicates/core/bits.h"
+#include "duplicates/core/memory.h"
 #include "duplicates/core/signature.h"
 #include "duplicates/core/similarity.h"
 
 #define PARITY_BITS		26
 #define PARITY_MASK		((1U << PARITY_BITS) - 1)
 
-/* Rows for higher thresholds are stored as for this one: classes stay few */
+/* Higher thresholds get the keys of this one, because they would make too many classes. */
 #define HIGHEST_BUILT	0.9f
 
 typedef struct SizeClass
@@ -34,6 +39,7 @@ typedef struct SizeClass
 	int			parts;
 } SizeClass;
 
+/* Returns the class that begins with this size. */
 static SizeClass
 class_from(int lo, float built)
 {
@@ -46,6 +52,7 @@ class_from(int lo, float built)
 	return class;
 }
 
+/* Returns the class that this size belongs to. */
 static SizeClass
 class_of(int n, float built)
 {
@@ -60,31 +67,35 @@ class_of(int n, float built)
 	return class_from(lo, built);
 }
 
-/* A class of more sizes than a key has room for: so many share a number */
+/* Returns how many sizes share one number, because a class can have more sizes than a key can tell apart. */
 static int
-sizes_a_number(const SizeClass *class)
+sizes_per_number(const SizeClass *class)
 {
 	return (class->hi - class->lo) / SIGNATURE_SIZES + 1;
 }
 
+/* Returns the number that stands for the size in a key. */
 static int
 number_of_size(const SizeClass *class, int size)
 {
-	return (size - class->lo) / sizes_a_number(class);
+	return (size - class->lo) / sizes_per_number(class);
 }
 
+/* Returns a hash of a token. */
 static uint64
 token_hash(uint32 token)
 {
 	return mix_bits(token + UINT64CONST(0x9e3779b97f4a7c15));
 }
 
+/* Returns the part that a token with this hash belongs to. */
 static int
 part_of(uint64 hash, int parts)
 {
 	return (int) (((hash >> 32) * parts) >> 32);
 }
 
+/* Returns the parity of a set: each token flips one bit. */
 static uint32
 parity_of(const uint32 *tokens, int n)
 {
@@ -95,7 +106,7 @@ parity_of(const uint32 *tokens, int n)
 	return parity;
 }
 
-/* The upper half of a key */
+/* Returns the upper half of a key. */
 static uint64
 key_hash(uint64 seed, int lo, int part, uint64 sum)
 {
@@ -104,12 +115,14 @@ key_hash(uint64 seed, int lo, int part, uint64 sum)
 	return mix_bits(place + sum) & UINT64CONST(0xffffffff00000000);
 }
 
+/* Returns how many keys a set of n tokens has. */
 int
 signature_count(int n, float built)
 {
 	return n > 0 ? class_of(n, built).parts : 0;
 }
 
+/* Writes the keys of a set: first sums the hashes of each part, then makes a key of each sum. */
 int
 signatures(uint64 seed, const uint32 *tokens, int n, float built, int64 *keys)
 {
@@ -133,17 +146,18 @@ signatures(uint64 seed, const uint32 *tokens, int n, float built, int64 *keys)
 	return class.parts;
 }
 
-/* Sets of n tokens at a threshold, looked for in one class after the other */
+/* Goes through the classes that can hold partners of a set of n tokens. */
 typedef struct ClassScan
 {
 	int			n;
 	float		built;
 	float		threshold;
-	int			smallest;		/* sizes of partners */
+	int			smallest;		/* size of a partner */
 	int			largest;
 	SizeClass	class;
 } ClassScan;
 
+/* Begins with the class of the smallest partner. */
 static void
 start_scan(ClassScan *scan, int n, float built, float threshold)
 {
@@ -155,6 +169,7 @@ start_scan(ClassScan *scan, int n, float built, float threshold)
 	scan->class = class_of(scan->smallest, built);
 }
 
+/* Goes to the next class; returns false if no partner can be in it. */
 static bool
 next_class(ClassScan *scan)
 {
@@ -164,7 +179,7 @@ next_class(ClassScan *scan)
 	return true;
 }
 
-/* The most tokens in which partners of these sizes differ; -1 without any */
+/* Returns the most tokens in which a partner of these sizes can differ; -1 if there is no such partner. */
 static int
 reach_of(const ClassScan *scan, int least, int greatest)
 {
@@ -174,12 +189,14 @@ reach_of(const ClassScan *scan, int least, int greatest)
 		: max_difference(scan->n + least, scan->n + greatest, scan->threshold);
 }
 
+/* Returns how many look-ups the present class needs. */
 static int
 look_ups(const ClassScan *scan)
 {
 	return reach_of(scan, scan->class.lo, scan->class.hi) + 1;
 }
 
+/* Returns how many elements probe_query() writes. */
 int
 probe_query_length(int n, float built, float threshold)
 {
@@ -195,7 +212,7 @@ probe_query_length(int n, float built, float threshold)
 	return length;
 }
 
-/* The least number of tokens that one of the `wanted` fullest parts has */
+/* Returns the least number of tokens in one of the `wanted` fullest parts. */
 static int
 fullness(const uint8 *tokens_in, int parts, int wanted)
 {
@@ -209,7 +226,7 @@ fullness(const uint8 *tokens_in, int parts, int wanted)
 	return least;
 }
 
-/* The keys of the fullest parts, with the class in the place of size and parity */
+/* Writes the keys of the fullest parts, with the class in place of the size and the parity. */
 static void
 choose_parts(uint64 seed, const SizeClass *class, const uint64 *sums, const uint8 *tokens_in,
 			 int wanted, int64 *keys)
@@ -223,10 +240,11 @@ choose_parts(uint64 seed, const SizeClass *class, const uint64 *sums, const uint
 				keys[n++] = (int64) (key_hash(seed, class->lo, part, sums[part]) | (uint32) class->lo);
 }
 
+/* Writes the look-ups of one class. */
 static void
 look_up_class(uint64 seed, const uint32 *tokens, int n, const SizeClass *class, int wanted, int64 *keys)
 {
-	uint64	   *sums = join_alloc(class->parts * (sizeof(uint64) + sizeof(uint8)));
+	uint64	   *sums = core_alloc(class->parts * (sizeof(uint64) + sizeof(uint8)));
 	uint8	   *tokens_in = (uint8 *) (sums + class->parts);
 
 	memset(sums, 0, class->parts * (sizeof(uint64) + sizeof(uint8)));
@@ -240,9 +258,10 @@ look_up_class(uint64 seed, const uint32 *tokens, int n, const SizeClass *class, 
 			tokens_in[part]++;
 	}
 	choose_parts(seed, class, sums, tokens_in, wanted, keys);
-	join_free(sums);
+	core_free(sums);
 }
 
+/* Returns the bits of a float. */
 static uint32
 float_bits(float value)
 {
@@ -252,6 +271,7 @@ float_bits(float value)
 	return bits;
 }
 
+/* Returns the float that has these bits. */
 static float
 bits_float(uint32 bits)
 {
@@ -261,6 +281,7 @@ bits_float(uint32 bits)
 	return value;
 }
 
+/* Writes the header and then the look-ups, class by class. */
 int
 probe_query(uint64 seed, const uint32 *tokens, int n, float built, float threshold, int64 *query)
 {
@@ -283,7 +304,7 @@ probe_query(uint64 seed, const uint32 *tokens, int n, float built, float thresho
 	return length;
 }
 
-/* By the upper half of its keys */
+/* Sets the range of keys of a look-up that has this hash. */
 static void
 set_range(SignatureProbe *probe, const ClassScan *scan, uint64 hash)
 {
@@ -294,10 +315,11 @@ set_range(SignatureProbe *probe, const ClassScan *scan, uint64 hash)
 	probe->high = (int64) (hash | (uint64) number_of_size(&scan->class, largest) << PARITY_BITS | PARITY_MASK);
 }
 
+/* Sets, for each size that a key can name, how far parities may be apart. */
 static void
 set_reach(SignatureProbe *probe, const ClassScan *scan)
 {
-	int			step = sizes_a_number(&scan->class);
+	int			step = sizes_per_number(&scan->class);
 
 	for (int i = 0; i < SIGNATURE_SIZES; i++)
 	{
@@ -309,6 +331,7 @@ set_reach(SignatureProbe *probe, const ClassScan *scan)
 	}
 }
 
+/* Reads the header of a probe; returns false if its values are impossible. */
 static bool
 read_header(const int64 *query, int length, ClassScan *scan, uint32 *parity)
 {
@@ -329,12 +352,13 @@ read_header(const int64 *query, int length, ClassScan *scan, uint32 *parity)
 	return true;
 }
 
+/* Reads the look-ups of a probe; their classes must ascend. */
 bool
 probe_decode(const int64 *query, int length, SignatureProbe *probes)
 {
 	ClassScan	scan;
 	uint32		parity = 0;
-	int			lo = 0;			/* the class of the probe before */
+	int			lo = 0;			/* the class of the previous probe */
 
 	if (!read_header(query, length, &scan, &parity))
 		return false;
@@ -358,14 +382,7 @@ probe_decode(const int64 *query, int length, SignatureProbe *probes)
 	return true;
 }
 
-static int
-bits_set(uint32 x)
-{
-	x = x - ((x >> 1) & 0x55555555);
-	x = (x & 0x33333333) + ((x >> 2) & 0x33333333);
-	return (((x + (x >> 4)) & 0x0f0f0f0f) * 0x01010101) >> 24;
-}
-
+/* Compares the hash, and then the distance of the parities with what the size in the key allows. */
 bool
 signature_may_match(const SignatureProbe *probe, int64 key)
 {

@@ -1,23 +1,23 @@
 /*
  * signature.h
- *		Keys under which an index finds every similar set: two sets that reach
- *		the threshold have at least one key in common.
+ *		Signatures: keys by which an index finds every partner of a set.  Two
+ *		sets whose similarity reaches the threshold share at least one key.
  *
- * Include similarity.h before.  `built` is the threshold that the keys of the
- * rows are made for, `threshold` what a probe asks for: built <= threshold.
- * Sets with different seeds are not looked for under each other's keys, but
- * may meet by chance: the caller checks every row that is found.
+ * `built` is the threshold that the keys of the rows are made for, `threshold`
+ * is the one of a probe; built <= threshold.  Sets with different seeds (the
+ * organization) have different keys, but two keys can be equal by chance, so the
+ * caller compares every row that is found.
  */
 #ifndef CRM_DEALS_SIGNATURE_H
 #define CRM_DEALS_SIGNATURE_H
 
-/* The keys of a row; `keys` has room for signature_count().  None if n is 0. */
+/* Writes the keys of a row to `keys`, which has space for signature_count(); no keys if n is 0. */
 extern int	signature_count(int n, float built);
 extern int	signatures(uint64 seed, const uint32 *tokens, int n, float built, int64 *keys);
 
 /*
- * A probe as one array: PROBE_HEADER elements, then one for each look-up.
- * `query` has room for probe_query_length(); returns the elements used.
+ * Writes a probe to one array: PROBE_HEADER elements, then one for each look-up.
+ * `query` has space for probe_query_length(); returns the number of elements used.
  */
 #define PROBE_HEADER	2
 
@@ -25,21 +25,22 @@ extern int	probe_query_length(int n, float built, float threshold);
 extern int	probe_query(uint64 seed, const uint32 *tokens, int n, float built, float threshold,
 						int64 *query);
 
-/* A look-up: every key from `low` to `high` */
+/* The number of sizes that a key can tell apart */
 #define SIGNATURE_SIZES	64
 
+/* One look-up: it reads every key from `low` (of the smallest partner) to `high` (of the largest) */
 typedef struct SignatureProbe
 {
-	int64		low;			/* of the smallest partner, and the largest */
+	int64		low;
 	int64		high;
 	uint32		parity;
-	uint8		reach[SIGNATURE_SIZES]; /* parity distances below it may match, by size in the key */
+	uint8		reach[SIGNATURE_SIZES]; /* by size: parities whose distance is below this may match */
 } SignatureProbe;
 
-/* length - PROBE_HEADER look-ups; false if that is no array of probe_query() */
+/* Writes length - PROBE_HEADER look-ups; returns false if probe_query() cannot have made the array. */
 extern bool probe_decode(const int64 *query, int length, SignatureProbe *probes);
 
-/* May the row that has this key match, as far as the key tells? */
+/* Can the row that has this key be a partner, as far as the key says? */
 extern bool signature_may_match(const SignatureProbe *probe, int64 key);
 
 #endif							/* CRM_DEALS_SIGNATURE_H */

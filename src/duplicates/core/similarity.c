@@ -1,16 +1,16 @@
 /*
  * similarity.c
- *		How alike two sets of trigrams are: pg_trgm's similarity(), exactly,
- *		and what follows from it for the sizes of sets.
+ *		How similar two sets of trigrams are, exactly as pg_trgm's similarity()
+ *		says, and what follows from a threshold for the sizes of sets.
  */
 #include "c.h"
 
 #include "duplicates/core/similarity.h"
 
-/* Up to here every integer is a float4 */
+/* float4 holds every integer up to here exactly */
 #define EXACT_FLOAT	(1 << 24)
 
-/* As pg_trgm computes it, rounding included */
+/* Returns the similarity as pg_trgm computes it, with the same rounding. */
 float
 similarity_of(int common, int n, int m)
 {
@@ -20,9 +20,12 @@ similarity_of(int common, int n, int m)
 }
 
 /*
- * Rounding is monotone, so more common tokens are never less similar, and the
- * quotient is off by a few units in its last place at most: the estimate is
- * right or the answer is near.
+ * Returns the fewest shared tokens that reach the threshold.
+ *
+ * The estimate solves the equation without rounding.  Rounding is monotone, so
+ * more shared tokens never make sets less similar, and the quotient is off by a
+ * few units in its last place at most.  So the answer is the estimate or a number
+ * close to it.
  */
 int
 min_common(int n, int m, float threshold)
@@ -38,7 +41,7 @@ min_common(int n, int m, float threshold)
 	return common;
 }
 
-/* A set that contains the other is the most similar of its size */
+/* Returns the smallest size of a partner: of all sets of one size, a subset is the most similar. */
 int
 smallest_partner(int n, float threshold)
 {
@@ -51,6 +54,7 @@ smallest_partner(int n, float threshold)
 	return size;
 }
 
+/* Returns the largest size of a partner: of all sets of one size, a superset is the most similar. */
 int
 largest_partner(int n, float threshold)
 {
@@ -64,12 +68,17 @@ largest_partner(int n, float threshold)
 }
 
 /*
- * Whether `common` is enough depends on the sum s of the sizes alone, so with
- * C(s) the fewest that are, at most f(s) = s - 2 C(s) tokens differ.  As
- * (c + 1) / (s + 1 - c) is no less similar than c / (s - c), C(s + 2) is at
- * most C(s) + 1 and f(s + 2) at least f(s): the maximum is one of the last two.
- * Where float4 rounds the integers themselves, a real bound that takes off
- * more than all three roundings can, and that grows with s.
+ * Returns the most tokens that can be in only one of two partners.
+ *
+ * Whether a number of shared tokens is enough depends only on the sum s of the
+ * sizes.  If C(s) is the fewest that are enough, at most f(s) = s - 2 C(s) tokens
+ * differ.  (c + 1) / (s + 1 - c) is at least as similar as c / (s - c), so
+ * C(s + 2) is at most C(s) + 1, and f(s + 2) is at least f(s).  So the maximum is
+ * f of one of the two largest sums.
+ *
+ * If the sums are so large that float4 rounds them, the function returns an upper
+ * bound instead.  It takes more off the threshold than all three roundings can,
+ * and it grows with s.
  */
 int
 max_difference(int least_sum, int greatest_sum, float threshold)
@@ -88,6 +97,7 @@ max_difference(int least_sum, int greatest_sum, float threshold)
 	return result;
 }
 
+/* Counts the shared tokens in one pass; stops as soon as at_least cannot be reached any more. */
 int
 common_tokens(const uint32 *a, int n, const uint32 *b, int m, int at_least)
 {

@@ -1,24 +1,27 @@
 /*
  * similarity_join.c
- *		Every similar pair of many sets, in memory.
+ *		Finds every pair of similar sets in memory.
  *
- * All sets stand in one order of their tokens, the rarest first.  Two sets
- * that reach the threshold share at least `alpha` tokens, so the first
- * n - alpha + 1 tokens of the one and the first m - alpha + 1 of the other
- * have one in common: only these prefixes are indexed and looked up.  What is
- * found is sifted by parities of 64 bits, of which each token that differs flips
- * one, and then compared exactly.
+ * The tokens of every set are put in the same order, the rarest token first.  Two
+ * sets of n and m tokens whose similarity reaches the threshold share at least
+ * `alpha` tokens.  So the first n - alpha + 1 tokens of one set and the first
+ * m - alpha + 1 tokens of the other share at least one.  Only these prefixes are
+ * indexed and looked up.  A set that is found is checked by its parities (64 bits,
+ * each token flips one bit), and then compared exactly.
  *
- * The first token that two sets share is at position i of the one and j of the
- * other, and i <= n - alpha, j <= m - alpha.  So there is a list for each token
- * and position, by size, and only a range of it can match.
+ * The first token that two sets share is at a position i <= n - alpha of one set
+ * and at a position j <= m - alpha of the other.  So each token has a list for
+ * each position, ordered by the size of the sets, and only a range of the list
+ * can match.
  *
- * Tokens are hashed into buckets.  A collision costs time, never a pair: it
- * makes two tokens equally rare, where the tokens themselves decide the order,
- * and brings up sets that the comparison then refuses.
+ * Tokens are hashed into buckets.  If two tokens fall into the same bucket, this
+ * costs time but loses no pair: they count as equally rare (the tokens themselves
+ * then decide the order), and sets may come up that the comparison rejects.
  */
 #include "c.h"
 
+#include "duplicates/core/bits.h"
+#include "duplicates/core/memory.h"
 #include "duplicates/core/similarity.h"
 #include "duplicates/core/similarity_join.h"
 
@@ -28,18 +31,13 @@
 #define MIN_BUCKET_BITS	8
 #define MAX_BUCKET_BITS	20
 #define SCAN_STEP	4096		/* postings */
-#define POSITIONS	4			/* a token's lists; the last is for later ones, too */
-#define CUTS		8			/* positions in a query that are told apart */
-#define NEAR_SIZES	64			/* partners whose differences are kept */
+#define POSITIONS	4			/* lists of a token; the last one also holds all later positions */
+#define CUTS		8			/* positions in a query that are distinguished */
+#define NEAR_SIZES	64			/* partner sizes whose differences are kept */
 #define KEPT_SIZES	256
-#define FETCHED		8			/* tokens of a prefix */
-#define AHEAD		8			/* postings */
-#define SHORT_LIST	128			/* postings: scanned without looking for a range */
-
-/* popcount is an instruction that every x86-64 of use has, but not the baseline */
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__POPCNT__)
-#define CHOOSE_POPCNT
-#endif
+#define FETCHED		8			/* tokens of a prefix whose lists are prefetched */
+#define AHEAD		8			/* postings whose groups are prefetched */
+#define SHORT_LIST	128			/* postings; a list of so few is scanned whole */
 
 typedef struct Group
 {
@@ -54,16 +52,16 @@ typedef struct Group
 	int			n;
 } Group;
 
-/* What holds for every query of n tokens */
+/* Facts about every query of n tokens */
 typedef struct SizeFacts
 {
 	int			n;
 	int			length;			/* of the prefix */
 	int			smallest;		/* partner */
-	int			reach;			/* parities further apart match nothing */
-	uint32		first[POSITIONS];	/* the place from which a list can match, */
-	uint32		behind[CUTS];	/* and the one from which it cannot */
-	int			differing[NEAR_SIZES];	/* tokens, at most, by size - smallest */
+	int			reach;			/* sets whose parities differ in more bits are no partners */
+	uint32		first[POSITIONS];	/* the first place of a list that can match */
+	uint32		behind[CUTS];	/* the first place after it that cannot */
+	int			differing[NEAR_SIZES];	/* most tokens that differ, by size - smallest */
 } SizeFacts;
 
 typedef struct Chunk
@@ -74,21 +72,21 @@ typedef struct Chunk
 	uint32		tokens[];
 } Chunk;
 
-/* Of the table that finds a group while sets are added */
+/* An entry of the hash table that finds a group while sets are added */
 typedef struct Slot
 {
 	uint32		hash;
 	uint32		group;			/* + 1; 0: empty */
 } Slot;
 
-/* A set of which a token is in the prefix */
+/* A set that has a token at this position of its prefix */
 typedef struct Posting
 {
 	uint32		place;
 	uint32		position;
 } Posting;
 
-/* Postings of a bucket's tokens at one position: [from, to) */
+/* The postings [from, to) of a bucket's tokens at one position */
 typedef struct List
 {
 	size_t		from;
@@ -105,33 +103,33 @@ struct SimilarityJoin
 	size_t		max_groups;
 	Chunk	   *chunks;
 	size_t		chunk_bytes;
-	size_t		n_postings;		/* that probes need */
-	int			largest;		/* set */
+	size_t		n_postings;		/* that the index for probes needs */
+	int			largest;		/* size of the largest set */
 
 	Slot	   *slots;
 	size_t		n_slots;
 
-	/* A place is the number of a group in the order of sizes */
+	/* The place of a group is its number in the order of sizes. */
 	uint32	   *order;			/* group at a place */
-	uint32	   *seen;			/* the last round that a place came up in */
+	uint32	   *seen;			/* the last round in which a place was found */
 	uint32		round;
 
 	int			bucket_bits;
-	uint32	   *frequencies;	/* of the tokens of a bucket */
-	List	   *lists;			/* once something is indexed */
+	uint32	   *frequencies;	/* how often tokens of a bucket occur */
+	List	   *lists;			/* NULL until the first probe */
 	uint64	   *parities;		/* of postings */
 	uint32	   *places;
 
-	SizeFacts  *facts[KEPT_SIZES];	/* by size; 0: the last larger one */
+	SizeFacts  *facts[KEPT_SIZES];	/* by size; element 0 is for the last larger size */
 
 	ScanFunction scan;
-	size_t		steps;			/* since interrupts were looked for */
+	size_t		steps;			/* since the last check for interrupts */
 	uint64	   *prefix;
 	int			max_prefix;
 	uint32		hits[SCAN_STEP];
 };
 
-/* A set that is looked for */
+/* A set whose partners are sought */
 typedef struct Query
 {
 	const uint32 *tokens;
@@ -145,6 +143,7 @@ typedef struct Query
 	void	   *arg;
 } Query;
 
+/* Counts the work that was done, and checks for interrupts now and then. */
 static inline void
 count_steps(SimilarityJoin *join, size_t steps)
 {
@@ -152,11 +151,11 @@ count_steps(SimilarityJoin *join, size_t steps)
 	if (join->steps >= 4 * SCAN_STEP)
 	{
 		join->steps = 0;
-		join_interrupts();
+		core_check_interrupts();
 	}
 }
 
-/* Bits of a set: its parities, and a hash for whole sets */
+/* Returns a hash of a whole set, and sets its two parities. */
 static uint64
 digest(const uint32 *tokens, int n, uint64 *parity, uint64 *parity2)
 {
@@ -176,6 +175,7 @@ digest(const uint32 *tokens, int n, uint64 *parity, uint64 *parity2)
 	return sum;
 }
 
+/* Returns the bucket of a token. */
 static inline uint32
 bucket_of(const SimilarityJoin *join, uint32 space, uint32 token)
 {
@@ -185,21 +185,11 @@ bucket_of(const SimilarityJoin *join, uint32 space, uint32 token)
 	return (uint32) ((hash * UINT64CONST(0xd6e8feb86659fd93)) >> (64 - join->bucket_bits));
 }
 
-/* Counting the parities that are near enough is most of the work */
+/*
+ * Comparing parities.  This is most of the work.
+ */
 
-static inline int
-bits_set(uint64 x)
-{
-#ifdef CHOOSE_POPCNT
-	x = x - ((x >> 1) & UINT64CONST(0x5555555555555555));
-	x = (x & UINT64CONST(0x3333333333333333)) + ((x >> 2) & UINT64CONST(0x3333333333333333));
-	x = (x + (x >> 4)) & UINT64CONST(0x0f0f0f0f0f0f0f0f);
-	return (int) ((x * UINT64CONST(0x0101010101010101)) >> 56);
-#else
-	return __builtin_popcountll(x);
-#endif
-}
-
+/* Writes the numbers of the parities that differ from `parity` in at most `reach` bits; returns how many there are. */
 static size_t
 scan_portably(const uint64 *parities, size_t n, uint64 parity, int reach, uint32 *hits)
 {
@@ -214,6 +204,7 @@ scan_portably(const uint64 *parities, size_t n, uint64 parity, int reach, uint32
 }
 
 #ifdef CHOOSE_POPCNT
+/* Does the same by the processor's own instruction. */
 __attribute__((target("popcnt")))
 static size_t
 scan_by_popcnt(const uint64 *parities, size_t n, uint64 parity, int reach, uint32 *hits)
@@ -229,6 +220,7 @@ scan_by_popcnt(const uint64 *parities, size_t n, uint64 parity, int reach, uint3
 }
 #endif
 
+/* Returns the fastest scan that this processor can run. */
 static ScanFunction
 best_scan(void)
 {
@@ -240,22 +232,26 @@ best_scan(void)
 	return scan_portably;
 }
 
+/* Makes a join without sets. */
 SimilarityJoin *
 join_create(float threshold)
 {
-	SimilarityJoin *join = join_alloc(sizeof(SimilarityJoin));
+	SimilarityJoin *join = core_alloc(sizeof(SimilarityJoin));
 
 	memset(join, 0, sizeof(SimilarityJoin));
 	join->threshold = threshold;
 	join->scan = best_scan();
 	join->n_slots = MIN_SLOTS;
-	join->slots = join_alloc(join->n_slots * sizeof(Slot));
+	join->slots = core_alloc(join->n_slots * sizeof(Slot));
 	memset(join->slots, 0, join->n_slots * sizeof(Slot));
 	return join;
 }
 
-/* Adding sets */
+/*
+ * Adding sets.
+ */
 
+/* Returns the slot in which a group with this hash is to be put. */
 static Slot *
 empty_slot(SimilarityJoin *join, uint32 hash)
 {
@@ -266,6 +262,7 @@ empty_slot(SimilarityJoin *join, uint32 hash)
 	return &join->slots[i];
 }
 
+/* Doubles the hash table. */
 static void
 double_slots(SimilarityJoin *join)
 {
@@ -273,14 +270,15 @@ double_slots(SimilarityJoin *join)
 	size_t		n = join->n_slots;
 
 	join->n_slots = 2 * n;
-	join->slots = join_alloc(join->n_slots * sizeof(Slot));
+	join->slots = core_alloc(join->n_slots * sizeof(Slot));
 	memset(join->slots, 0, join->n_slots * sizeof(Slot));
 	for (size_t i = 0; i < n; i++)
 		if (old[i].group != 0)
 			*empty_slot(join, old[i].hash) = old[i];
-	join_free(old);
+	core_free(old);
 }
 
+/* Returns a copy of the tokens, in one of the chunks. */
 static const uint32 *
 store_tokens(SimilarityJoin *join, const uint32 *tokens, int n)
 {
@@ -292,7 +290,7 @@ store_tokens(SimilarityJoin *join, const uint32 *tokens, int n)
 		size_t		size = Min(Max(join->chunk_bytes / sizeof(uint32), MIN_CHUNK), MAX_CHUNK);
 
 		size = Max(size, (size_t) n);
-		chunk = join_alloc(offsetof(Chunk, tokens) + size * sizeof(uint32));
+		chunk = core_alloc(offsetof(Chunk, tokens) + size * sizeof(uint32));
 		chunk->next = join->chunks;
 		chunk->size = size;
 		chunk->used = 0;
@@ -305,14 +303,15 @@ store_tokens(SimilarityJoin *join, const uint32 *tokens, int n)
 	return result;
 }
 
+/* Adds a group, and returns its number. */
 static int
 new_group(SimilarityJoin *join, const Group *group)
 {
 	if (join->n_groups == join->max_groups)
 	{
 		join->max_groups = join->max_groups / 4 * 5 + 64;
-		join->groups = join->groups == NULL ? join_alloc(join->max_groups * sizeof(Group))
-			: join_realloc(join->groups, join->max_groups * sizeof(Group));
+		join->groups = join->groups == NULL ? core_alloc(join->max_groups * sizeof(Group))
+			: core_realloc(join->groups, join->max_groups * sizeof(Group));
 	}
 	join->groups[join->n_groups] = *group;
 	join->groups[join->n_groups].tokens = store_tokens(join, group->tokens, group->n);
@@ -321,6 +320,7 @@ new_group(SimilarityJoin *join, const Group *group)
 	return join->n_groups++;
 }
 
+/* Are the space, the kind and the tokens equal? */
 static bool
 same_group(const Group *a, const Group *b)
 {
@@ -328,6 +328,7 @@ same_group(const Group *a, const Group *b)
 		memcmp(a->tokens, b->tokens, a->n * sizeof(uint32)) == 0;
 }
 
+/* Returns the group of the set, which is a new one if no equal set was added before. */
 int
 join_add(SimilarityJoin *join, uint32 space, uint64 kind, const uint32 *tokens, int n)
 {
@@ -347,9 +348,10 @@ join_add(SimilarityJoin *join, uint32 space, uint64 kind, const uint32 *tokens, 
 	return (int) join->slots[i].group - 1;
 }
 
-#define PAIRS_BYTES		(sizeof(size_t) + sizeof(uint64) + sizeof(Posting))	/* join_self()'s, a group */
+/* What join_self() needs for each group */
+#define PAIRS_BYTES		(sizeof(size_t) + sizeof(uint64) + sizeof(Posting))
 
-/* Enough that lists are short, for many sets or for a few huge ones */
+/* Returns a size for which lists are short, whether there are many sets or a few huge ones. */
 static int
 bucket_bits_for(const SimilarityJoin *join)
 {
@@ -361,6 +363,7 @@ bucket_bits_for(const SimilarityJoin *join)
 	return bits;
 }
 
+/* Returns the memory that is in use and that will be needed. */
 size_t
 join_bytes(const SimilarityJoin *join)
 {
@@ -372,8 +375,11 @@ join_bytes(const SimilarityJoin *join)
 		join->n_postings * (sizeof(uint64) + sizeof(uint32)) + join->largest * sizeof(uint64);
 }
 
-/* Sorting: radix sort by size, of which there are few */
+/*
+ * Sorting by size: a radix sort, because there are few different sizes.
+ */
 
+/* Sorts groups by eight bits of their sizes; groups whose bits are equal keep their order. */
 static void
 sort_by_digit(const SimilarityJoin *join, const uint32 *from, uint32 *to, int shift)
 {
@@ -387,11 +393,12 @@ sort_by_digit(const SimilarityJoin *join, const uint32 *from, uint32 *to, int sh
 		to[start[(join->groups[from[i]].n >> shift) & 255]++] = from[i];
 }
 
+/* Sets the order of the groups. */
 static void
 sort_by_size(SimilarityJoin *join)
 {
-	join->order = join_alloc(Max(join->n_groups, 1) * sizeof(uint32));
-	join->seen = join_alloc(Max(join->n_groups, 1) * sizeof(uint32));
+	join->order = core_alloc(Max(join->n_groups, 1) * sizeof(uint32));
+	join->seen = core_alloc(Max(join->n_groups, 1) * sizeof(uint32));
 	for (size_t i = 0; i < join->n_groups; i++)
 		join->order[i] = i;
 	for (int shift = 0; join->largest >> shift > 0; shift += 8)
@@ -405,12 +412,13 @@ sort_by_size(SimilarityJoin *join)
 	memset(join->seen, 0, join->n_groups * sizeof(uint32));
 }
 
+/* Counts how often each token occurs, and sets both parities of each group. */
 static void
 count_tokens(SimilarityJoin *join)
 {
 	size_t		bytes = sizeof(uint32) << join->bucket_bits;
 
-	join->frequencies = join_alloc(bytes);
+	join->frequencies = core_alloc(bytes);
 	memset(join->frequencies, 0, bytes);
 	for (size_t i = 0; i < join->n_groups; i++)
 	{
@@ -423,10 +431,11 @@ count_tokens(SimilarityJoin *join)
 	}
 }
 
+/* Prepares what probing and finding pairs have in common. */
 void
 join_build(SimilarityJoin *join)
 {
-	join_free(join->slots);
+	core_free(join->slots);
 	join->slots = NULL;
 	join->n_slots = 0;
 	join->bucket_bits = bucket_bits_for(join);
@@ -434,8 +443,14 @@ join_build(SimilarityJoin *join)
 	count_tokens(join);
 }
 
-/* The prefix: the least by (frequency, token) in a heap, the greatest on top */
+/*
+ * Choosing the prefix of a set.
+ *
+ * The rarest tokens are collected in a heap by (frequency, token), with the
+ * greatest at the top.
+ */
 
+/* Moves the value at i down to its place in the heap. */
 static void
 sift_down(uint64 *heap, int n, int i)
 {
@@ -455,19 +470,21 @@ sift_down(uint64 *heap, int n, int i)
 	heap[i] = value;
 }
 
+/* Makes space for a prefix of this length. */
 static void
 need_prefix(SimilarityJoin *join, int length)
 {
 	if (length <= join->max_prefix)
 		return;
 	if (join->prefix != NULL)
-		join_free(join->prefix);
+		core_free(join->prefix);
 	join->prefix = NULL;
 	join->max_prefix = 0;
-	join->prefix = join_alloc((length + 16) * sizeof(uint64));
+	join->prefix = core_alloc((length + 16) * sizeof(uint64));
 	join->max_prefix = length + 16;
 }
 
+/* Sorts the heap, the rarest token first. */
 static void
 sort_prefix(SimilarityJoin *join, int length)
 {
@@ -481,7 +498,7 @@ sort_prefix(SimilarityJoin *join, int length)
 	}
 }
 
-/* The `length` rarest tokens into join->prefix, in order */
+/* Puts the `length` rarest tokens of a set into join->prefix, the rarest first. */
 static void
 choose_prefix(SimilarityJoin *join, uint32 space, const uint32 *tokens, int n, int length)
 {
@@ -507,23 +524,25 @@ choose_prefix(SimilarityJoin *join, uint32 space, const uint32 *tokens, int n, i
 	sort_prefix(join, length);
 }
 
-/* With partners that are no smaller */
+/* Returns the length of the prefix that finds partners which are not smaller. */
 static int
 half_prefix(float threshold, int n)
 {
 	return n - min_common(n, n, threshold) + 1;
 }
 
-/* With partners of any size */
+/* Returns the length of the prefix that finds partners of any size. */
 static int
 whole_prefix(float threshold, int n)
 {
 	return n - smallest_partner(n, threshold) + 1;
 }
 
-/* Facts about sizes */
+/*
+ * Facts about sizes.
+ */
 
-/* The place of the first set of this size or larger */
+/* Returns the place of the first set of this size or a larger one. */
 static uint32
 place_of_size(const SimilarityJoin *join, int n)
 {
@@ -543,8 +562,9 @@ place_of_size(const SimilarityJoin *join, int n)
 }
 
 /*
- * The least partner size m that may share its token at a position: as alpha
- * grows by at most one with m, m - alpha never falls.
+ * Returns the least partner size m that can share its token at this position.
+ * alpha grows by at most one if m does, so m - alpha never falls, and a binary
+ * search is possible.
  */
 static int
 least_size_at(int position, int n, int smallest, int largest, float threshold)
@@ -561,7 +581,10 @@ least_size_at(int position, int n, int smallest, int largest, float threshold)
 	return smallest;
 }
 
-/* Behind the greatest partner size that the n tokens' position allows: alpha never falls */
+/*
+ * Returns the first partner size that is too large to share the query's token at
+ * this position.  alpha never falls if the size grows.
+ */
 static int
 size_behind(int position, int n, int smallest, int largest, float threshold)
 {
@@ -579,6 +602,7 @@ size_behind(int position, int n, int smallest, int largest, float threshold)
 	return behind;
 }
 
+/* Computes the facts about queries of n tokens. */
 static void
 set_facts(const SimilarityJoin *join, SizeFacts *facts, int n)
 {
@@ -598,6 +622,7 @@ set_facts(const SimilarityJoin *join, SizeFacts *facts, int n)
 		facts->differing[i] = n + smallest + i - 2 * min_common(n, smallest + i, threshold);
 }
 
+/* Returns the facts about queries of n tokens, computed once for each of the usual sizes. */
 static const SizeFacts *
 facts_of(SimilarityJoin *join, int n)
 {
@@ -605,7 +630,7 @@ facts_of(SimilarityJoin *join, int n)
 
 	if (*facts == NULL)
 	{
-		*facts = join_alloc(sizeof(SizeFacts));
+		*facts = core_alloc(sizeof(SizeFacts));
 		(*facts)->n = 0;
 	}
 	if ((*facts)->n != n)
@@ -613,6 +638,7 @@ facts_of(SimilarityJoin *join, int n)
 	return *facts;
 }
 
+/* Returns in how many tokens a partner of this size can differ at most. */
 static inline int
 most_differing(const SimilarityJoin *join, const SizeFacts *facts, int size)
 {
@@ -622,8 +648,14 @@ most_differing(const SimilarityJoin *join, const SizeFacts *facts, int size)
 		: facts->n + size - 2 * min_common(facts->n, size, join->threshold);
 }
 
-/* The index: room for all postings of a list, then the postings by size */
+/*
+ * The index for probes.
+ *
+ * A first pass counts the postings of each list and gives the list its place; a
+ * second pass writes the postings, by size.
+ */
 
+/* Returns the list of a token at a position. */
 static inline List *
 list_of(const SimilarityJoin *join, uint32 space, uint32 token, int position)
 {
@@ -631,6 +663,7 @@ list_of(const SimilarityJoin *join, uint32 space, uint32 token, int position)
 						Min(position, POSITIONS - 1)];
 }
 
+/* Counts the postings of each list in its `to`, and returns their sum. */
 static size_t
 count_postings(SimilarityJoin *join)
 {
@@ -650,6 +683,7 @@ count_postings(SimilarityJoin *join)
 	return result;
 }
 
+/* Makes space for the postings of each list. */
 static void
 make_lists(SimilarityJoin *join)
 {
@@ -657,11 +691,11 @@ make_lists(SimilarityJoin *join)
 	size_t		n_postings;
 	size_t		start = 0;
 
-	join->lists = join_alloc(n_lists * sizeof(List));
+	join->lists = core_alloc(n_lists * sizeof(List));
 	memset(join->lists, 0, n_lists * sizeof(List));
 	n_postings = count_postings(join);
-	join->parities = join_alloc(Max(n_postings, 1) * sizeof(uint64));
-	join->places = join_alloc(Max(n_postings, 1) * sizeof(uint32));
+	join->parities = core_alloc(Max(n_postings, 1) * sizeof(uint64));
+	join->places = core_alloc(Max(n_postings, 1) * sizeof(uint32));
 	for (size_t i = 0; i < n_lists; i++)
 	{
 		size_t		n = join->lists[i].to;
@@ -672,25 +706,26 @@ make_lists(SimilarityJoin *join)
 	}
 }
 
+/* Frees the index for probes and the facts. */
 static void
 drop_index(SimilarityJoin *join)
 {
 	if (join->lists != NULL)
 	{
-		join_free(join->lists);
-		join_free(join->parities);
-		join_free(join->places);
+		core_free(join->lists);
+		core_free(join->parities);
+		core_free(join->places);
 		join->lists = NULL;
 	}
 	for (int i = 0; i < KEPT_SIZES; i++)
 		if (join->facts[i] != NULL)
 		{
-			join_free(join->facts[i]);
+			core_free(join->facts[i]);
 			join->facts[i] = NULL;
 		}
 }
 
-/* Makes postings of the first tokens of join->prefix */
+/* Adds a posting for each of the first tokens of join->prefix. */
 static void
 index_prefix(SimilarityJoin *join, const Group *group, uint32 place, int length)
 {
@@ -704,6 +739,7 @@ index_prefix(SimilarityJoin *join, const Group *group, uint32 place, int length)
 	}
 }
 
+/* Makes the index for probes. */
 static void
 index_all(SimilarityJoin *join)
 {
@@ -719,8 +755,11 @@ index_all(SimilarityJoin *join)
 	}
 }
 
-/* Looking up */
+/*
+ * Probing.
+ */
 
+/* Begins a query: no place has been seen in it yet. */
 static void
 new_round(SimilarityJoin *join)
 {
@@ -731,6 +770,7 @@ new_round(SimilarityJoin *join)
 	}
 }
 
+/* Compares the query with the set at this place, unless this query did so before. */
 static void
 compare(SimilarityJoin *join, const Query *query, uint32 place)
 {
@@ -755,6 +795,7 @@ compare(SimilarityJoin *join, const Query *query, uint32 place)
 					 similarity_of(common, query->n, group->n));
 }
 
+/* Compares the query with the sets of the postings [from, to) whose parities are close enough. */
 static void
 scan_postings(SimilarityJoin *join, const Query *query, size_t from, size_t to)
 {
@@ -770,7 +811,7 @@ scan_postings(SimilarityJoin *join, const Query *query, size_t from, size_t to)
 	}
 }
 
-/* The first posting of [low, high) at this place or behind it */
+/* Returns the first posting of [low, high) whose place is this one or a later one. */
 static size_t
 posting_at(const SimilarityJoin *join, size_t low, size_t high, uint32 place)
 {
@@ -786,7 +827,7 @@ posting_at(const SimilarityJoin *join, size_t low, size_t high, uint32 place)
 	return low;
 }
 
-/* All that may share the token at a position of the query and not an earlier one */
+/* Compares the query with every set that can share its token at this position, but no earlier token. */
 static void
 scan_lists(SimilarityJoin *join, const Query *query, uint32 token, int position)
 {
@@ -810,7 +851,7 @@ scan_lists(SimilarityJoin *join, const Query *query, uint32 token, int position)
 	}
 }
 
-/* Most of a look-up is waiting for memory: all of it at once */
+/* Prefetches all lists at once, because a look-up mostly waits for memory. */
 static void
 fetch_lists(const SimilarityJoin *join, const Query *query)
 {
@@ -831,6 +872,7 @@ fetch_lists(const SimilarityJoin *join, const Query *query)
 			}
 }
 
+/* Finds the partners of the query. */
 static void
 look_up(SimilarityJoin *join, const Query *query)
 {
@@ -844,6 +886,7 @@ look_up(SimilarityJoin *join, const Query *query)
 	count_steps(join, query->n);
 }
 
+/* Makes the index when it is first needed, and looks up the set. */
 void
 join_probe(SimilarityJoin *join, uint32 space, const uint32 *tokens, int n, join_found found, void *arg)
 {
@@ -857,36 +900,40 @@ join_probe(SimilarityJoin *join, uint32 space, const uint32 *tokens, int n, join
 }
 
 /*
- * All pairs: list by list, so that what is worked on is in the processor's
- * cache.  The sets of a list come by size, each looks among those before it,
- * and is then one of them if the token can be shared with a set no smaller.
- * A pair may meet in several lists and counts in that of its first token.
+ * Finding all pairs.
+ *
+ * This goes list by list, so that the data in use stays in the processor's cache.
+ * The sets of a list come in the order of their sizes.  Each set is compared with
+ * the earlier sets of the list.  It is then kept as an earlier set itself, if a
+ * set that is not smaller can share the token with it.  A pair can meet in several
+ * lists; it counts only in the list of the first token that both share.
  */
 
 typedef struct Prefixes
 {
 	uint32	   *tokens;
-	size_t	   *start;			/* by place */
+	size_t	   *start;			/* of the tokens of a place */
 	size_t		n;
-	size_t	   *list;			/* by bucket: where its postings start */
+	size_t	   *list;			/* where the postings of a bucket start */
 	Posting    *postings;
 } Prefixes;
 
-/* The sets of one list that were there before, by position of the token */
+/* The earlier sets of one list that have the token at one position */
 typedef struct Earlier
 {
 	size_t		n;
-	size_t		from;			/* those before are too small */
-	size_t		to[CUTS];		/* those from here on are too large */
+	size_t		from;			/* the sets before this one are too small */
+	size_t		to[CUTS];		/* the sets from here on are too large */
 	uint64	   *parities;
 	Posting    *postings;
 } Earlier;
 
+/* Stores the prefixes of all sets, by place. */
 static void
 collect_prefixes(SimilarityJoin *join, Prefixes *prefixes)
 {
-	prefixes->tokens = join_alloc(Max(join->n_postings, 1) * sizeof(uint32));
-	prefixes->start = join_alloc(Max(join->n_groups, 1) * sizeof(size_t));
+	prefixes->tokens = core_alloc(Max(join->n_postings, 1) * sizeof(uint32));
+	prefixes->start = core_alloc(Max(join->n_groups, 1) * sizeof(size_t));
 	prefixes->n = 0;
 	for (size_t place = 0; place < join->n_groups; place++)
 	{
@@ -901,20 +948,24 @@ collect_prefixes(SimilarityJoin *join, Prefixes *prefixes)
 	}
 }
 
+/* Returns where the prefix of a place ends. */
 static size_t
 prefix_end(const SimilarityJoin *join, const Prefixes *prefixes, size_t place)
 {
 	return place + 1 < join->n_groups ? prefixes->start[place + 1] : prefixes->n;
 }
 
-/* Counting sort: while they are put in, list[bucket + 1] is where the bucket's next one goes */
+/*
+ * Sorts the postings by bucket, by counting.  While the postings are written,
+ * list[bucket + 1] is where the next posting of the bucket goes.
+ */
 static void
 collect_postings(SimilarityJoin *join, Prefixes *prefixes)
 {
 	size_t		n_buckets = (size_t) 1 << join->bucket_bits;
 
-	prefixes->postings = join_alloc(Max(prefixes->n, 1) * sizeof(Posting));
-	prefixes->list = join_alloc((n_buckets + 2) * sizeof(size_t));
+	prefixes->postings = core_alloc(Max(prefixes->n, 1) * sizeof(Posting));
+	prefixes->list = core_alloc((n_buckets + 2) * sizeof(size_t));
 	memset(prefixes->list, 0, (n_buckets + 2) * sizeof(size_t));
 	for (int pass = 0; pass < 2; pass++)
 	{
@@ -940,6 +991,7 @@ collect_postings(SimilarityJoin *join, Prefixes *prefixes)
 	}
 }
 
+/* Returns the key by which tokens are ordered in a prefix. */
 static inline uint64
 rarity(const SimilarityJoin *join, uint32 space, uint32 token)
 {
@@ -965,6 +1017,7 @@ share_before(const SimilarityJoin *join, uint32 space, const uint32 *a, int n, c
 	return false;
 }
 
+/* Compares two sets, unless they share an earlier token, in whose list the pair counts. */
 static void
 compare_postings(SimilarityJoin *join, const Prefixes *prefixes, const Query *query,
 				 Posting mine, Posting other)
@@ -988,6 +1041,7 @@ compare_postings(SimilarityJoin *join, const Prefixes *prefixes, const Query *qu
 		query->found(query->arg, number, query->group, similarity_of(common, query->n, group->n));
 }
 
+/* Compares the query with the earlier sets [from, to) whose parities are close enough. */
 static void
 scan_earlier(SimilarityJoin *join, const Prefixes *prefixes, const Query *query, Posting mine,
 			 const Earlier *earlier, size_t from, size_t to)
@@ -1004,7 +1058,10 @@ scan_earlier(SimilarityJoin *join, const Prefixes *prefixes, const Query *query,
 	}
 }
 
-/* Sets come by size, so both ends of what can match only move forward */
+/*
+ * Compares the query with the earlier sets of the list.  The sets come in the
+ * order of their sizes, so both ends of the range that can match only move forward.
+ */
 static void
 look_among(SimilarityJoin *join, const Prefixes *prefixes, const Query *query, Posting mine, Earlier *earlier)
 {
@@ -1025,6 +1082,7 @@ look_among(SimilarityJoin *join, const Prefixes *prefixes, const Query *query, P
 	}
 }
 
+/* Finds the pairs that count in one list. */
 static void
 join_list(SimilarityJoin *join, const Prefixes *prefixes, const Posting *postings, size_t n,
 		  Earlier *earlier, join_found found, void *arg)
@@ -1051,9 +1109,9 @@ join_list(SimilarityJoin *join, const Prefixes *prefixes, const Posting *posting
 	count_steps(join, n);
 }
 
-/* Room for the postings of a list, by position */
+/* Divides the space for earlier sets among the positions, by the number of postings of each. */
 static void
-clear_earlier(Earlier *earlier, const Posting *postings, size_t n, uint64 *parities, Posting *room)
+clear_earlier(Earlier *earlier, const Posting *postings, size_t n, uint64 *parities, Posting *space)
 {
 	size_t		start = 0;
 
@@ -1063,12 +1121,13 @@ clear_earlier(Earlier *earlier, const Posting *postings, size_t n, uint64 *parit
 	for (int i = 0; i < POSITIONS; i++)
 	{
 		earlier[i].parities = parities + start;
-		earlier[i].postings = room + start;
+		earlier[i].postings = space + start;
 		start += earlier[i].from;
 		earlier[i].from = 0;
 	}
 }
 
+/* Returns the number of postings of the longest list, and at least 1. */
 static size_t
 longest_list(const SimilarityJoin *join, const Prefixes *prefixes)
 {
@@ -1079,21 +1138,22 @@ longest_list(const SimilarityJoin *join, const Prefixes *prefixes)
 	return longest;
 }
 
+/* Collects the prefixes of all sets, and goes through the lists. */
 void
 join_self(SimilarityJoin *join, join_found found, void *arg)
 {
 	Prefixes	prefixes;
 	Earlier		earlier[POSITIONS];
 	uint64	   *parities;
-	Posting    *room;
+	Posting    *space;
 	size_t		longest;
 
 	drop_index(join);
 	collect_prefixes(join, &prefixes);
 	collect_postings(join, &prefixes);
 	longest = longest_list(join, &prefixes);
-	parities = join_alloc(longest * sizeof(uint64));
-	room = join_alloc(longest * sizeof(Posting));
+	parities = core_alloc(longest * sizeof(uint64));
+	space = core_alloc(longest * sizeof(Posting));
 	for (size_t i = 0; i < (size_t) 1 << join->bucket_bits; i++)
 	{
 		const Posting *postings = prefixes.postings + prefixes.list[i];
@@ -1101,39 +1161,13 @@ join_self(SimilarityJoin *join, join_found found, void *arg)
 
 		if (n < 2)
 			continue;
-		clear_earlier(earlier, postings, n, parities, room);
+		clear_earlier(earlier, postings, n, parities, space);
 		join_list(join, &prefixes, postings, n, earlier, found, arg);
 	}
-	join_free(parities);
-	join_free(room);
-	join_free(prefixes.tokens);
-	join_free(prefixes.start);
-	join_free(prefixes.list);
-	join_free(prefixes.postings);
-}
-
-void
-join_free_all(SimilarityJoin *join)
-{
-	while (join->chunks != NULL)
-	{
-		Chunk	   *chunk = join->chunks;
-
-		join->chunks = chunk->next;
-		join_free(chunk);
-	}
-	drop_index(join);
-	if (join->groups != NULL)
-		join_free(join->groups);
-	if (join->slots != NULL)
-		join_free(join->slots);
-	if (join->prefix != NULL)
-		join_free(join->prefix);
-	if (join->order != NULL)
-	{
-		join_free(join->order);
-		join_free(join->seen);
-		join_free(join->frequencies);
-	}
-	join_free(join);
+	core_free(parities);
+	core_free(space);
+	core_free(prefixes.tokens);
+	core_free(prefixes.start);
+	core_free(prefixes.list);
+	core_free(prefixes.postings);
 }

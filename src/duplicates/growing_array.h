@@ -1,15 +1,18 @@
 /*
- * memory_budget.h
- *		Room for one more element of an array that doubles.
+ * growing_array.h
+ *		An array whose size doubles when it is full.
  */
-#ifndef CRM_DEALS_MEMORY_BUDGET_H
-#define CRM_DEALS_MEMORY_BUDGET_H
+#ifndef CRM_DEALS_GROWING_ARRAY_H
+#define CRM_DEALS_GROWING_ARRAY_H
 
 #include "utils/memutils.h"
 
-/* The array, which may have moved; NULL is an empty one, made in the current memory context. */
+/*
+ * Returns an array of n elements with space for at least one more; it may have
+ * moved.  A NULL array is created in the current memory context.
+ */
 static inline void *
-room_for_one(void *array, int32 n, int32 *allocated, Size element)
+grow_array(void *array, int32 n, int32 *allocated, Size element)
 {
 	if (n < *allocated)
 		return array;
@@ -22,4 +25,4 @@ room_for_one(void *array, int32 n, int32 *allocated, Size element)
 		: repalloc_huge(array, *allocated * element);
 }
 
-#endif							/* CRM_DEALS_MEMORY_BUDGET_H */
+#endif							/* CRM_DEALS_GROWING_ARRAY_H */

@@ -1,34 +1,30 @@
 /*
- * duplicate_search.c
- *		find_duplicates(), scan_duplicates(), flag_duplicates(), and what
- *		keeps the index of names and the flags.
+ * duplicate_functions.c
+ *		The SQL functions about duplicates: find, scan, flag, dismiss, rebuild.
  *
- * What is shown to a caller is read as the caller: row security hides from
- * these functions what it hides from a query.
+ * What find_duplicates() and scan_duplicates() show is read as the caller, so that row
+ * security hides from them what it hides from a query.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
-#include "utils/tuplestore.h"
 
-#include "base/arrays.h"
 #include "base/caller_query.h"
 #include "base/catalog.h"
-#include "base/compat.h"
 #include "base/owner_query.h"
+#include "base/result_set.h"
 #include "base/settings.h"
 #include "base/spi_result.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
-#include "duplicates/deal_reader.h"
-#include "duplicates/matches.h"
+#include "duplicates/deal_cursor.h"
+#include "duplicates/duplicate_flags.h"
+#include "duplicates/duplicate_join.h"
 #include "duplicates/name_index.h"
-#include "duplicates/signature_ops.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_similar_deals);
 PG_FUNCTION_INFO_V1(crm_deals_scan_duplicates);
@@ -37,17 +33,18 @@ PG_FUNCTION_INFO_V1(crm_deals_rebuild_duplicates);
 PG_FUNCTION_INFO_V1(crm_deals_dismiss_duplicate);
 
 /* ----------
- * Deals of a similar name
+ * find_duplicates()
  * ----------
  */
 
-/* Ids and similarities go side by side into the caller's query. */
+/* Two arrays of equal length: the query that shows the deals gets them as arguments. */
 typedef struct Similar
 {
 	ArrayBuildState *ids;
 	ArrayBuildState *similarities;
 } Similar;
 
+/* Adds a deal to the arrays. */
 static void
 add_similar(void *arg, int64 deal_id, float4 similarity, TransactionId writer, bool is_new)
 {
@@ -57,39 +54,41 @@ add_similar(void *arg, int64 deal_id, float4 similarity, TransactionId writer, b
 	(void) writer;
 	(void) is_new;
 	similar->ids = accumArrayResult(similar->ids, Int64GetDatum(deal_id), false, INT8OID, memory);
-	similar->similarities = accumArrayResult(similar->similarities, Float4GetDatum(similarity), false, FLOAT4OID, memory);
+	similar->similarities = accumArrayResult(similar->similarities, Float4GetDatum(similarity), false,
+											 FLOAT4OID, memory);
 }
 
 static CallerQuery names_query = {
-	.sql = "SELECT " COLUMNS_TO_COMPARE("p.duplicate_policy")
+	.sql = "SELECT " COLUMNS_TO_COMPARE("true")
 	" FROM crm_deals.deal AS d JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id"
-	" WHERE d.organization OPERATOR(pg_catalog.=) $1 OR (d.organization IS NULL AND $1 IS NULL)",
+	" WHERE " SAME_ORGANIZATION("d.organization", "$1"),
 	.nargs = 1,
 	.argtypes = {TEXTOID},
 };
 
+/* Compares the name with every deal of the organization; this is for a case in which the index cannot answer. */
 static void
 compare_every_name(text *organization, text *name, float4 threshold, Similar *similar)
 {
 	Datum		argument = PointerGetDatum(organization);
-	DealReader	reader = deal_reader_open(caller_query_cursor(&names_query, &argument, organization ? NULL : "n"),
-										 0);
+	DealCursor	deals = deal_cursor_open(caller_query_cursor(&names_query, &argument, organization ? NULL : "n"), 0);
 	TokenSet   *set = token_set_create();
 	TokenSet   *tokens = token_set_create();
 
 	token_set_read(set, name);
-	while (set->n > 0 && deal_reader_next(&reader))
+	while (set->n > 0 && deal_cursor_next(&deals))
 	{
 		float4		similarity;
 
-		token_set_read(tokens, reader.deal.name);
+		token_set_read(tokens, deals.deal.name);
 		similarity = token_set_similarity(set, tokens);
 		if (similarity >= threshold)
-			add_similar(similar, reader.deal.id, similarity, InvalidTransactionId, false);
+			add_similar(similar, deals.deal.id, similarity, InvalidTransactionId, false);
 	}
-	deal_reader_close(&reader);
+	deal_cursor_close(&deals);
 }
 
+/* Finds the similar deals of the pipeline's organization, by the index if possible. */
 static void
 find_similar(text *name, float4 threshold, const Pipeline *pipeline, Similar *similar)
 {
@@ -113,27 +112,21 @@ static CallerQuery similar_query = {
 	.one_plan = true,
 };
 
-static void
-put_rows(ReturnSetInfo *result)
-{
-	for (uint64 i = 0; i < SPI_processed; i++)
-		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
-}
-
-/* similar_deals(name, threshold, max_results, pipeline): threshold NULL is the pipeline's */
+/* similar_deals(name, threshold, max_results, pipeline): a NULL threshold means that of the pipeline */
 Datum
 crm_deals_similar_deals(PG_FUNCTION_ARGS)
 {
+	ReturnSetInfo *result = result_set_begin(fcinfo);
 	Similar    *similar = palloc0(sizeof(Similar));
 	const Pipeline *pipeline;
 
-	InitMaterializedSRF(fcinfo, 0);
 	refresh_pipelines();
 	pipeline = find_pipeline(PG_GETARG_INT64(3));
 	if (pipeline == NULL || PG_ARGISNULL(0))
 		return (Datum) 0;
 	SPI_connect();
-	find_similar(PG_GETARG_TEXT_PP(0), PG_ARGISNULL(1) ? pipeline->duplicate_threshold : checked_threshold(PG_GETARG_FLOAT4(1)),
+	find_similar(PG_GETARG_TEXT_PP(0),
+				 PG_ARGISNULL(1) ? pipeline->duplicate_threshold : checked_threshold(PG_GETARG_FLOAT4(1)),
 				 pipeline, similar);
 	if (similar->ids != NULL)
 	{
@@ -141,93 +134,102 @@ crm_deals_similar_deals(PG_FUNCTION_ARGS)
 		makeArrayResult(similar->similarities, CurrentMemoryContext), PG_GETARG_DATUM(2)};
 
 		caller_query(&similar_query, values, PG_ARGISNULL(2) ? "  n" : NULL);
-		put_rows((ReturnSetInfo *) fcinfo->resultinfo);
+		result_set_add_spi_rows(result);
 	}
 	SPI_finish();
 	return (Datum) 0;
 }
 
 /* ----------
- * All deals with all
+ * scan_duplicates() and flag_duplicates(): every deal against every other
  * ----------
  */
 
-/* $1: the pipeline whose deals look for their duplicates, NULL: every one; $2: up to this id */
-#define ALL_DEALS(policy) \
-	"SELECT " COLUMNS_TO_COMPARE(policy) \
+/*
+ * All deals, in the order of their ids.  If $1 is not NULL, only deals of the
+ * organization of this pipeline; if $2 is not NULL, only lower ids.
+ */
+#define ALL_DEALS(is_checked) \
+	"SELECT " COLUMNS_TO_COMPARE(is_checked) \
 	" FROM crm_deals.deal AS d JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id" \
 	" WHERE ($1 IS NULL OR EXISTS (SELECT FROM crm_deals.pipeline AS a WHERE a.id OPERATOR(pg_catalog.=) $1" \
-	"  AND (a.organization OPERATOR(pg_catalog.=) d.organization OR (a.organization IS NULL AND d.organization IS NULL))))" \
+	"  AND " SAME_ORGANIZATION("a.organization", "d.organization") "))" \
 	" AND ($2 IS NULL OR d.id OPERATOR(pg_catalog.<) $2)" \
 	" ORDER BY d.id"
 
 static CallerQuery visible_deals = {
-	.sql = ALL_DEALS("'flag'"),
+	.sql = ALL_DEALS("true"),
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
 };
 
 static OwnerQuery all_deals = {
-	.sql = ALL_DEALS("CASE WHEN $1 IS NULL OR p.id OPERATOR(pg_catalog.=) $1 THEN p.duplicate_policy ELSE 'off' END"),
+	.sql = ALL_DEALS(RULE_IS_CHECKED " AND ($1 IS NULL OR p.id OPERATOR(pg_catalog.=) $1)"),
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
 };
 
-typedef struct Comparing
+typedef struct Comparison
 {
 	bool		as_owner;
 	bool		of_one_pipeline;
 	int64		pipeline_id;
-	float4		threshold;		/* of every deal; 0: its pipeline's */
-	float4		lowest;			/* threshold of any */
-	int64		limit;			/* of each deal's duplicates */
+	float4		threshold;		/* of every deal; 0: that of its pipeline */
+	float4		lowest;			/* threshold of all deals */
+	int64		limit;			/* of the duplicates of each deal */
 	pair_found	found;
 	void	   *arg;
-} Comparing;
+} Comparison;
 
-static DealReader
-read_deals(const Comparing *comparing, bool all, int64 below)
+/* Reads all deals, or those whose ids are lower. */
+static DealCursor
+read_deals(const Comparison *comparison, bool all, int64 below)
 {
-	Datum		values[2] = {Int64GetDatum(comparing->pipeline_id), Int64GetDatum(below)};
-	char		nulls[3] = {comparing->of_one_pipeline ? ' ' : 'n', all ? 'n' : ' ', '\0'};
+	Datum		values[2] = {Int64GetDatum(comparison->pipeline_id), Int64GetDatum(below)};
+	char		nulls[3] = {comparison->of_one_pipeline ? ' ' : 'n', all ? 'n' : ' ', '\0'};
 
-	return deal_reader_open(comparing->as_owner ? owner_query_cursor(&all_deals, values, nulls)
-							: caller_query_cursor(&visible_deals, values, nulls), comparing->threshold);
+	return deal_cursor_open(comparison->as_owner ? owner_query_cursor(&all_deals, values, nulls)
+							: caller_query_cursor(&visible_deals, values, nulls), comparison->threshold);
 }
 
+/* Compares the deals with lower ids with those in the join. */
 static void
-compare_with_lower(const Comparing *comparing, DuplicateJoin *join, int64 first)
+compare_with_lower(const Comparison *comparison, DuplicateJoin *join, int64 first)
 {
-	DealReader	lower = read_deals(comparing, false, first);
+	DealCursor	lower = read_deals(comparison, false, first);
 
-	while (deal_reader_next(&lower))
+	while (deal_cursor_next(&lower))
 		duplicate_join_compare(join, &lower.deal);
-	deal_reader_close(&lower);
+	deal_cursor_close(&lower);
 }
 
-/* As many deals at a time as there is memory for, with each other and with those before; returns what was cut */
+/*
+ * Compares all deals, part by part, each as large as the memory allows: with each other
+ * and with those of the earlier parts.  Returns how many pairs were above the limit.
+ */
 static int64
-compare_all(const Comparing *comparing)
+compare_all(const Comparison *comparison)
 {
-	DealReader	deals = read_deals(comparing, true, 0);
+	DealCursor	deals = read_deals(comparison, true, 0);
 	int64		cut = 0;
 	bool		more = true;
-	bool		any_before = false;
+	bool		is_first_part = true;
 
 	while (more)
 	{
-		DuplicateJoin *join = duplicate_join_create(comparing->lowest, comparing->limit, comparing->found, comparing->arg);
+		DuplicateJoin *join = duplicate_join_create(comparison->lowest, comparison->limit,
+													comparison->found, comparison->arg);
 		int64		first;
 
-		if (comparing->limit != EVERY_PAIR)
-			add_dismissed_pairs(join);
-		more = read_into_join(&deals, join, maintenance_work_mem * (Size) 1024, &first);
-		if (any_before)
-			compare_with_lower(comparing, join, first);
-		any_before = true;
+		if (comparison->limit != EVERY_PAIR)
+			duplicate_join_read_dismissed(join);
+		more = duplicate_join_fill(join, &deals, maintenance_work_mem * (Size) 1024, &first);
+		if (!is_first_part)
+			compare_with_lower(comparison, join, first);
+		is_first_part = false;
 		cut += duplicate_join_finish(join);
 	}
-	deal_reader_close(&deals);
+	deal_cursor_close(&deals);
 	return cut;
 }
 
@@ -235,6 +237,7 @@ static OwnerQuery lowest_query = {
 	.sql = "SELECT coalesce(pg_catalog.min(p.duplicate_threshold), 1)::pg_catalog.float4 FROM crm_deals.pipeline AS p",
 };
 
+/* Returns the lowest threshold of all pipelines. */
 static float4
 lowest_threshold(void)
 {
@@ -244,60 +247,60 @@ lowest_threshold(void)
 	return DatumGetFloat4(result_column(1, &isnull));
 }
 
+/* Adds a pair to the result. */
 static void
-put_pair(void *arg, int64 deal_id, int64 other_deal_id, float4 similarity)
+add_pair(void *arg, int64 deal_id, int64 other_deal_id, float4 similarity)
 {
-	ReturnSetInfo *result = arg;
 	Datum		values[3] = {Int64GetDatum(deal_id), Int64GetDatum(other_deal_id), Float4GetDatum(similarity)};
 	bool		isnull[3] = {false, false, false};
 
-	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+	result_set_add(arg, values, isnull);
 }
 
 /* scan_duplicates(threshold) */
 Datum
 crm_deals_scan_duplicates(PG_FUNCTION_ARGS)
 {
-	Comparing	comparing = {.limit = EVERY_PAIR, .found = put_pair, .arg = fcinfo->resultinfo};
+	Comparison	comparison = {.limit = EVERY_PAIR, .found = add_pair};
 
 	(void) installed_table("deal");
-	InitMaterializedSRF(fcinfo, 0);
+	comparison.arg = result_set_begin(fcinfo);
 	SPI_connect();
 	if (PG_ARGISNULL(0))
-		comparing.lowest = lowest_threshold();
+		comparison.lowest = lowest_threshold();
 	else
-		comparing.threshold = comparing.lowest = checked_threshold(PG_GETARG_FLOAT4(0));
-	(void) compare_all(&comparing);
+		comparison.threshold = comparison.lowest = checked_threshold(PG_GETARG_FLOAT4(0));
+	(void) compare_all(&comparison);
 	SPI_finish();
 	return (Datum) 0;
 }
 
-/* flag_duplicates(pipeline): how many flags are new */
+/* flag_duplicates(pipeline): returns how many flags are new */
 Datum
 crm_deals_flag_duplicates(PG_FUNCTION_ARGS)
 {
-	Comparing	comparing = {.as_owner = true, .limit = setting_duplicate_limit, .found = matches_add};
+	Comparison	comparison = {.as_owner = true, .limit = setting_duplicate_limit, .found = similar_pairs_add};
 	int64		flags = 0;
 	int64		cut;
-	Matches    *matches;
+	SimilarPairs *pairs;
 
 	SPI_connect();
-	matches = matches_begin();
-	comparing.of_one_pipeline = !PG_ARGISNULL(0);
-	comparing.pipeline_id = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0);
-	comparing.lowest = lowest_threshold();
-	comparing.arg = matches;
-	cut = compare_all(&comparing);
-	if (matches_count(matches) > 0)
-		flags = matches_flag(matches, &cut);
-	tell_cut(cut);
-	matches_end(matches);
+	pairs = similar_pairs_begin();
+	comparison.of_one_pipeline = !PG_ARGISNULL(0);
+	comparison.pipeline_id = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT64(0);
+	comparison.lowest = lowest_threshold();
+	comparison.arg = pairs;
+	cut = compare_all(&comparison);
+	if (similar_pairs_count(pairs) > 0)
+		flags = flag_duplicates(pairs, &cut);
+	notice_cut_flags(cut);
+	similar_pairs_end(pairs);
 	SPI_finish();
 	PG_RETURN_INT64(flags);
 }
 
 /* ----------
- * Keeping
+ * rebuild_duplicates() and dismiss_duplicate()
  * ----------
  */
 
@@ -305,7 +308,7 @@ static OwnerQuery rebuild_query = {
 	.sql = "SELECT crm_deals_internal.rebuild_duplicates()",
 };
 
-/* rebuild_duplicates(): an index takes its owner */
+/* rebuild_duplicates(): runs as the owner of the tables, because only he can make an index */
 Datum
 crm_deals_rebuild_duplicates(PG_FUNCTION_ARGS)
 {
@@ -318,12 +321,13 @@ crm_deals_rebuild_duplicates(PG_FUNCTION_ARGS)
 }
 
 static CallerQuery both_query = {
-	.sql = "SELECT d.id FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1 OR d.id OPERATOR(pg_catalog.=) $2",
+	.sql = "SELECT d.id FROM crm_deals.deal AS d"
+	" WHERE d.id OPERATOR(pg_catalog.=) $1 OR d.id OPERATOR(pg_catalog.=) $2",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
 };
 
-/* A deal that is being deleted is waited for. */
+/* Waits for a transaction that deletes one of the deals. */
 static OwnerQuery lock_both_query = {
 	.sql = "SELECT FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1 OR d.id OPERATOR(pg_catalog.=) $2"
 	" ORDER BY d.id FOR KEY SHARE",
@@ -332,8 +336,10 @@ static OwnerQuery lock_both_query = {
 };
 
 static OwnerQuery dismiss_query = {
-	.sql = "INSERT INTO crm_deals.deal_duplicate AS f (deal_id, other_deal_id, similarity, resolution, resolved_by, resolved_at)"
-	" SELECT greatest(a.id, b.id), least(a.id, b.id), crm_deals_internal.similarity(a.name, b.name), 'dismissed', $3, pg_catalog.now()"
+	.sql = "INSERT INTO crm_deals.deal_duplicate AS f"
+	" (deal_id, other_deal_id, similarity, resolution, resolved_by, resolved_at)"
+	" SELECT greatest(a.id, b.id), least(a.id, b.id), crm_deals_internal.similarity(a.name, b.name),"
+	"  'dismissed', $3, pg_catalog.now()"
 	" FROM crm_deals.deal AS a, crm_deals.deal AS b"
 	" WHERE a.id OPERATOR(pg_catalog.=) $1 AND b.id OPERATOR(pg_catalog.=) $2"
 	" ON CONFLICT (least(deal_id, other_deal_id), greatest(deal_id, other_deal_id)) DO UPDATE"
@@ -343,6 +349,7 @@ static OwnerQuery dismiss_query = {
 	.argtypes = {INT8OID, INT8OID, TEXTOID},
 };
 
+/* Raises an error unless the caller sees two different deals. */
 static void
 check_both_exist(Datum *pair)
 {
