@@ -1,97 +1,110 @@
--- Duplicates: names alike by pg_trgm's similarity().
+-- Duplicates: deals whose names are similar, by similarity() of pg_trgm (src/duplicates/README.md).
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.similarity(a text, b text) RETURNS real
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_similarity';
 COMMENT ON FUNCTION crm_deals_internal.similarity(text, text) IS
-    'Internal: what similarity() of pg_trgm says, in whatever schema that is.';
+    'Internal: returns what similarity() of pg_trgm returns, in whatever schema that is.';
 
--- The index of names
+-- The index of names: its operator class.
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.signatures(organization text, name text, threshold real, made_for text) RETURNS bigint[]
+CREATE FUNCTION crm_deals_internal.signatures(organization text, name text, threshold real, made_for text)
+RETURNS bigint[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100
 AS 'MODULE_PATHNAME', 'crm_deals_signatures';
 COMMENT ON FUNCTION crm_deals_internal.signatures(text, text, real, text) IS
-    'Internal: the keys of a name; of two names as similar as the threshold one is the same.';
+    'Internal: the keys of a name; two names whose similarity reaches the threshold share at least one.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.signatures_meet(signatures bigint[], query bigint[]) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100
 AS 'MODULE_PATHNAME', 'crm_deals_signatures_meet';
 COMMENT ON FUNCTION crm_deals_internal.signatures_meet(bigint[], bigint[]) IS
-    'Internal: whether a name may be as similar as a query asks.';
+    'Internal: can the name with these signatures be similar to the name of the query?';
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.signature_query(query bigint[], internal, smallint, internal, internal, internal, internal) RETURNS internal
+CREATE FUNCTION crm_deals_internal.signature_query(
+    query bigint[], internal, smallint, internal, internal, internal, internal
+) RETURNS internal
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_signature_query';
-COMMENT ON FUNCTION crm_deals_internal.signature_query(bigint[], internal, smallint, internal, internal, internal, internal) IS
-    'Internal: the look-ups of a query in the index of names.';
+COMMENT ON FUNCTION crm_deals_internal.signature_query(
+    bigint[], internal, smallint, internal, internal, internal, internal
+) IS 'Internal: extractQuery of GIN, returns the look-ups of a query.';
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal) RETURNS boolean
+CREATE FUNCTION crm_deals_internal.signature_consistent(
+    internal, smallint, bigint[], integer, internal, internal, internal, internal
+) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_signature_consistent';
-COMMENT ON FUNCTION crm_deals_internal.signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal) IS
-    'Internal: one look-up that succeeds is enough.';
+COMMENT ON FUNCTION crm_deals_internal.signature_consistent(
+    internal, smallint, bigint[], integer, internal, internal, internal, internal
+) IS 'Internal: consistent of GIN, is true if at least one look-up succeeds.';
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.signature_compare_partial(bigint, bigint, smallint, internal) RETURNS integer
+CREATE FUNCTION crm_deals_internal.signature_compare_partial(bigint, bigint, smallint, internal)
+RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_signature_compare_partial';
 COMMENT ON FUNCTION crm_deals_internal.signature_compare_partial(bigint, bigint, smallint, internal) IS
-    'Internal: what a key tells of the name behind it.';
+    'Internal: comparePartial of GIN, says whether the name behind a key can match.';
 
 CREATE OPERATOR crm_deals_internal.&&~ (
     LEFTARG = bigint[], RIGHTARG = bigint[], FUNCTION = crm_deals_internal.signatures_meet
 );
 COMMENT ON OPERATOR crm_deals_internal.&&~ (bigint[], bigint[]) IS
-    'Internal: whether a name may be as similar as a query asks.';
+    'Internal: can the name with these signatures be similar to the name of the query?';
 
 CREATE OPERATOR CLASS crm_deals_internal.signature_ops FOR TYPE bigint[] USING gin AS
     OPERATOR 1 crm_deals_internal.&&~ (bigint[], bigint[]),
     FUNCTION 1 pg_catalog.btint8cmp(bigint, bigint),
     FUNCTION 2 pg_catalog.ginarrayextract(anyarray, internal, internal),
-    FUNCTION 3 crm_deals_internal.signature_query(bigint[], internal, smallint, internal, internal, internal, internal),
-    FUNCTION 4 crm_deals_internal.signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal),
+    FUNCTION 3 crm_deals_internal.signature_query(
+        bigint[], internal, smallint, internal, internal, internal, internal),
+    FUNCTION 4 crm_deals_internal.signature_consistent(
+        internal, smallint, bigint[], integer, internal, internal, internal, internal),
     FUNCTION 5 crm_deals_internal.signature_compare_partial(bigint, bigint, smallint, internal),
     STORAGE bigint;
 COMMENT ON OPERATOR CLASS crm_deals_internal.signature_ops USING gin IS
-    'Internal: of the index of names.';
+    'Internal: the operator class of the index of names.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.trigram_canary() RETURNS bigint
 LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_trigram_canary';
 COMMENT ON FUNCTION crm_deals_internal.trigram_canary() IS
-    'Internal: a number that changes with what pg_trgm makes of letters.';
+    'Internal: a number that changes if pg_trgm makes other trigrams of the same letters.';
 
--- All that signatures depend on. The name of a database's locale is in columns that differ between majors.
+-- Everything that signatures depend on. The column that names the locale of a database has different names in
+-- different major versions.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.made_for() RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT concat_ws('/', '1', current_setting('server_version_num')::integer / 10000, getdatabaseencoding(), d.datlocprovider,
-                     d.datctype, to_jsonb(d) ->> 'daticulocale', to_jsonb(d) ->> 'datlocale',
+    SELECT concat_ws('/', '1', current_setting('server_version_num')::integer / 10000, getdatabaseencoding(),
+                     d.datlocprovider, d.datctype, to_jsonb(d) ->> 'daticulocale', to_jsonb(d) ->> 'datlocale',
                      pg_database_collation_actual_version(d.oid),
-                     (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'pg_trgm'), crm_deals_internal.trigram_canary())
+                     (SELECT e.extversion FROM pg_extension AS e WHERE e.extname = 'pg_trgm'),
+                     crm_deals_internal.trigram_canary())
     FROM pg_database AS d
     WHERE d.datname = current_database()
 $$;
 COMMENT ON FUNCTION crm_deals_internal.made_for() IS
-    'Internal: locale, encoding and versions, as one text.';
+    'Internal: what the index of names is made for: locale, encoding and versions, as one text.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.keep_names() RETURNS trigger
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'crm_deals_keep_names';
 COMMENT ON FUNCTION crm_deals_internal.keep_names() IS
-    'Internal: trigger of pipeline, the names of an organization''s deals are kept or not.';
+    'Internal: trigger of pipeline, begins or ends to keep the names of an organization''s deals in deal_name.';
 
--- Runs as the owner of the tables. A lower threshold makes more signatures: below 0.6 so many that a scan is no worse.
+-- Runs as the owner of the tables. A lower threshold makes more signatures; below 0.6 there are so many that it is no
+-- slower to compare every name.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.rebuild_duplicates() RETURNS void
 LANGUAGE plpgsql
@@ -114,9 +127,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.rebuild_duplicates() IS
-    'Internal: names and their index, made anew for this server and for the lowest threshold in use.';
+    'Internal: makes deal_name and its index anew, for this server and for the lowest threshold in use.';
 
--- Questions
+-- Finding and scanning.
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.similar_deals(name text, threshold real, max_results integer, pipeline bigint)
@@ -124,7 +137,7 @@ RETURNS TABLE (deal_id bigint, deal_name text, similarity real)
 LANGUAGE c STABLE
 AS 'MODULE_PATHNAME', 'crm_deals_similar_deals';
 COMMENT ON FUNCTION crm_deals_internal.similar_deals(text, real, integer, bigint) IS
-    'Internal: find_duplicates() of a pipeline that is known.';
+    'Internal: find_duplicates(), for the id of a pipeline.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.find_duplicates(name text, threshold real, max_results integer, pipeline text)
@@ -147,14 +160,14 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.find_duplicates(text, real, integer, text) IS
     'Internal: what crm_deals.find_duplicates() does.';
 
--- Flags
+-- Flagging and dismissing.
 
 -- access: admin
 CREATE FUNCTION crm_deals_internal.flag_similar_deals(pipeline bigint) RETURNS bigint
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'crm_deals_flag_duplicates';
 COMMENT ON FUNCTION crm_deals_internal.flag_similar_deals(bigint) IS
-    'Internal: flag_duplicates() of a pipeline that is known, of all for NULL.';
+    'Internal: flag_duplicates(), for the id of a pipeline, or for all pipelines if it is NULL.';
 
 -- access: admin
 CREATE FUNCTION crm_deals_internal.flag_duplicates(pipeline text) RETURNS bigint

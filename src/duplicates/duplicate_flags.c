@@ -248,8 +248,8 @@ notice_cut_flags(int64 cut)
 	if (cut == 0 || check_enable_rls(installed_table("deal"), InvalidOid, true) == RLS_ENABLED)
 		return;
 	ereport(NOTICE,
-			(errmsg_plural("%lld similar deal more is not flagged",
-						   "%lld similar deals more are not flagged", (unsigned long) cut, (long long) cut),
+			(errmsg_plural("%lld more similar deal is not flagged",
+						   "%lld more similar deals are not flagged", (unsigned long) cut, (long long) cut),
 			 errdetail("A deal is flagged against its %d most similar ones (crm_deals.duplicate_limit).",
 					   setting_duplicate_limit),
 			 errhint("scan_duplicates() shows all.")));

@@ -368,7 +368,7 @@ check_both_exist(Datum *pair)
 	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("a deal is no duplicate of itself")));
+			 errmsg("a deal cannot be a duplicate of itself")));
 }
 
 /* dismiss_duplicate(deal_id, other_deal_id, actor) */

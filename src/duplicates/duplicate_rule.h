@@ -64,7 +64,7 @@ checked_threshold(float4 threshold)
 	if (!(threshold > 0 && threshold <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a threshold of similarity is above 0 and at most 1")));
+				 errmsg("a similarity threshold must be above 0 and at most 1")));
 	return threshold;
 }
 

@@ -201,9 +201,9 @@ name_index_answers(NameIndex *index, float4 threshold)
 	if (index->built == 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
-				 errmsg("the index of deal names is of no use here"),
-				 errdetail("It is missing, or was made for another locale, encoding or version; "
-						   "every name is compared instead, which takes long."),
+				 errmsg("the index of deal names cannot be used"),
+				 errdetail("It is missing, or it was made for another locale, encoding or version.  "
+						   "Every name is compared instead, which takes long."),
 				 errhint("Run SELECT crm_deals.rebuild_duplicates().")));
 	return index->built > 0 && threshold >= index->built;
 }

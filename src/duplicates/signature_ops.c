@@ -79,7 +79,7 @@ probes_of(ArrayType *query, int32 *n)
 	if (!probe_decode(int8_array_elements(query), int8_array_length(query), probes))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("this is no query of signatures")));
+				 errmsg("this is not a query for signatures")));
 	return probes;
 }
 

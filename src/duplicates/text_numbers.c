@@ -95,6 +95,7 @@ text_number_if_known(TextNumbers *numbers, const text *value)
 	return entry != NULL ? entry->number : NO_NUMBER;
 }
 
+/* Returns the memory that the table takes. */
 size_t
 text_numbers_bytes(const TextNumbers *numbers)
 {
