@@ -239,7 +239,7 @@ static void
 search_in_memory(Search *search)
 {
 	DealCursor	deals = deal_cursor_open_ids(&written_query, &search->checked->ids);
-	/* one pair is needed to refuse a deal */
+	/* a refusal needs one pair, even if no flag may be written */
 	int64		limit = search->checked->any_rejects ? Max(setting_duplicate_limit, 1) : setting_duplicate_limit;
 	/* the other half is for what the statement keeps of its rows */
 	Size		budget = maintenance_work_mem * (Size) 1024 / 2;

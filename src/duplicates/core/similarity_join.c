@@ -37,7 +37,7 @@
 #define KEPT_SIZES	256
 #define FETCHED		8			/* tokens of a prefix whose lists are prefetched */
 #define AHEAD		8			/* postings whose groups are prefetched */
-#define SHORT_LIST	128			/* postings; a list of so few is scanned whole */
+#define SHORT_LIST	128			/* postings; a list with no more is scanned whole */
 
 typedef struct Group
 {
