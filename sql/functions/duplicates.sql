@@ -153,8 +153,9 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT s.deal_id, s.deal_name, s.similarity
-    FROM crm_deals_internal.similar_deals(name, threshold, max_results,
-                                  coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline())) AS s;
+    FROM crm_deals_internal.similar_deals(
+        name, threshold, max_results,
+        coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline())) AS s;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.find_duplicates(text, real, integer, text) IS
