@@ -49,13 +49,21 @@ CREATE FUNCTION t.closed_with_override(next text) RETURNS text LANGUAGE sql AS $
 $$;
 SELECT is(t.closed_with_override(v.next), v.result, 'rule 3: an override of a closed deal ' || v.what)
 FROM (VALUES ('', '80 overridden', 'is one'),
-             ($$UPDATE crm_deals.deal SET notes = 'any' WHERE name = 'd3'$$, '80 overridden', 'survives a change of another column'),
-             ($$UPDATE crm_deals.deal SET stage_id = t.stage('proposal') WHERE name = 'd3'$$, '50', 'ends when the deal is reopened'),
-             ($$SELECT crm_deals.move_deal(t.deal('d3'), 'proposal')$$, '50', 'ends when move_deal() reopens the deal'),
-             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lead') WHERE name = 'd3'$$, '10', 'ends when the deal goes back to its old stage'),
-             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lost'), lost_reason = 'price' WHERE name = 'd3'$$, '0', 'ends when the deal is lost'),
-             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lost'), lost_reason = 'price' WHERE name = 'd3'; UPDATE crm_deals.deal SET stage_id = t.stage('lead') WHERE name = 'd3'$$, '10', 'does not come back after that'),
-             ($$UPDATE crm_deals.deal SET stage_id = t.stage('proposal'), probability = probability WHERE name = 'd3'$$, '50', 'ends though the statement names the column'))
+             ($$UPDATE crm_deals.deal SET notes = 'any' WHERE name = 'd3'$$,
+              '80 overridden', 'survives a change of another column'),
+             ($$UPDATE crm_deals.deal SET stage_id = t.stage('proposal') WHERE name = 'd3'$$,
+              '50', 'ends when the deal is reopened'),
+             ($$SELECT crm_deals.move_deal(t.deal('d3'), 'proposal')$$,
+              '50', 'ends when move_deal() reopens the deal'),
+             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lead') WHERE name = 'd3'$$,
+              '10', 'ends when the deal goes back to its old stage'),
+             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lost'), lost_reason = 'price' WHERE name = 'd3'$$,
+              '0', 'ends when the deal is lost'),
+             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lost'), lost_reason = 'price' WHERE name = 'd3';
+                UPDATE crm_deals.deal SET stage_id = t.stage('lead') WHERE name = 'd3'$$,
+              '10', 'does not come back after that'),
+             ($$UPDATE crm_deals.deal SET stage_id = t.stage('proposal'), probability = probability WHERE name = 'd3'$$,
+              '50', 'ends though the statement names the column'))
      AS v (next, result, what);
 SELECT is(t.after($$INSERT INTO crm_deals.deal (name, probability) VALUES ('a', 42)$$, $$SELECT t.chance('a')$$),
           '42 overridden', 'rule 3: a value given on INSERT is an override');
