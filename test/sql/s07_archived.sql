@@ -70,7 +70,8 @@ ORDER BY b.name, b.what;
 SELECT is((SELECT string_agg(column_key || ' ' || deal_count, ', ' ORDER BY ordinal)
            FROM crm_deals.board('Sales', filter => v.filter)),
           'lead 1, proposal 1, negotiation 1',
-          'section 7: board by stage: no column of an archived stage' || coalesce(' with filter ' || v.filter::text, ''))
+          'section 7: board by stage: no column of an archived stage'
+          || coalesce(' with filter ' || v.filter::text, ''))
 FROM (VALUES (NULL::jsonb), ('{"owner": "ann"}'), ('{"status": "open"}')) AS v (filter);
 SELECT is(t.try(format('SELECT crm_deals.board_cards(''Sales'', %L)', v.key)), 'P0002',
           'section 7: board_cards: ' || v.key || ' is archived')
