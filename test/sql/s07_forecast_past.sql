@@ -87,7 +87,7 @@ FROM (VALUES ('as_of => ''2026-03-09''',
      AS v (arguments, wanted);
 -- A rate that begins later than the moment is none then.
 DELETE FROM crm_deals.exchange_rate WHERE valid_from < '2026-03-11';
-SELECT is(t.try(format('SELECT crm_deals.forecast(''Sales'', ''EUR'', as_of => %L, filter => ''{"text": "z"}'')', v.as_of)),
+SELECT is(t.try(format('SELECT crm_deals.forecast(NULL, ''EUR'', as_of => %L, filter => ''{"text": "z"}'')', v.as_of)),
           'done',
           'section 7: what is in that currency needs no rate, as of ' || v.as_of)
 FROM (VALUES ('2026-03-10 23:59:59.999999'), ('2026-03-11 00:00')) AS v (as_of);
