@@ -45,6 +45,13 @@ SELECT t.win('d3') AS none \gset
 SELECT t.win('d4') AS none \gset
 SELECT t.marks() AS taken_back \gset
 ROLLBACK TO a;
+SELECT set_config('crm_deals.notify_limit', '1', true) AS none, t.win('d1') AS none \gset
+SAVEPOINT e;
+SELECT t.win('d2') AS none \gset
+RELEASE e;
+SELECT t.win('d3') AS none \gset
+SELECT t.marks() AS begun \gset
+ROLLBACK TO a;
 SELECT set_config('crm_deals.notify_limit', '0', true) AS none, t.win('d1', 'd2') AS none \gset
 SELECT t.marks() AS nought \gset
 ROLLBACK TO a;
@@ -60,8 +67,9 @@ FROM (VALUES (1, :'at_limit', 'd1 full, d2 full', 'at the limit each by itself')
              (4, :'released', 'd1 full, d2 full, d3 summary, d4 counted', 'what a savepoint released counts'),
              (5, :'counted', 'd1 full, d2 full, d3 summary, d4 counted, d5 counted', 'and is counted in the summary'),
              (6, :'taken_back', 'd1 full, d3 summary, d4 counted', 'what a savepoint took back does not count'),
-             (7, :'nought', 'd1 summary, d2 counted', 'none by itself if the limit is 0'),
-             (8, :'secured', 'd1 ids', 'ids while row security is on')) AS v (place, have, want, what)
+             (7, :'begun', 'd1 full, d2 summary, d3 counted', 'a summary that a savepoint began is the only one'),
+             (8, :'nought', 'd1 summary, d2 counted', 'none by itself if the limit is 0'),
+             (9, :'secured', 'd1 ids', 'ids while row security is on')) AS v (place, have, want, what)
 ORDER BY v.place;
 
 -- read_events(max_events): as many as there are, one fewer, one more
