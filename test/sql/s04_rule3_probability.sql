@@ -73,6 +73,8 @@ SELECT is(t.after($$INSERT INTO crm_deals.deal (name, probability) VALUES ('a', 
           '10', 'rule 3: or NULL');
 SELECT is(t.after($$UPDATE crm_deals.deal SET probability = 0 WHERE name = 'd2'$$, $$SELECT t.chance('d2')$$),
           '0 overridden', 'rule 3: 0 is a value');
+SELECT is(t.after($$UPDATE crm_deals.deal SET probability = 100 WHERE name = 'd2'$$, $$SELECT t.chance('d2')$$),
+          '100 overridden', 'rule 3: so is 100');
 
 -- A value that is not one
 SELECT alike(t.dry(format('UPDATE crm_deals.deal SET probability = %L WHERE name = ''d2''', v.value)), '23514 deal% deal_probability',
