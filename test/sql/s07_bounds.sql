@@ -235,4 +235,12 @@ FROM (VALUES (1, 'p4 of 5'), (4, 'p4 p3 p2 p5 of 5'), (5, 'p4 p3 p2 p5 p1 of 5')
      AS v (size, wanted),
      (VALUES ('stage', NULL::jsonb), ('stage', '{"text": "p"}'), ('owner', NULL)) AS b (by, filter);
 
+-- stale_deals: longer in the stage than its rots_after, and not as long; now() is that of the transaction.
+UPDATE crm_deals.stage SET rots_after = '3 days' WHERE key = 'lead';
+SELECT is(t.after(format('INSERT INTO crm_deals.deal (name, stage_entered_at)
+                          VALUES (''s'', now() - interval ''3 days'' - interval %L)', v.more),
+                  'SELECT count(*) FROM crm_deals.stale_deals WHERE name = ''s'''), v.wanted,
+          format('section 7: stale_deals: three days and %s', v.more))
+FROM (VALUES ('-1 microseconds', '0'), ('0', '0'), ('1 microsecond', '1')) AS v (more, wanted);
+
 SELECT * FROM finish();
