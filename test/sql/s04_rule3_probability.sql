@@ -42,6 +42,29 @@ SELECT is(t.after($$UPDATE crm_deals.deal SET stage_id = t.stage('lost'), lost_r
 SELECT is(t.after($$UPDATE crm_deals.deal SET stage_id = t.stage('won') WHERE name = 'd1';
                     UPDATE crm_deals.deal SET stage_id = t.stage('proposal') WHERE name = 'd1'$$, $$SELECT t.chance('d1')$$),
           '50', 'rule 3: reopening does not bring it back');
+-- A deal that is closed already and gets a number of its own
+CREATE FUNCTION t.closed_with_override(next text) RETURNS text LANGUAGE sql AS $$
+    SELECT t.after('UPDATE crm_deals.deal SET stage_id = t.stage(''won'') WHERE name = ''d3'';
+                    UPDATE crm_deals.deal SET probability = 80 WHERE name = ''d3'';' || next, 'SELECT t.chance(''d3'')')
+$$;
+SELECT is(t.closed_with_override(v.next), v.result, 'rule 3: an override of a closed deal ' || v.what)
+FROM (VALUES ('', '80 overridden', 'is one'),
+             ($$UPDATE crm_deals.deal SET notes = 'any' WHERE name = 'd3'$$,
+              '80 overridden', 'survives a change of another column'),
+             ($$UPDATE crm_deals.deal SET stage_id = t.stage('proposal') WHERE name = 'd3'$$,
+              '50', 'ends when the deal is reopened'),
+             ($$SELECT crm_deals.move_deal(t.deal('d3'), 'proposal')$$,
+              '50', 'ends when move_deal() reopens the deal'),
+             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lead') WHERE name = 'd3'$$,
+              '10', 'ends when the deal goes back to its old stage'),
+             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lost'), lost_reason = 'price' WHERE name = 'd3'$$,
+              '0', 'ends when the deal is lost'),
+             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lost'), lost_reason = 'price' WHERE name = 'd3';
+                UPDATE crm_deals.deal SET stage_id = t.stage('lead') WHERE name = 'd3'$$,
+              '10', 'does not come back after that'),
+             ($$UPDATE crm_deals.deal SET stage_id = t.stage('proposal'), probability = probability WHERE name = 'd3'$$,
+              '50', 'ends though the statement names the column'))
+     AS v (next, result, what);
 SELECT is(t.after($$INSERT INTO crm_deals.deal (name, probability) VALUES ('a', 42)$$, $$SELECT t.chance('a')$$),
           '42 overridden', 'rule 3: a value given on INSERT is an override');
 SELECT is(t.after($$INSERT INTO crm_deals.deal (name, probability) VALUES ('a', 10)$$, $$SELECT t.chance('a')$$),
@@ -50,6 +73,8 @@ SELECT is(t.after($$INSERT INTO crm_deals.deal (name, probability) VALUES ('a', 
           '10', 'rule 3: or NULL');
 SELECT is(t.after($$UPDATE crm_deals.deal SET probability = 0 WHERE name = 'd2'$$, $$SELECT t.chance('d2')$$),
           '0 overridden', 'rule 3: 0 is a value');
+SELECT is(t.after($$UPDATE crm_deals.deal SET probability = 100 WHERE name = 'd2'$$, $$SELECT t.chance('d2')$$),
+          '100 overridden', 'rule 3: so is 100');
 
 -- A value that is not one
 SELECT alike(t.dry(format('UPDATE crm_deals.deal SET probability = %L WHERE name = ''d2''', v.value)), '23514 deal% deal_probability',

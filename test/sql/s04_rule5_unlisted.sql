@@ -47,6 +47,16 @@ UPDATE crm_deals.stage_transition SET to_stage_id = t.stage('d', 'Listed') WHERE
 SELECT is(t.ways('in a'), 'a c d l s', 'rule 5 forbid_unlisted: one that was changed leads elsewhere');
 TRUNCATE crm_deals.stage_transition;
 SELECT is(t.ways('in a') || ', ' || t.starts(), 'a l s, a l s', 'rule 5 forbid_unlisted: an empty list leaves the first open stage, lost and abandoned');
+-- A pipeline without an open stage has no start but a listed one.
+SELECT crm_deals.create_pipeline('Shut', '[{"key": "w", "name": "Won", "status": "won"},
+    {"key": "l", "name": "Lost", "status": "lost"}]', gates => '{"forbid_unlisted": true}') AS shut \gset
+SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = t.stage('w', 'Shut') WHERE name = 'from afar'$$),
+          '23514 deal.stage_id deal_gate', 'rule 5 forbid_unlisted: without an open stage a won one is no start');
+SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = t.stage('l', 'Shut'), lost_reason = 'x' WHERE name = 'from afar'$$),
+          'done', 'rule 5 forbid_unlisted: a lost one stays reachable');
+INSERT INTO crm_deals.stage_transition (to_stage_id) VALUES (t.stage('w', 'Shut'));
+SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = t.stage('w', 'Shut') WHERE name = 'from afar'$$),
+          'done', 'rule 5 forbid_unlisted: unless it is listed as one');
 SELECT is(t.dry($$INSERT INTO crm_deals.stage_transition (from_stage_id, to_stage_id) SELECT t.stage('a', 'Listed'), t.stage('b', 'Listed') FROM generate_series(1, 2)$$),
           '23505 stage_transition stage_transition_once', 'section 3: a transition is listed once');
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');

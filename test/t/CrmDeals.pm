@@ -158,7 +158,7 @@ BEGIN
     IF p.forbid_unlisted AND t.status IN ('open', 'won')
        AND NOT EXISTS (SELECT FROM crm_deals.stage_transition AS m
                        WHERE m.to_stage_id = t.id AND m.from_stage_id IS NOT DISTINCT FROM f.id)
-       AND NOT (f.id IS NULL AND t.position = first_open
+       AND NOT (f.id IS NULL AND t.position IS NOT DISTINCT FROM first_open    -- NULL: no open stage, no start
                 AND NOT EXISTS (SELECT FROM crm_deals.stage_transition AS m JOIN crm_deals.stage AS s ON s.id = m.to_stage_id
                                 WHERE m.from_stage_id IS NULL AND s.pipeline_id = p.id
                                   AND s.archived_at IS NULL AND s.status IN ('open', 'won'))) THEN    -- a start that is one
