@@ -9,7 +9,7 @@ base = arrays caller_query catalog currency deal_row installation json owner_que
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
 log = changes event_ids event_log log_transaction
-events = channels consumers dispatcher event_row notification notify payload subscriptions
+events = channels consumers dispatcher event_row notify notify_send payload subscriptions
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers deal_ids deal_reader \
 	duplicate_join duplicate_search duplicates import_duplicates matches name_index progress signature_ops \
 	text_numbers trigram written_names
