@@ -64,7 +64,7 @@ static OwnerQuery subscribe_query = {
 	.argtypes = {TEXTOID, TEXTARRAYOID, BOOLOID, BOOLOID},
 };
 
-/* subscribe(consumer, kinds, from_start, include_imports) */
+/* subscribe(consumer, kinds, from_start, include_imports) makes a consumer or changes what it reads. */
 Datum
 crm_deals_subscribe(PG_FUNCTION_ARGS)
 {
@@ -78,7 +78,7 @@ static OwnerQuery unsubscribe_query = {
 	.argtypes = {TEXTOID},
 };
 
-/* unsubscribe(consumer) */
+/* unsubscribe(consumer) removes a consumer. */
 Datum
 crm_deals_unsubscribe(PG_FUNCTION_ARGS)
 {
@@ -91,7 +91,7 @@ static OwnerQuery ack_query = {
 	.argtypes = {TEXTOID, INT8OID},
 };
 
-/* ack_events(consumer, event_id) */
+/* ack_events(consumer, event_id) returns the number of events that it acknowledges. */
 Datum
 crm_deals_ack_events(PG_FUNCTION_ARGS)
 {

@@ -55,8 +55,7 @@ PG_FUNCTION_INFO_V1(crm_deals_start_dispatcher);
 PGDLLEXPORT void crm_deals_dispatcher_main(Datum database);
 
 #define BATCH 1000				/* events in one transaction */
-/* In milliseconds */
-#define LEAVES_AFTER 3000
+#define LEAVES_AFTER 3000		/* this and the next three: milliseconds */
 #define SHORTEST_SLEEP 10
 #define LONGEST_SLEEP 100
 #define LONGEST_START 1000
@@ -87,8 +86,8 @@ dispatcher_lock(DispatcherLock which)
 }
 
 /*
- * Takes the lock if it is free. The worker keeps its locks until it releases
- * them, a writer until its transaction ends at the latest.
+ * Takes the lock if it is free. A lock of the worker lasts until the worker
+ * releases it, a writer's until the transaction ends at the latest.
  */
 static bool
 try_lock(DispatcherLock which, LOCKMODE mode, bool by_worker)

@@ -34,7 +34,8 @@ load_taken_events(void)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("events that a consumer waits for are gone from the log"),
-				 errhint("Something other than prune_events() removed them. Unsubscribe and subscribe again to go on.")));
+				 errhint("Something other than prune_events() removed them. "
+						 "Unsubscribe and subscribe again to go on.")));
 }
 
 /* Returns the number of the column. */

@@ -161,7 +161,8 @@ latest_generation(bool *is_entered)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
-		int32		generation = DatumGetInt32(heap_getattr(tuple, generation_column, RelationGetDescr(table), &isnull));
+		int32		generation = DatumGetInt32(heap_getattr(tuple, generation_column, RelationGetDescr(table),
+															&isnull));
 
 		latest = Max(latest, generation);
 		if (DatumGetInt64(heap_getattr(tuple, identifier_column, RelationGetDescr(table), &isnull)) !=

@@ -15,6 +15,7 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_append_only);
 
+/* BEFORE UPDATE, DELETE or TRUNCATE … FOR EACH STATEMENT, on the log; BEFORE TRUNCATE on deal */
 Datum
 crm_deals_append_only(PG_FUNCTION_ARGS)
 {
