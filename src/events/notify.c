@@ -101,7 +101,11 @@ add_to_summary(Summary *summary, const Summary *more)
 	summary->last_event_id = Max(summary->last_event_id, more->last_event_id);
 }
 
-/* Gives what a subtransaction has notified to its parent, or drops it on rollback. */
+/*
+ * Gives what a subtransaction has notified to its parent, or drops it on
+ * rollback. If the parent has notified nothing itself, the entry becomes the
+ * parent's.
+ */
 static void
 on_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
