@@ -5,11 +5,12 @@ EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm_deals.con
 # The rooms of src/, lowest first: a file includes only its own room and rooms before it (src/README.md).
 ROOMS = base config rules log events duplicates triggers functions
 
-base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch settings texts transition write_context
+base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch settings \
+	texts transition write_context
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
 log = changes event_ids event_log log_transaction
-events = channels consumers dispatcher event_row notification notify payload subscriptions
+events = channels consumers dispatcher event_row notify notify_send payload subscriptions
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers core_memory deal_cursor deal_ids \
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram

@@ -26,10 +26,11 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.take_for_dispatch(integer) IS
     'Internal: returns the ids of the next events that writers left to the dispatcher.';
 
--- One summary for each channel, of the events that a transaction wrote beyond crm_deals.notify_limit.
+-- One summary for each kind of event that a transaction wrote beyond crm_deals.notify_limit. The dispatcher sends those
+-- whose kind is a channel.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.summaries(transaction xid8)
-RETURNS TABLE (channel text, batch_id bigint, events bigint, first_event_id bigint, last_event_id bigint)
+RETURNS TABLE (kind text, batch_id bigint, events bigint, first_event_id bigint, last_event_id bigint)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -41,7 +42,6 @@ AS $$
                                                            e.to_stage_id, e.status::text)) AS u (kind)) AS k
     WHERE e.transaction = summaries.transaction
       AND e.dispatch IN ('summary', 'counted')
-      AND k.kind IN ('stage_changed', 'won', 'lost', 'abandoned', 'reopened')
     GROUP BY k.kind
 $$;
 COMMENT ON FUNCTION crm_deals_internal.summaries(xid8) IS

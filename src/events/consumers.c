@@ -2,15 +2,14 @@
  * consumers.c
  *		Consumers of events, for callers who have no right to the log.
  *
- * What they do is in sql/functions/consumers.sql and runs as the owner of the
- * tables; here it is called, and what the caller may not see is left out.
+ * The work is in sql/functions/consumers.sql and runs as the owner of the
+ * tables. The functions here call it. Of a deal that row security hides from
+ * the caller, read_events() returns only ids.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "miscadmin.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/hsearch.h"
@@ -19,11 +18,12 @@
 #include "utils/memutils.h"
 #include "utils/rls.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 
+#include "base/arguments.h"
+#include "base/arrays.h"
 #include "base/catalog.h"
-#include "base/compat.h"
 #include "base/owner_query.h"
+#include "base/result_set.h"
 #include "base/spi_result.h"
 #include "events/event_row.h"
 
@@ -37,20 +37,19 @@ PG_FUNCTION_INFO_V1(crm_deals_unsubscribe);
  * ----------
  */
 
-/* The call's arguments as the query's; the one row's one value, 0 for void */
+/*
+ * Runs the query as the owner of the tables, with the arguments of the call;
+ * returns its value, or 0 for null.
+ */
 static Datum
 call_as_owner(OwnerQuery *query, FunctionCallInfo fcinfo)
 {
 	Datum		values[OWNER_QUERY_MAX_ARGS];
-	char		nulls[OWNER_QUERY_MAX_ARGS + 1] = {0};
+	char		nulls[OWNER_QUERY_MAX_ARGS + 1];
 	Datum		result;
 	bool		isnull;
 
-	for (int i = 0; i < query->nargs; i++)
-	{
-		values[i] = PG_GETARG_DATUM(i);
-		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-	}
+	spi_arguments(fcinfo, query->nargs, values, nulls);
 	SPI_connect();
 	(void) installed_table("event_consumer");
 	(void) owner_query_write(query, values, nulls);
@@ -65,6 +64,7 @@ static OwnerQuery subscribe_query = {
 	.argtypes = {TEXTOID, TEXTARRAYOID, BOOLOID, BOOLOID},
 };
 
+/* subscribe(consumer, kinds, from_start, include_imports) makes a consumer or changes what it reads. */
 Datum
 crm_deals_subscribe(PG_FUNCTION_ARGS)
 {
@@ -78,6 +78,7 @@ static OwnerQuery unsubscribe_query = {
 	.argtypes = {TEXTOID},
 };
 
+/* unsubscribe(consumer) removes a consumer. */
 Datum
 crm_deals_unsubscribe(PG_FUNCTION_ARGS)
 {
@@ -90,6 +91,7 @@ static OwnerQuery ack_query = {
 	.argtypes = {TEXTOID, INT8OID},
 };
 
+/* ack_events(consumer, event_id) returns the number of events that it acknowledges. */
 Datum
 crm_deals_ack_events(PG_FUNCTION_ARGS)
 {
@@ -97,27 +99,29 @@ crm_deals_ack_events(PG_FUNCTION_ARGS)
 }
 
 /* ----------
- * What of a batch the caller may see
+ * What the caller may see of a batch
  * ----------
  */
 
 static const char *const visible_deals =
 "SELECT d.id FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) ANY ($1)";
 
+/* Returns the ids of the deals that the events are about. */
 static Datum
 deals_of(SPITupleTable *events, uint64 n)
 {
-	Datum	   *ids = palloc(n * sizeof(Datum));
+	ArrayType  *ids = int8_array_create(n);
 	bool		isnull;
 
 	for (uint64 i = 0; i < n; i++)
-		ids[i] = fact(events->vals[i], events->tupdesc, "deal_id", &isnull);
-	return PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), true, TYPALIGN_DOUBLE));
+		int8_array_elements(ids)[i] = DatumGetInt64(fact(events->vals[i], events->tupdesc, "deal_id", &isnull));
+	return PointerGetDatum(ids);
 }
 
 /*
- * The deals of these events that row security shows to the caller, or NULL
- * where it hides none.  Who may not read deals at all sees none of them.
+ * Returns the deals of these events that row security shows to the caller, or
+ * NULL if it hides none. A caller who may not read deals at all sees none of
+ * them.
  */
 static HTAB *
 deals_shown(SPITupleTable *events, uint64 n)
@@ -134,13 +138,12 @@ deals_shown(SPITupleTable *events, uint64 n)
 	{
 		Oid			type = INT8ARRAYOID;
 		Datum		ids = deals_of(events, n);
-		bool		isnull;
 
 		if (SPI_execute_with_args(visible_deals, 1, &type, &ids, NULL, false, 0) != SPI_OK_SELECT)
 			elog(ERROR, "could not execute \"%s\"", visible_deals);
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
-			int64		id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+			int64		id = row_int64(i, 1);
 
 			(void) hash_search(shown, &id, HASH_ENTER, NULL);
 		}
@@ -153,6 +156,7 @@ deals_shown(SPITupleTable *events, uint64 n)
  * ----------
  */
 
+/* Appends a column as a JSON text. */
 static void
 append_text_fact(StringInfo json, HeapTuple row, TupleDesc desc, const char *column)
 {
@@ -165,6 +169,7 @@ append_text_fact(StringInfo json, HeapTuple row, TupleDesc desc, const char *col
 		appendStringInfoString(json, "null");
 }
 
+/* Appends a column whose text is JSON already. */
 static void
 append_json_fact(StringInfo json, HeapTuple row, TupleDesc desc, const char *column)
 {
@@ -173,6 +178,7 @@ append_json_fact(StringInfo json, HeapTuple row, TupleDesc desc, const char *col
 	appendStringInfo(json, ", \"%s\": %s", column, value != NULL ? value : "null");
 }
 
+/* Appends a moment. */
 static void
 append_moment_fact(StringInfo json, HeapTuple row, TupleDesc desc, const char *column)
 {
@@ -187,7 +193,7 @@ append_moment_fact(StringInfo json, HeapTuple row, TupleDesc desc, const char *c
 						 JsonEncodeDateTime(text, value, TIMESTAMPTZOID, NULL));
 }
 
-/* What the notification says, and more */
+/* Returns the payload: what a notification says of the event, and more. */
 static Datum
 payload_of(HeapTuple row, TupleDesc desc, bool ids_only)
 {
@@ -217,6 +223,7 @@ payload_of(HeapTuple row, TupleDesc desc, bool ids_only)
  * ----------
  */
 
+/* Refuses arguments and transactions with which read_events() does not work. */
 static void
 check_reading(FunctionCallInfo fcinfo)
 {
@@ -241,6 +248,7 @@ static OwnerQuery read_query = {
 	.argtypes = {TEXTOID, INT4OID, INTERVALOID},
 };
 
+/* Adds the event to the result, with ids alone if the caller may not see its deal. */
 static void
 return_event(ReturnSetInfo *result, HeapTuple row, TupleDesc desc, HTAB *shown)
 {
@@ -254,15 +262,16 @@ return_event(ReturnSetInfo *result, HeapTuple row, TupleDesc desc, HTAB *shown)
 	deal_id = DatumGetInt64(values[1]);
 	values[lengthof(columns)] = payload_of(row, desc, shown != NULL &&
 										   hash_search(shown, &deal_id, HASH_FIND, NULL) == NULL);
-	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
+	result_set_add(result, values, isnull);
 }
 
+/* read_events(consumer, max_events, lease) takes the next events of the consumer and returns them. */
 Datum
 crm_deals_read_events(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		values[3] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2)};
-	char		nulls[] = {PG_ARGISNULL(0) ? 'n' : ' ', ' ', PG_ARGISNULL(2) ? 'n' : ' ', '\0'};
+	ReturnSetInfo *result;
+	Datum		values[3];
+	char		nulls[4];
 	SPITupleTable *events;
 	uint64		n;
 	HTAB	   *shown;
@@ -270,7 +279,8 @@ crm_deals_read_events(PG_FUNCTION_ARGS)
 
 	check_reading(fcinfo);
 	(void) installed_table("event_consumer");
-	InitMaterializedSRF(fcinfo, 0);
+	spi_arguments(fcinfo, 3, values, nulls);
+	result = result_set_begin(fcinfo);
 	SPI_connect();
 	(void) owner_query_write(&read_query, values, nulls);
 	load_taken_events();

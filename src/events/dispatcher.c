@@ -2,19 +2,23 @@
  * dispatcher.c
  *		The background worker that notifies after commit.
  *
- * Under crm_deals.notify = dispatch writers mark their events in the log, and
- * one worker a database sends the notifications, many in a transaction: only
- * it takes the lock that notifying commits of the whole cluster share.  It
- * keeps its place as a consumer does, in the transaction that sends, so that
- * nothing is lost when it dies.
+ * Under crm_deals.notify = dispatch, writers only mark their events in the
+ * log. One worker for each database sends the notifications, many in one
+ * transaction. So writers never take the lock that all notifying commits of
+ * the cluster share. The worker keeps its place in the log as a consumer does,
+ * in the transaction that sends. If it dies, nothing is lost: the next worker
+ * goes on from there.
  *
- * The worker holds a lock, by which writers know that it runs; a writer that
- * finds the lock free starts one.  Until it ends, a transaction with something
- * to send holds another one, so that the worker does not leave just before the
- * commit that it was to see: a prepared transaction, too, holds it.
+ * Its life: a writer that is about to commit tries LOCK_RUNNING, which the
+ * worker holds. If the lock is free, no worker runs, and the writer starts
+ * one. After the commit, the writer wakes the worker. The worker sends batch
+ * after batch, then sleeps and looks at the log from time to time. It leaves
+ * after LEAVES_AFTER without work. That is soon, because DROP DATABASE waits
+ * only five seconds for it.
  *
- * The worker leaves soon when there is nothing to do: DROP DATABASE waits five
- * seconds for it.
+ * The worker must not leave just before a commit that counts on it. So a
+ * transaction with events to send holds LOCK_EXPECTING until it ends, even
+ * while it is prepared, and the worker leaves only if it gets this lock.
  */
 #include "postgres.h"
 
@@ -39,18 +43,19 @@
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/owner_query.h"
+#include "base/spi_result.h"
 #include "config/pipeline_cache.h"
 #include "events/dispatcher.h"
 #include "events/event_row.h"
-#include "events/notification.h"
+#include "events/notify_send.h"
 #include "events/subscriptions.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_start_dispatcher);
 
 PGDLLEXPORT void crm_deals_dispatcher_main(Datum database);
 
-#define BATCH 1000				/* events a transaction */
-#define LEAVES_AFTER 3000		/* all in milliseconds */
+#define BATCH 1000				/* events in one transaction */
+#define LEAVES_AFTER 3000		/* this and the next three: milliseconds */
 #define SHORTEST_SLEEP 10
 #define LONGEST_SLEEP 100
 #define LONGEST_START 1000
@@ -63,11 +68,14 @@ PGDLLEXPORT void crm_deals_dispatcher_main(Datum database);
 typedef enum DispatcherLock
 {
 	LOCK_RUNNING,				/* held by the worker, exclusively */
-	LOCK_STARTING,				/* held by who starts it */
+	LOCK_STARTING,				/* held by the process that starts the worker */
 	LOCK_EXPECTING				/* shared by transactions with events to send */
 } DispatcherLock;
 
-/* Of the kind of advisory locks, with a last number that SQL cannot give them */
+/*
+ * Returns the tag of a lock of this database. It is of the kind of advisory
+ * locks, with a last number that SQL cannot give them.
+ */
 static LOCKTAG
 dispatcher_lock(DispatcherLock which)
 {
@@ -77,7 +85,10 @@ dispatcher_lock(DispatcherLock which)
 	return tag;
 }
 
-/* The worker's last until they are let go, writers' end with the transaction at the latest. */
+/*
+ * Takes the lock if it is free. A lock of the worker lasts until the worker
+ * releases it, a writer's until the transaction ends at the latest.
+ */
 static bool
 try_lock(DispatcherLock which, LOCKMODE mode, bool by_worker)
 {
@@ -86,6 +97,7 @@ try_lock(DispatcherLock which, LOCKMODE mode, bool by_worker)
 	return LockAcquire(&tag, mode, by_worker, true) != LOCKACQUIRE_NOT_AVAIL;
 }
 
+/* Releases the lock. */
 static void
 unlock(DispatcherLock which, LOCKMODE mode, bool by_worker)
 {
@@ -94,6 +106,7 @@ unlock(DispatcherLock which, LOCKMODE mode, bool by_worker)
 	(void) LockRelease(&tag, mode, by_worker);
 }
 
+/* Returns whether a worker runs for this database. */
 static bool
 is_running(void)
 {
@@ -103,13 +116,13 @@ is_running(void)
 	return false;
 }
 
-/* The worker, where it was found before, and which process that was */
+/* The worker that was found last. Another process may have its place since: then the pid differs. */
 static PGPROC *known = NULL;
 static int	known_pid = 0;
 
 /*
- * Between two of its transactions it is not found: then it is about to look at
- * the log by itself.
+ * Looks for the process of the worker. Between two of its transactions it is
+ * not found, but then it is about to look at the log by itself.
  */
 static void
 find_process(void)
@@ -125,7 +138,7 @@ find_process(void)
 	known_pid = known != NULL ? known->pid : 0;
 }
 
-/* NULL where all the slots are taken */
+/* Starts a worker; returns NULL if no slot for one is free. */
 static BackgroundWorkerHandle *
 start_worker(void)
 {
@@ -144,7 +157,10 @@ start_worker(void)
 	return RegisterDynamicBackgroundWorker(&worker, &handle) ? handle : NULL;
 }
 
-/* Until then others would start more of them, which take the few slots there are. */
+/*
+ * Waits until the worker holds its lock. Otherwise more writers would start
+ * workers, and use up the few slots for them.
+ */
 static void
 wait_until_it_runs(BackgroundWorkerHandle *worker)
 {
@@ -157,6 +173,7 @@ wait_until_it_runs(BackgroundWorkerHandle *worker)
 		pg_usleep(1000);
 }
 
+/* Starts a worker, unless another process is just starting one. */
 static void
 start_dispatcher(void)
 {
@@ -171,11 +188,12 @@ start_dispatcher(void)
 		ereport(WARNING,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("no background worker is free to send the notifications of deals"),
-				 errdetail("The events are in the log; they are notified when a worker can be started."),
+				 errdetail("The events are in the log. They are notified when a worker can be started."),
 				 errhint("Raise max_worker_processes.")));
 	unlock(LOCK_STARTING, ExclusiveLock, false);
 }
 
+/* Finds the worker of this database, or starts one; until the transaction ends, the worker does not leave. */
 void
 summon_dispatcher(void)
 {
@@ -187,6 +205,7 @@ summon_dispatcher(void)
 	find_process();
 }
 
+/* Wakes the worker that was found. */
 void
 wake_dispatcher(void)
 {
@@ -194,6 +213,7 @@ wake_dispatcher(void)
 		SetLatch(&known->procLatch);
 }
 
+/* start_dispatcher() starts the worker, if it does not run. */
 Datum
 crm_deals_start_dispatcher(PG_FUNCTION_ARGS)
 {
@@ -222,41 +242,28 @@ static OwnerQuery summaries_query = {
 	.argtypes = {XID8OID},
 };
 
-static Channel
-channel_by_name(const char *name)
+/* Sends the summary in this row of SPI_tuptable, if its kind is a channel. */
+static void
+send_summary_row(uint64 row)
 {
+	char	   *kind = row_text(row, 1);
+
 	for (int channel = 0; channel < N_CHANNELS; channel++)
-		if (strcmp(channel_name(channel), name) == 0)
-			return (Channel) channel;
-	elog(ERROR, "unknown channel \"%s\"", name);
+		if (strcmp(channel_name(channel), kind) == 0)
+			send_summary(channel, row_int64(row, 2), row_int64(row, 3), row_int64(row, 4), row_int64(row, 5));
 }
 
+/* Sends the summaries of a transaction, one for each channel. */
 static void
 send_summaries_of(Datum transaction)
 {
-	SPITupleTable *summaries;
-	uint64		n;
-
 	(void) owner_query_write(&summaries_query, &transaction, NULL);
-	summaries = SPI_tuptable;
-	n = SPI_processed;
-	for (uint64 i = 0; i < n; i++)
-	{
-		int64		numbers[4];
-
-		for (int column = 0; column < 4; column++)
-		{
-			bool		isnull;
-			Datum		value = SPI_getbinval(summaries->vals[i], summaries->tupdesc, column + 2, &isnull);
-
-			numbers[column] = isnull ? 0 : DatumGetInt64(value);
-		}
-		send_summary(channel_by_name(SPI_getvalue(summaries->vals[i], summaries->tupdesc, 1)),
-					 numbers[0], numbers[1], numbers[2], numbers[3]);
-	}
-	SPI_freetuptable(summaries);
+	for (uint64 i = 0; i < SPI_processed; i++)
+		send_summary_row(i);
+	SPI_freetuptable(SPI_tuptable);
 }
 
+/* Sends what the writer of the event has marked. */
 static void
 send_as_marked(HeapTuple row, TupleDesc desc)
 {
@@ -273,7 +280,7 @@ send_as_marked(HeapTuple row, TupleDesc desc)
 		send_summaries_of(fact(row, desc, "transaction", &isnull));
 }
 
-/* In a transaction, as the owner of the tables; how many events there were */
+/* Sends the next events, in a transaction and as the owner of the tables; returns their number. */
 static uint64
 send_batch(void)
 {
@@ -304,16 +311,17 @@ send_batch(void)
 typedef enum Turn
 {
 	TURN_NOTHING,
-	TURN_SENT,					/* all there was */
+	TURN_SENT,					/* all that there was */
 	TURN_SENT_BATCH,			/* there may be more */
 	TURN_QUEUE_FILLED,
 	TURN_NOT_INSTALLED
 } Turn;
 
 /*
- * The worker is connected as superuser, since the owner may not be able to log
- * in.  Nothing of the user's may run as such: no deferred trigger at commit,
- * which a restricted operation forbids.
+ * Sends the next events as the owner of the tables. The worker is connected as
+ * a superuser, because the owner may not be able to log in. No code of the
+ * user's may run as superuser, so the operation is restricted: it fires no
+ * deferred trigger at commit.
  */
 static Turn
 send_batch_as_owner(void)
@@ -329,6 +337,7 @@ send_batch_as_owner(void)
 	return n == 0 ? TURN_NOTHING : n < BATCH ? TURN_SENT : TURN_SENT_BATCH;
 }
 
+/* Runs one transaction of the worker: sends what there is to send, if it can. */
 static Turn
 take_turn(void)
 {
@@ -351,7 +360,11 @@ take_turn(void)
 	return turn;
 }
 
-/* A writer that just looks whether we run holds the lock for a moment. */
+/*
+ * Takes the lock of the running worker; returns false if another worker has it.
+ * It tries more than once, since a writer that looks whether a worker runs
+ * holds the lock for a moment.
+ */
 static bool
 try_to_be_the_one(void)
 {
@@ -364,7 +377,11 @@ try_to_be_the_one(void)
 	return is_one;
 }
 
-/* Who held the lock has committed when we get it: one more look. */
+/*
+ * Lets the worker leave, if no transaction has events to send. A transaction
+ * that held the lock has committed when the worker gets it, so the worker looks
+ * at the log once more.
+ */
 static bool
 leave(void)
 {
@@ -379,7 +396,11 @@ leave(void)
 	return leaves;
 }
 
-/* In a transaction, for writers to find us by: they do not find locks of sessions that have none. */
+/*
+ * Sleeps until a writer wakes the worker, or the time is over. It sleeps in a
+ * transaction, because writers do not find the locks of a session that has
+ * none.
+ */
 static void
 rest(long milliseconds, bool *woken)
 {
@@ -399,6 +420,7 @@ rest(long milliseconds, bool *woken)
 	*woken = (events & WL_LATCH_SET) != 0;
 }
 
+/* Sends until nothing has come for LEAVES_AFTER. */
 static void
 dispatch_until_idle(void)
 {
@@ -416,7 +438,7 @@ dispatch_until_idle(void)
 			idle_since = GetCurrentTimestamp();
 		if (turn == TURN_SENT || turn == TURN_SENT_BATCH)
 		{
-			/* a little later it is more: its commits are in the way of writers' */
+			/* Wait a little, so that more events share a commit: each commit of the worker slows writers down. */
 			if (turn == TURN_SENT)
 				pg_usleep(SHORTEST_SLEEP * 1000L);
 			CHECK_FOR_INTERRUPTS();
@@ -434,11 +456,7 @@ dispatch_until_idle(void)
 	}
 }
 
-/*
- * Whatever the database's or the server's are.  Its commits wait for this
- * server's disk with those of writers, one write for all; without waiting they
- * would have the walwriter write in between.
- */
+/* Sets what the worker relies on, whatever the settings of the database and the server are. */
 static void
 keep_to_own_settings(void)
 {
@@ -446,8 +464,9 @@ keep_to_own_settings(void)
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},
-		{"lock_timeout", "10s"},		/* it holds back vacuum while it waits */
-		{"deadlock_timeout", "50ms"},	/* not DROP EXTENSION is the one to give in */
+		{"lock_timeout", "10s"},		/* while it waits, it holds back vacuum */
+		{"deadlock_timeout", "50ms"},	/* in a deadlock it gives in, not DROP EXTENSION */
+		/* Its commits wait for the disk, with those of writers. Else the walwriter would write in between. */
 		{"synchronous_commit", "local"},
 		{"jit", "off"},
 	};
@@ -456,6 +475,7 @@ keep_to_own_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_SUSET, PGC_S_OVERRIDE);
 }
 
+/* The main function of the worker. */
 void
 crm_deals_dispatcher_main(Datum database)
 {

@@ -5,10 +5,10 @@
 #ifndef CRM_DEALS_DISPATCHER_H
 #define CRM_DEALS_DISPATCHER_H
 
-/* Before commit: finds the worker of this database, starts it where there is none. */
+/* Before commit: finds the worker of this database, or starts one. */
 extern void summon_dispatcher(void);
 
-/* After commit: there is work for the one that was found. */
+/* After commit: tells the worker that there is work. */
 extern void wake_dispatcher(void);
 
 #endif							/* CRM_DEALS_DISPATCHER_H */

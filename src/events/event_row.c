@@ -1,12 +1,12 @@
 /*
  * event_row.c
- *		Logged events, as the queries on the log return them.
+ *		Rows of crm_deals_internal.event_facts(): events of the log with names of their time.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 
+#include "base/arrays.h"
 #include "base/catalog.h"
 #include "base/owner_query.h"
 #include "base/spi_result.h"
@@ -18,45 +18,52 @@ static OwnerQuery facts_query = {
 	.argtypes = {INT8ARRAYOID},
 };
 
-/* A statement of its own, which sees all that the taking saw */
+/*
+ * Loads the facts of the events whose ids the last query returned. It is a
+ * statement of its own, so it sees all that the taking query saw.
+ */
 void
 load_taken_events(void)
 {
 	bool		isnull;
 	Datum		ids = result_column(1, &isnull);
-	ArrayType  *array = DatumGetArrayTypeP(ids);
-	uint64		n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	int			n = int8_array_length(DatumGetArrayTypeP(ids));
 
 	(void) owner_query_write(&facts_query, &ids, NULL);
-	if (SPI_processed != n)
+	if (SPI_processed != (uint64) n)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("events that a consumer waits for are gone from the log"),
-				 errhint("Something removed them other than prune_events(). Unsubscribe and subscribe again to go on.")));
+				 errhint("Something other than prune_events() removed them. "
+						 "Unsubscribe and subscribe again to go on.")));
 }
 
+/* Returns the number of the column. */
 static int
 column_number(TupleDesc desc, const char *column)
 {
 	int			number = SPI_fnumber(desc, column);
 
 	if (number <= 0)
-		elog(ERROR, "an event without column \"%s\"", column);
+		elog(ERROR, "event_facts() has no column \"%s\"", column);
 	return number;
 }
 
+/* Returns a column as text, or NULL. */
 char *
 fact_text(HeapTuple row, TupleDesc desc, const char *column)
 {
 	return SPI_getvalue(row, desc, column_number(desc, column));
 }
 
+/* Returns a column. */
 Datum
 fact(HeapTuple row, TupleDesc desc, const char *column, bool *isnull)
 {
 	return SPI_getbinval(row, desc, column_number(desc, column), isnull);
 }
 
+/* Returns a number; 0 stands for NULL. */
 static int64
 fact_int64(HeapTuple row, TupleDesc desc, const char *column)
 {
@@ -66,6 +73,7 @@ fact_int64(HeapTuple row, TupleDesc desc, const char *column)
 	return isnull ? 0 : DatumGetInt64(value);
 }
 
+/* Returns a status; STATUS_OPEN stands for NULL. */
 static DealStatus
 fact_status(HeapTuple row, TupleDesc desc, const char *column)
 {
@@ -74,6 +82,7 @@ fact_status(HeapTuple row, TupleDesc desc, const char *column)
 	return status != NULL ? deal_status_by_name(status) : STATUS_OPEN;
 }
 
+/* Returns what a payload says of the event, without the name of the event. */
 EventFacts
 event_facts(HeapTuple row, TupleDesc desc)
 {
@@ -104,6 +113,7 @@ event_facts(HeapTuple row, TupleDesc desc)
 	return facts;
 }
 
+/* Returns the channels that the event concerns. */
 Channels
 event_channels(HeapTuple row, TupleDesc desc)
 {

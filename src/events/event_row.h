@@ -1,6 +1,6 @@
 /*
  * event_row.h
- *		Logged events, as the queries on the log return them.
+ *		Rows of crm_deals_internal.event_facts(): events of the log with names of their time.
  */
 #ifndef CRM_DEALS_EVENT_ROW_H
 #define CRM_DEALS_EVENT_ROW_H
@@ -11,16 +11,16 @@
 #include "events/payload.h"
 
 /*
- * What a query that takes events, run as the owner of the tables, returned in
- * its one row: their ids.  Now their facts, in that order, in SPI_tuptable.
+ * Loads the facts of taken events into SPI_tuptable. The caller has just run a
+ * query as the owner of the tables whose one row has the ids of these events.
  */
 extern void load_taken_events(void);
 
-/* A column by name; NULL where it is null */
+/* A column by name; NULL stands for null. */
 extern char *fact_text(HeapTuple row, TupleDesc desc, const char *column);
 extern Datum fact(HeapTuple row, TupleDesc desc, const char *column, bool *isnull);
 
-/* Facts of a row of _event_facts(), all but the name of the event */
+/* All facts but the name of the event */
 extern EventFacts event_facts(HeapTuple row, TupleDesc desc);
 extern Channels event_channels(HeapTuple row, TupleDesc desc);
 

@@ -1,11 +1,16 @@
 /*
  * notify.c
- *		Notifications of stage and status changes, sent at commit.
+ *		Decides what of a statement is notified.
  *
- * What is sent waits for commit and goes with a rollback; the counts and
- * summaries here follow the same subtransactions.  A notifying commit takes one
- * lock for the whole cluster, and a full queue fails it, hence the limit, the
- * summaries, the look at the queue, and the dispatcher, which notifies later.
+ * PostgreSQL sends a notification at commit and drops it on rollback. The
+ * counts and summaries here follow the same subtransactions.
+ *
+ * A commit that notifies takes one lock for the whole cluster, and it fails if
+ * the queue is full. Therefore the first deals of a transaction are notified
+ * one by one, up to crm_deals.notify_limit, and the others by one summary for
+ * each channel. If the queue is half full, nothing is sent. Under
+ * crm_deals.notify = dispatch, writers only mark their events in the log, and
+ * the dispatcher notifies after the commit.
  */
 #include "postgres.h"
 
@@ -18,24 +23,24 @@
 #include "config/pipeline_cache.h"
 #include "events/channels.h"
 #include "events/dispatcher.h"
-#include "events/notification.h"
 #include "events/notify.h"
+#include "events/notify_send.h"
 #include "events/subscriptions.h"
 
 typedef struct Summary
 {
-	int64		batch_id;		/* 0: several */
+	int64		batch_id;		/* 0: of several batches */
 	int64		count;
 	int64		first_event_id;
 	int64		last_event_id;
 } Summary;
 
-/* What a (sub)transaction has notified; its parent gets it when it commits. */
+/* What a transaction or subtransaction has notified; its parent gets it when it commits. */
 typedef struct Notified
 {
 	int			level;
-	int			deals;			/* one by one, those of the parents included */
-	int64		left_to_count;	/* to the dispatcher's summary, likewise */
+	int			deals;			/* notified one by one, the parents' included */
+	int64		left_to_count;	/* events for the dispatcher's summary, likewise */
 	Summary		summaries[N_CHANNELS];
 	struct Notified *parent;
 } Notified;
@@ -51,14 +56,15 @@ typedef enum QueueState
 
 static QueueState queue_state = QUEUE_UNKNOWN;
 
-/* Has this transaction written events for the dispatcher? */
+/* Whether this transaction has written events for the dispatcher */
 static bool left_to_dispatcher = false;
 
 /* ----------
- * Per transaction and subtransaction
+ * Transactions and subtransactions
  * ----------
  */
 
+/* Returns what the running subtransaction has notified. A new one starts with the counts of its parent. */
 static Notified *
 notified_here(void)
 {
@@ -77,6 +83,7 @@ notified_here(void)
 	return notified;
 }
 
+/* Adds the events of one summary to another. */
 static void
 add_to_summary(Summary *summary, const Summary *more)
 {
@@ -94,6 +101,11 @@ add_to_summary(Summary *summary, const Summary *more)
 	summary->last_event_id = Max(summary->last_event_id, more->last_event_id);
 }
 
+/*
+ * Gives what a subtransaction has notified to its parent, or drops it on
+ * rollback. If the parent has notified nothing itself, the entry becomes the
+ * parent's.
+ */
 static void
 on_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
@@ -121,6 +133,7 @@ on_subtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId pa
 	}
 }
 
+/* Sends the summaries of the transaction. */
 static void
 send_summaries(void)
 {
@@ -136,6 +149,7 @@ send_summaries(void)
 	}
 }
 
+/* Sends the summaries before commit, wakes the dispatcher after it, and forgets the transaction. */
 static void
 on_transaction(XactEvent event, void *arg)
 {
@@ -156,6 +170,7 @@ on_transaction(XactEvent event, void *arg)
 	}
 }
 
+/* Registers the callbacks. */
 void
 notify_init(void)
 {
@@ -168,6 +183,7 @@ notify_init(void)
  * ----------
  */
 
+/* Returns whether the queue is too full to send. Looks, and warns, once in a transaction. */
 static bool
 queue_is_filled(void)
 {
@@ -189,6 +205,7 @@ queue_is_filled(void)
  * ----------
  */
 
+/* Returns the channels that the event concerns: none for an import and for a delete. */
 static Channels
 channels_of_event(const DealEvent *event)
 {
@@ -201,7 +218,7 @@ channels_of_event(const DealEvent *event)
 					   deal_int64(event->new, DEAL_STAGE_ID), deal_status(event->new));
 }
 
-/* Of so many deals in a transaction each is told of by itself. */
+/* Counts the deal; returns whether the transaction may still send a notification of its own for it. */
 static bool
 one_by_one(void)
 {
@@ -211,6 +228,7 @@ one_by_one(void)
 	return true;
 }
 
+/* Returns the stage of the deal as a payload shows it. */
 static EventStage
 stage_of(const DealRow *row)
 {
@@ -229,6 +247,7 @@ stage_of(const DealRow *row)
 	return stage;
 }
 
+/* Returns what a payload says of the event. */
 static EventFacts
 facts_of(const DealEvent *event, int64 batch_id, const char *actor)
 {
@@ -252,6 +271,7 @@ facts_of(const DealEvent *event, int64 batch_id, const char *actor)
 	return facts;
 }
 
+/* Adds the event to the summaries of its channels. */
 static void
 count_one(Channels channels, const DealEvent *event, int64 batch_id)
 {
@@ -262,6 +282,7 @@ count_one(Channels channels, const DealEvent *event, int64 batch_id)
 			add_to_summary(&notified_here()->summaries[channel], &one);
 }
 
+/* Notifies the event by itself, or counts it for the summaries. */
 void
 notify_event(const DealEvent *event, int64 batch_id, const char *actor, bool ids_only)
 {
@@ -279,6 +300,7 @@ notify_event(const DealEvent *event, int64 batch_id, const char *actor, bool ids
 		count_one(channels, event, batch_id);
 }
 
+/* Tells consumers, if there are any, that something is new in the log. */
 void
 notify_doorbell(void)
 {
@@ -286,6 +308,10 @@ notify_doorbell(void)
 		send_doorbell();
 }
 
+/*
+ * Returns what the dispatcher is to send of the event, or NULL. Only the first
+ * event beyond the limit is marked "summary".
+ */
 const char *
 dispatch_mark(const DealEvent *event, bool ids_only)
 {

@@ -1,6 +1,6 @@
 /*
  * notify.h
- *		Notifications of stage and status changes, sent at commit.
+ *		Decides what of a statement is notified.
  */
 #ifndef CRM_DEALS_NOTIFY_H
 #define CRM_DEALS_NOTIFY_H
@@ -9,13 +9,13 @@
 
 extern void notify_init(void);
 
-/* One event of the log; "ids_only" where row security is on for deal */
+/* Notifies an event of the log. Row security on deal makes it "ids_only". */
 extern void notify_event(const DealEvent *event, int64 batch_id, const char *actor, bool ids_only);
 
-/* Something is new in the log. */
+/* Tells consumers that something is new in the log. */
 extern void notify_doorbell(void);
 
-/* Under crm_deals.notify = dispatch: deal_event.dispatch of an event about to be logged */
+/* Returns deal_event.dispatch for an event, which tells the dispatcher what to send; or NULL. */
 extern const char *dispatch_mark(const DealEvent *event, bool ids_only);
 
 #endif							/* CRM_DEALS_NOTIFY_H */

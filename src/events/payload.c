@@ -14,10 +14,10 @@
 
 #include "events/payload.h"
 
-/* What NOTIFY takes */
+/* The longest payload, in bytes, that NOTIFY accepts */
 #define MAX_NOTIFICATION 7999
 
-/* A text as JSON, cut to so many bytes of whole characters */
+/* Appends a text, cut to whole characters that fit into "limit" bytes. */
 static void
 append_text(StringInfo json, const char *name, const char *text, int limit)
 {
@@ -35,6 +35,7 @@ append_text(StringInfo json, const char *name, const char *text, int limit)
 	escape_json(json, text);
 }
 
+/* Appends a stage. */
 static void
 append_stage(StringInfo json, const char *name, const EventStage *stage, bool ids_only, int limit)
 {
@@ -55,6 +56,7 @@ append_stage(StringInfo json, const char *name, const EventStage *stage, bool id
 	appendStringInfoChar(json, '}');
 }
 
+/* Appends the moment of the event. */
 static void
 append_moment(StringInfo json, TimestampTz moment)
 {
@@ -64,6 +66,7 @@ append_moment(StringInfo json, TimestampTz moment)
 	appendStringInfo(json, ", \"occurred_at\": \"%s\"", text);
 }
 
+/* Returns the event as JSON, each text in it cut to "limit" bytes. */
 static char *
 build_payload(const EventFacts *facts, bool ids_only, int limit)
 {
@@ -95,12 +98,14 @@ build_payload(const EventFacts *facts, bool ids_only, int limit)
 	return json.data;
 }
 
+/* Returns the event as JSON. */
 char *
 event_payload(const EventFacts *facts, bool ids_only)
 {
 	return build_payload(facts, ids_only, INT_MAX);
 }
 
+/* Returns the event as JSON, each text in it cut until NOTIFY accepts the whole. */
 char *
 event_notification(const EventFacts *facts, bool ids_only)
 {
@@ -112,6 +117,6 @@ event_notification(const EventFacts *facts, bool ids_only)
 			return payload;
 		pfree(payload);
 	}
-	/* only an amount of thousands of digits comes here */
+	/* Only an amount of thousands of digits gets here. */
 	return build_payload(facts, true, 1);
 }

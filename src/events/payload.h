@@ -6,19 +6,18 @@
 #define CRM_DEALS_PAYLOAD_H
 
 #include "base/types.h"
-#include "lib/stringinfo.h"
 
 typedef struct EventStage
 {
 	int64		id;				/* 0: none */
-	const char *key;			/* NULL: not known any more */
+	const char *key;			/* NULL: the stage is unknown today */
 	const char *name;
 } EventStage;
 
-/* An event with the names as they were when it happened */
+/* An event with names as they were when it happened */
 typedef struct EventFacts
 {
-	const char *event;			/* won: it is the event deal.won */
+	const char *event;			/* without the prefix "deal.", such as won */
 	int64		event_id;
 	int64		batch_id;
 	int64		deal_id;
@@ -26,17 +25,17 @@ typedef struct EventFacts
 	int64		pipeline_id;
 	EventStage	old_stage;
 	EventStage	new_stage;
-	const char *status;			/* NULL: the deal is no more */
+	const char *status;			/* NULL: the deal was deleted */
 	const char *amount;			/* or NULL */
 	const char *currency;		/* or NULL */
 	const char *actor;
 	TimestampTz occurred_at;
 } EventFacts;
 
-/* Without names, amounts and people where "ids_only" */
+/* Returns the event as JSON; "ids_only" leaves out names, amounts and people. */
 extern char *event_payload(const EventFacts *facts, bool ids_only);
 
-/* The same, every text in it cut until NOTIFY takes it */
+/* Returns the same, each text in it cut until NOTIFY accepts the whole. */
 extern char *event_notification(const EventFacts *facts, bool ids_only);
 
 #endif							/* CRM_DEALS_PAYLOAD_H */

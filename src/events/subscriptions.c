@@ -10,13 +10,16 @@
 #include "base/spi_result.h"
 #include "events/subscriptions.h"
 
+/* The name of the dispatcher among consumers, which crm_deals_internal.dispatcher() returns in SQL */
+#define DISPATCHER_CONSUMER "crm_deals dispatcher"
+
 static OwnerQuery any_query = {
 	.sql = "SELECT EXISTS (SELECT FROM crm_deals.event_consumer AS c"
 	" WHERE c.consumer OPERATOR(pg_catalog.<>) '" DISPATCHER_CONSUMER "')",
 };
 
 /*
- * Returns whether anyone but the dispatcher is subscribed.  A change of
+ * Returns whether any consumer but the dispatcher is subscribed. A change of
  * event_consumer invalidates the token, as a change of a stage does.
  */
 bool
@@ -43,7 +46,7 @@ static OwnerQuery forget_places_query = {
 	" delivered_id = 0, unacked = '{}', leased = 0, leased_until = NULL",
 };
 
-/* Lets consumers go on with what comes, after TRUNCATE took what they had still to get. */
+/* Lets consumers go on with events that come after a TRUNCATE, which took those that they had still to get. */
 void
 forget_places_of_consumers(void)
 {

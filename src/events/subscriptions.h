@@ -5,10 +5,10 @@
 #ifndef CRM_DEALS_SUBSCRIPTIONS_H
 #define CRM_DEALS_SUBSCRIPTIONS_H
 
-/* The dispatcher's name among consumers; crm_deals_internal.dispatcher() in SQL */
-#define DISPATCHER_CONSUMER "crm_deals dispatcher"
-
+/* Returns whether any consumer but the dispatcher is subscribed. */
 extern bool any_consumer(void);
+
+/* Lets consumers go on with events that come after a TRUNCATE of the log. */
 extern void forget_places_of_consumers(void);
 
 #endif							/* CRM_DEALS_SUBSCRIPTIONS_H */

@@ -1,10 +1,11 @@
 /*
  * board_sums.c
- *		An aggregate over the deals of a column of a board: their number, and per
- *		currency the sums of their amounts and of amount times probability.
+ *		An aggregate over the deals in one column of a board.
  *
- * One pass in the order of the index, without a hash of currencies and
- * probabilities, which took longer than reading the index.
+ * It returns their number and, for each currency, the sum of their amounts and
+ * the sum of amount times probability. It reads the deals once, in the order
+ * of the index. A query that grouped them by currency and probability spent
+ * more time on its hash table than on reading the index.
  */
 #include "postgres.h"
 
@@ -22,15 +23,16 @@ PG_FUNCTION_INFO_V1(crm_deals_board_sums_add);
 PG_FUNCTION_INFO_V1(crm_deals_board_sums_result);
 
 /*
- * Most deals have the probability of their stage.  The amounts of those that
- * have the one met first are multiplied by it at the end, at once.
+ * Most deals have the probability of their stage. So the amounts of all deals
+ * with the probability that came first are added up, and multiplied by it once
+ * at the end.
  */
 typedef struct CurrencySums
 {
 	struct CurrencySums *next;
 	text	   *currency;
-	Numeric		probability;	/* met first, with an amount */
-	Datum		usual;			/* states of sum(numeric), 0 until something is added */
+	Numeric		probability;	/* of the first deal that has an amount */
+	Datum		usual;			/* this and the next two: states of sum(numeric), 0 until something is added */
 	Datum		other;
 	Datum		other_weighted;
 } CurrencySums;
@@ -38,10 +40,10 @@ typedef struct CurrencySums
 typedef struct BoardSums
 {
 	int64		deals;
-	CurrencySums *currencies;	/* the one met last first */
+	CurrencySums *currencies;	/* the one that came last stands first */
 } BoardSums;
 
-/* As sum(numeric) adds, in the memory of our aggregate */
+/* Adds a value as sum(numeric) does, in the memory of our aggregate. */
 static void
 add_to(Datum *state, Datum value, FunctionCallInfo aggregate)
 {
@@ -55,6 +57,7 @@ add_to(Datum *state, Datum value, FunctionCallInfo aggregate)
 	*state = numeric_avg_accum(call);
 }
 
+/* Returns the sum, as sum(numeric) does. */
 static Numeric
 sum_of(Datum state, FunctionCallInfo aggregate)
 {
@@ -68,6 +71,7 @@ sum_of(Datum state, FunctionCallInfo aggregate)
 	return DatumGetNumeric(numeric_sum(call));
 }
 
+/* Returns whether two varlena values have the same bytes. */
 static bool
 same_bytes(const void *a, const void *b)
 {
@@ -75,6 +79,7 @@ same_bytes(const void *a, const void *b)
 		memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
 }
 
+/* Returns the sums of the currency, which move to the front of the list. */
 static CurrencySums *
 sums_of_currency(BoardSums *sums, text *currency, MemoryContext context)
 {
@@ -98,6 +103,7 @@ sums_of_currency(BoardSums *sums, text *currency, MemoryContext context)
 	return found;
 }
 
+/* Adds the amount of a deal. */
 static void
 add_amount(CurrencySums *sums, Datum amount, Datum probability, MemoryContext context, FunctionCallInfo aggregate)
 {
@@ -119,7 +125,7 @@ add_amount(CurrencySums *sums, Datum amount, Datum probability, MemoryContext co
 	}
 }
 
-/* crm_deals_internal.board_sums_add(internal, currency text, amount numeric, probability numeric) */
+/* board_sums_add(state, currency, amount, probability) adds a deal. */
 Datum
 crm_deals_board_sums_add(PG_FUNCTION_ARGS)
 {
@@ -140,22 +146,25 @@ crm_deals_board_sums_add(PG_FUNCTION_ARGS)
 }
 
 /* ----------
- * The result: {"deals": 3, "amounts": {"EUR": 100}, "weighted": {"EUR": 25}}
+ * The result, such as {"deals": 3, "amounts": {"EUR": 100}, "weighted": {"EUR": 25}}
  * ----------
  */
 
+/* Calls an operator of numeric. */
 static Numeric
 calculate(PGFunction operator, Numeric a, Numeric b)
 {
 	return DatumGetNumeric(DirectFunctionCall2(operator, NumericGetDatum(a), NumericGetDatum(b)));
 }
 
+/* Returns the sum of the amounts. */
 static Numeric
 amount_of(const CurrencySums *sums, FunctionCallInfo aggregate)
 {
 	return calculate(numeric_add, sum_of(sums->usual, aggregate), sum_of(sums->other, aggregate));
 }
 
+/* Returns the sum of amount times probability, which is in percent. */
 static Numeric
 weighted_amount_of(const CurrencySums *sums, FunctionCallInfo aggregate)
 {
@@ -167,6 +176,7 @@ weighted_amount_of(const CurrencySums *sums, FunctionCallInfo aggregate)
 	return calculate(numeric_mul, weighted, int64_div_fast_to_numeric(1, 2));
 }
 
+/* Adds a key with a number. */
 static void
 push_number(JsonbBuilder *builder, const char *key, int length, Numeric number)
 {
@@ -176,6 +186,7 @@ push_number(JsonbBuilder *builder, const char *key, int length, Numeric number)
 	jsonb_push(builder, WJB_VALUE, &value);
 }
 
+/* Adds an object with a figure of each currency. */
 static void
 push_sums(JsonbBuilder *builder, const char *key, const BoardSums *sums,
 		  Numeric (*figure) (const CurrencySums *, FunctionCallInfo), FunctionCallInfo aggregate)
@@ -187,7 +198,7 @@ push_sums(JsonbBuilder *builder, const char *key, const BoardSums *sums,
 	jsonb_push(builder, WJB_END_OBJECT, NULL);
 }
 
-/* crm_deals_internal.board_sums_result(internal) */
+/* board_sums_result(state) returns the sums as jsonb. */
 Datum
 crm_deals_board_sums_result(PG_FUNCTION_ARGS)
 {

@@ -1,24 +1,22 @@
 /*
  * corrections.c
- *		A batch undone, a deleted deal brought back, two deals that are one.
+ *		Undoes a batch, restores a deleted deal, merges two deals.
  *
- * What they do is in sql/functions/corrections.sql and runs as the caller: its
- * rights, row security and triggers hold as for any statement.  Here the rules
- * are told what the statements mean, and aliases, which no caller may write, are
- * written as the owner of the tables.
+ * The work is in sql/functions/corrections.sql and runs as the caller: the
+ * caller's privileges, row security and triggers hold as for any statement.
+ * The functions here tell the triggers what the statements mean. They also
+ * write aliases, as the owner of the tables, because no caller may write them.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/tuplestore.h"
 
+#include "base/arguments.h"
+#include "base/arrays.h"
 #include "base/caller_query.h"
 #include "base/catalog.h"
-#include "base/compat.h"
 #include "base/owner_query.h"
+#include "base/result_set.h"
 #include "base/spi_result.h"
 #include "base/write_context.h"
 
@@ -26,16 +24,27 @@ PG_FUNCTION_INFO_V1(crm_deals_undo_batch);
 PG_FUNCTION_INFO_V1(crm_deals_restore_deal);
 PG_FUNCTION_INFO_V1(crm_deals_merge_deals);
 
-static const char *
-actor_argument(FunctionCallInfo fcinfo, int number)
-{
-	return PG_ARGISNULL(number) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(number));
-}
-
 /* ----------
  * Undo and restore
  * ----------
  */
+
+/*
+ * Runs the query with the first argument of the call. The second one is the
+ * actor of the events, and their kind is "reverted".
+ */
+static void
+revert(CallerQuery *query, FunctionCallInfo fcinfo)
+{
+	WriteContext context = {.kind = "reverted", .restores = true, .every_statement = true};
+	Datum		value;
+	char		nulls[2];
+
+	(void) installed_table("deal");
+	context.actor = text_argument(fcinfo, 1);
+	spi_arguments(fcinfo, 1, &value, nulls);
+	caller_query_in_context(query, &value, nulls, &context);
+}
 
 static CallerQuery undo_query = {
 	.sql = "SELECT u.deal_id, u.outcome, u.detail FROM crm_deals_internal.undo_batch($1) AS u",
@@ -43,20 +52,15 @@ static CallerQuery undo_query = {
 	.argtypes = {INT8OID},
 };
 
-/* undo_batch(batch_id, actor) */
+/* undo_batch(batch_id, actor) returns what became of each deal of the batch. */
 Datum
 crm_deals_undo_batch(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	WriteContext context = {.actor = actor_argument(fcinfo, 1), .kind = "reverted", .restores = true, .every_statement = true};
-	Datum		batch = PG_GETARG_DATUM(0);
+	ReturnSetInfo *result = result_set_begin(fcinfo);
 
-	(void) installed_table("deal");
-	InitMaterializedSRF(fcinfo, 0);
 	SPI_connect();
-	caller_query_in_context(&undo_query, &batch, PG_ARGISNULL(0) ? "n" : NULL, &context);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+	revert(&undo_query, fcinfo);
+	result_set_add_spi_rows(result);
 	SPI_finish();
 	return (Datum) 0;
 }
@@ -67,18 +71,14 @@ static CallerQuery restore_query = {
 	.argtypes = {INT8OID},
 };
 
-/* restore_deal(deal_id, actor) */
+/* restore_deal(deal_id, actor) returns the deal. */
 Datum
 crm_deals_restore_deal(PG_FUNCTION_ARGS)
 {
-	WriteContext context = {.actor = actor_argument(fcinfo, 1), .kind = "reverted", .restores = true, .every_statement = true};
-	Datum		id = PG_GETARG_DATUM(0);
-
-	(void) installed_table("deal");
 	SPI_connect();
-	caller_query_in_context(&restore_query, &id, PG_ARGISNULL(0) ? "n" : NULL, &context);
+	revert(&restore_query, fcinfo);
 	SPI_finish();
-	return id;
+	return PG_GETARG_DATUM(0);
 }
 
 /* ----------
@@ -98,7 +98,7 @@ static CallerQuery merge_query = {
 	.argtypes = {INT8OID, INT8OID},
 };
 
-/* Before the duplicate goes, whose aliases would go with it */
+/* It runs before the duplicate is deleted, which would delete its aliases too. */
 static OwnerQuery repoint_aliases_query = {
 	.sql = "UPDATE crm_deals.deal_alias SET deal_id = $1 WHERE deal_id OPERATOR(pg_catalog.=) $2",
 	.nargs = 2,
@@ -111,26 +111,27 @@ static OwnerQuery add_alias_query = {
 	.argtypes = {INT8OID, INT8OID, TEXTOID},
 };
 
-/* The two, aliases followed */
+/* Locks both deals and returns their ids; the arguments may be aliases. */
 static void
 lock_to_merge(FunctionCallInfo fcinfo, Datum *deals)
 {
-	Datum		values[2] = {PG_GETARG_DATUM(0), PG_GETARG_DATUM(1)};
-	char		nulls[] = {PG_ARGISNULL(0) ? 'n' : ' ', PG_ARGISNULL(1) ? 'n' : ' ', '\0'};
+	Datum		values[2];
+	char		nulls[3];
 	bool		isnull;
 	ArrayType  *locked;
 
+	spi_arguments(fcinfo, 2, values, nulls);
 	caller_query(&lock_query, values, nulls);
 	locked = DatumGetArrayTypeP(result_column(1, &isnull));
 	for (int i = 0; i < 2; i++)
-		deals[i] = Int64GetDatum(((int64 *) ARR_DATA_PTR(locked))[i]);
+		deals[i] = Int64GetDatum(int8_array_elements(locked)[i]);
 }
 
-/* merge_deals(survivor, duplicate, actor) */
+/* merge_deals(survivor, duplicate, actor) returns the survivor. */
 Datum
 crm_deals_merge_deals(PG_FUNCTION_ARGS)
 {
-	WriteContext context = {.actor = actor_argument(fcinfo, 2), .every_statement = true};
+	WriteContext context = {.actor = text_argument(fcinfo, 2), .every_statement = true};
 	Datum		values[3];
 	bool		isnull;
 

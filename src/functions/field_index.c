@@ -2,14 +2,16 @@
  * field_index.c
  *		Indexes on custom fields.
  *
- * What they are is in sql/functions/custom_fields.sql and runs as the owner of
- * the tables: an index takes its owner, a definition only a level of access.
+ * The work is in sql/functions/custom_fields.sql and runs as the owner of the
+ * tables. Only the owner of a table may create an index on it, but everyone
+ * who may define a custom field may index it.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 
+#include "base/arguments.h"
 #include "base/catalog.h"
 #include "base/owner_query.h"
 #include "base/spi_result.h"
@@ -22,11 +24,12 @@ static OwnerQuery index_query = {
 	.argtypes = {TEXTOID, TEXTOID},
 };
 
-/* index_custom_field(entity, key): the index */
+/* index_custom_field(entity, key) returns the index. */
 Datum
 crm_deals_index_custom_field(PG_FUNCTION_ARGS)
 {
 	Datum		values[2];
+	char		nulls[3];
 	Datum		index;
 	bool		isnull;
 
@@ -35,10 +38,9 @@ crm_deals_index_custom_field(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("index_custom_field needs an entity and a key")));
 	(void) installed_table("custom_field");
-	values[0] = PG_GETARG_DATUM(0);
-	values[1] = PG_GETARG_DATUM(1);
+	spi_arguments(fcinfo, 2, values, nulls);
 	SPI_connect();
-	(void) owner_query_write(&index_query, values, NULL);
+	(void) owner_query_write(&index_query, values, nulls);
 	index = result_column(1, &isnull);
 	SPI_finish();
 	PG_RETURN_DATUM(index);

@@ -2,25 +2,25 @@
  * maintenance.c
  *		The two exceptions from the append-only log: pruning and redaction.
  *
- * What they do is in sql/functions/maintenance.sql and runs as the owner of the
- * tables.  The log lets them, and no statement that a trigger runs inside them.
+ * The work is in sql/functions/maintenance.sql and runs as the owner of the
+ * tables. The context "maintenance" makes the log accept these statements. It
+ * does not accept a statement that a trigger runs inside them.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
-#include "utils/builtins.h"
-#include "utils/tuplestore.h"
 
+#include "base/arguments.h"
 #include "base/catalog.h"
-#include "base/compat.h"
 #include "base/owner_query.h"
+#include "base/result_set.h"
 #include "base/spi_result.h"
 #include "base/write_context.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_prune_events);
 PG_FUNCTION_INFO_V1(crm_deals_redact);
 
+/* Runs the query as a statement that may change the log. */
 static void
 maintain(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context)
 {
@@ -35,6 +35,7 @@ static OwnerQuery prune_query = {
 	.argtypes = {TIMESTAMPTZOID, TEXTOID},
 };
 
+/* prune_events(before) returns the number of events that it removed. */
 Datum
 crm_deals_prune_events(PG_FUNCTION_ARGS)
 {
@@ -58,27 +59,19 @@ static OwnerQuery redact_query = {
 	.argtypes = {TEXTOID, INT8OID, INT8ARRAYOID, TEXTOID},
 };
 
-/* redact(contact, lead, deals, actor, reason): the reason is the note of the events */
+/* redact(contact, lead, deals, actor, reason) returns the rows changed in each table. The reason becomes the note. */
 Datum
 crm_deals_redact(PG_FUNCTION_ARGS)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	WriteContext context = {.kind = "redacted"};
+	ReturnSetInfo *result = result_set_begin(fcinfo);
+	WriteContext context = {.kind = "redacted", .note = text_argument(fcinfo, 4)};
 	Datum		values[4];
-	char		nulls[5] = {0};
+	char		nulls[5];
 
-	for (int i = 0; i < 4; i++)
-	{
-		values[i] = PG_GETARG_DATUM(i);
-		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-	}
-	if (!PG_ARGISNULL(4))
-		context.note = text_to_cstring(PG_GETARG_TEXT_PP(4));
-	InitMaterializedSRF(fcinfo, 0);
+	spi_arguments(fcinfo, 4, values, nulls);
 	SPI_connect();
 	maintain(&redact_query, values, nulls, &context);
-	for (uint64 i = 0; i < SPI_processed; i++)
-		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+	result_set_add_spi_rows(result);
 	SPI_finish();
 	return (Datum) 0;
 }

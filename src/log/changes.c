@@ -2,8 +2,8 @@
  * changes.c
  *		The column "changes" of the log: what a write did to a deal.
  *
- * Columns that users added are there as ours are.  Of an update, version and
- * updated_at are left out: they are the event's own version and occurred_at.
+ * It covers columns that users added too. For an update it leaves out version
+ * and updated_at: the event has them as version and occurred_at.
  */
 #include "postgres.h"
 
@@ -12,6 +12,7 @@
 #include "config/pipeline_cache.h"
 #include "log/changes.h"
 
+/* Returns the column as JSON, or NULL if there is no row or no value. */
 static JsonbValue *
 value_of(const DealRow *row, int index, JsonbValue *value)
 {
@@ -21,6 +22,7 @@ value_of(const DealRow *row, int index, JsonbValue *value)
 	return value;
 }
 
+/* Adds the pair of a column. */
 static void
 push_column(JsonbBuilder *builder, const DealRow *old, const DealRow *new, int index)
 {
@@ -38,6 +40,7 @@ push_column(JsonbBuilder *builder, const DealRow *old, const DealRow *new, int i
  * ----------
  */
 
+/* Returns the custom fields of the row, or NULL if there are none. */
 static Jsonb *
 object_in(const DealRow *row)
 {
@@ -49,6 +52,7 @@ object_in(const DealRow *row)
 	return JB_ROOT_IS_OBJECT(object) ? object : NULL;
 }
 
+/* Adds the pair of one custom field. */
 static void
 push_custom_field(JsonbBuilder *builder, const JsonbValue *key, JsonbValue *old, JsonbValue *new)
 {
@@ -61,15 +65,16 @@ push_custom_field(JsonbBuilder *builder, const JsonbValue *key, JsonbValue *old,
 	json_push_pair(builder, old, new);
 }
 
-/* What differs between two objects, told pair by pair */
+/* The keys whose values differ between two objects */
 typedef struct KeyWalk
 {
-	JsonbBuilder *builder;		/* NULL: only look for nulls */
+	JsonbBuilder *builder;		/* NULL: only looks for JSON nulls */
 	bool		null_found;
 } KeyWalk;
 
+/* Takes note of a key whose values differ. */
 static void
-tell_key(KeyWalk *walk, const JsonbValue *key, JsonbValue *old, JsonbValue *new)
+add_key(KeyWalk *walk, const JsonbValue *key, JsonbValue *old, JsonbValue *new)
 {
 	if ((old != NULL && old->type == jbvNull) || (new != NULL && new->type == jbvNull))
 		walk->null_found = true;
@@ -77,8 +82,9 @@ tell_key(KeyWalk *walk, const JsonbValue *key, JsonbValue *old, JsonbValue *new)
 		push_custom_field(walk->builder, key, old, new);
 }
 
+/* Takes note of the keys that the object "before" has, if their values differ. */
 static void
-tell_old_keys(KeyWalk *walk, Jsonb *before, Jsonb *after)
+add_old_keys(KeyWalk *walk, Jsonb *before, Jsonb *after)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&before->root);
 	JsonbIteratorToken token;
@@ -95,12 +101,13 @@ tell_old_keys(KeyWalk *walk, Jsonb *before, Jsonb *after)
 		(void) json_get(before, key.val.string.val, key.val.string.len, &old);
 		stays = after != NULL && json_get(after, key.val.string.val, key.val.string.len, &new);
 		if (!stays || !json_same(&old, &new))
-			tell_key(walk, &key, &old, stays ? &new : NULL);
+			add_key(walk, &key, &old, stays ? &new : NULL);
 	}
 }
 
+/* Takes note of the keys that only the object "after" has. */
 static void
-tell_new_keys(KeyWalk *walk, Jsonb *before, Jsonb *after)
+add_new_keys(KeyWalk *walk, Jsonb *before, Jsonb *after)
 {
 	JsonbIterator *iterator = JsonbIteratorInit(&after->root);
 	JsonbIteratorToken token;
@@ -114,33 +121,38 @@ tell_new_keys(KeyWalk *walk, Jsonb *before, Jsonb *after)
 			(before != NULL && json_get(before, key.val.string.val, key.val.string.len, &value)))
 			continue;
 		(void) json_get(after, key.val.string.val, key.val.string.len, &value);
-		tell_key(walk, &key, NULL, &value);
+		add_key(walk, &key, NULL, &value);
 	}
 }
 
+/* Adds the pair of each key that differs; returns whether one of the values is a JSON null. */
 static bool
-tell_keys(JsonbBuilder *builder, Jsonb *before, Jsonb *after)
+add_keys(JsonbBuilder *builder, Jsonb *before, Jsonb *after)
 {
 	KeyWalk		walk = {.builder = builder};
 
 	if (before != NULL)
-		tell_old_keys(&walk, before, after);
+		add_old_keys(&walk, before, after);
 	if (after != NULL)
-		tell_new_keys(&walk, before, after);
+		add_new_keys(&walk, before, after);
 	return walk.null_found;
 }
 
-/* A pair cannot tell an absent key from a JSON null: then the whole objects. */
+/*
+ * Adds a pair for each custom field that differs. A pair cannot tell an absent
+ * key from a JSON null, so if there is a JSON null, one pair has the whole
+ * objects.
+ */
 static void
 push_custom_fields(JsonbBuilder *builder, const DealRow *old, const DealRow *new)
 {
 	Jsonb	   *before = object_in(old);
 	Jsonb	   *after = object_in(new);
 
-	if (tell_keys(NULL, before, after))
+	if (add_keys(NULL, before, after))
 		push_column(builder, old, new, deal_index(old != NULL ? old : new, DEAL_CUSTOM_FIELDS));
 	else
-		(void) tell_keys(builder, before, after);
+		(void) add_keys(builder, before, after);
 }
 
 /* ----------
@@ -148,8 +160,9 @@ push_custom_fields(JsonbBuilder *builder, const DealRow *old, const DealRow *new
  * ----------
  */
 
+/* Returns whether the column belongs into "changes". */
 static bool
-to_be_told(const DealRow *old, const DealRow *new, int index)
+is_listed(const DealRow *old, const DealRow *new, int index)
 {
 	const DealRow *any = old != NULL ? old : new;
 
@@ -162,6 +175,7 @@ to_be_told(const DealRow *old, const DealRow *new, int index)
 		!deal_attribute_same(old, new, index);
 }
 
+/* Returns {"column": [old, new]} for each column that differs. */
 Jsonb *
 deal_changes(const DealRow *old, const DealRow *new)
 {
@@ -172,7 +186,7 @@ deal_changes(const DealRow *old, const DealRow *new)
 	jsonb_push(&builder, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < any->desc->natts; i++)
 	{
-		if (!to_be_told(old, new, i))
+		if (!is_listed(old, new, i))
 			continue;
 		if (i == custom_fields)
 			push_custom_fields(&builder, old, new);

@@ -5,12 +5,14 @@
 #ifndef CRM_DEALS_CHANGES_H
 #define CRM_DEALS_CHANGES_H
 
-#include "base/types.h"
 #include "utils/jsonb.h"
 
+#include "base/types.h"
+
 /*
- * {"column": [old, new]}; "old" is NULL for an insert, "new" for a delete, and
- * then every column that is not null is there.
+ * Returns {"column": [old, new]} for each column that differs. "old" is NULL
+ * for an insert and "new" for a delete: then it has every column that is not
+ * null.
  */
 extern Jsonb *deal_changes(const DealRow *old, const DealRow *new);
 

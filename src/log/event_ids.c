@@ -2,13 +2,14 @@
  * event_ids.c
  *		The ids of events: they rise with the version of a deal.
  *
- * The events of a statement are logged when all its rows are written.  Before
- * that, a user's trigger, or a function that the statement calls, may change
- * the same deals again.  The events of that inner statement get into the log
- * first, but the versions of the outer one are older.  So when a statement
- * begins inside another one, the rows that the outer one has written so far
- * get their ids.  For this the ids of a statement's deals are kept, eight bytes
- * for each row.
+ * Consumers read events in the order of their ids, so a later version of a
+ * deal needs a higher id.  The events of a statement are logged when all its
+ * rows are written.  Before that, a user's trigger, or a function that the
+ * statement calls, may change the same deals again.  The events of that inner
+ * statement get into the log first, but the versions of the outer one are
+ * older.  So when a statement begins inside another one, the rows that the
+ * outer one has written so far get their ids.  For this the ids of a
+ * statement's deals are kept, eight bytes for each row.
  */
 #include "postgres.h"
 
@@ -85,7 +86,11 @@ is_finished(const LogStatement *statement)
 		(statement->expected[false].n == 0 && statement->expected[true].n == 0);
 }
 
-/* Drops statements that have ended from the older half of the list.  A statement in the newer half may be running. */
+/*
+ * Drops statements that have ended from the older half of the list. The newer
+ * half stays: between two of its triggers a MERGE has no row to log either, but
+ * it still needs its batch.
+ */
 static void
 drop_finished(void)
 {

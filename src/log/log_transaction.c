@@ -2,11 +2,28 @@
  * log_transaction.c
  *		Transaction numbers that keep their order through dump and restore.
  *
- * The log names a transaction by its id and, above 48 bits, a generation.
- * Restored into another cluster, whose ids may be lower, the log goes on in
- * the next generation: table log_generation remembers the clusters it has been
- * in.  Failover keeps the cluster's identifier and its transaction ids;
- * pg_upgrade changes the identifier, which does no harm.
+ * Consumers find what is new in the log by the numbers of transactions, so
+ * these must rise as long as the log lives. The log may outlive its cluster:
+ * pg_dump carries it into another one, whose transaction ids may be lower.
+ * Therefore the log's number of a transaction is its id and, above 48 bits, a
+ * generation. A restored log goes on in the next generation.
+ *
+ * The table log_generation remembers each generation and the identifier of the
+ * cluster that entered it. A backend looks there when it first needs a number.
+ * If its cluster entered the latest generation, it goes on in that one, else
+ * it enters the next. Failover keeps the identifier and the transaction ids,
+ * so the generation stays. pg_upgrade changes the identifier, so a new
+ * generation begins, which does no harm.
+ *
+ * Transactions that write at the same time must agree on the generation before
+ * any of them commits. So each of them reads rows that others have not
+ * committed. It scans tables itself, with a dirty snapshot, because a query
+ * would let serializable transactions fail because of each other. Two that
+ * find no generation enter the same one, each with a row of its own: neither
+ * waits, and the number is the same, whichever of them commits.
+ *
+ * A consumer keeps its place as a snapshot in these numbers. The snapshot
+ * lists every transaction that had begun and not ended, so none is missed.
  */
 #include "postgres.h"
 
@@ -47,24 +64,17 @@ static struct
 {
 	RelationWatch watch;		/* of the table that was read */
 	int32		generation;
-	List	   *ours;			/* all that this cluster entered */
-	LocalTransactionId entered_in;	/* the transaction that entered it, if ours */
+	List	   *ours;			/* the generations that this cluster entered */
+	LocalTransactionId entered_in;	/* the transaction that entered it, if it was in this backend */
 }			current;
 
-/*
- * Two first writers enter the same generation, each a row: neither waits for
- * the other, and whichever commits, the number is the same.
- */
 static OwnerQuery enter_query = {
 	.sql = "INSERT INTO crm_deals.log_generation (generation, system_identifier) VALUES ($1, $2)",
 	.nargs = 2,
 	.argtypes = {INT4OID, INT8OID},
 };
 
-/*
- * The highest number of a transaction that had ended for a consumer: below xmax
- * and not in the list.
- */
+/* A transaction had ended for a consumer if it is below xmax of its snapshot and not in the list. */
 static OwnerQuery ended_query = {
 	.sql = "SELECT pg_catalog.max(s.xmax OPERATOR(pg_catalog.-) t.running OPERATOR(pg_catalog.-) 1)"
 	" FROM crm_deals.event_consumer AS c,"
@@ -76,22 +86,15 @@ static OwnerQuery ended_query = {
 	" WHERE l.id OPERATOR(pg_catalog.=) (s.xmax OPERATOR(pg_catalog.-) l.place)) AS t (running)",
 };
 
+/* Returns the highest transaction number that had ended for a consumer, or 0. */
 static uint64
 highest_ended_for_consumers(void)
 {
-	bool		isnull;
-	Datum		value;
-
 	owner_query_latest(&ended_query, NULL, NULL);
-	value = result_column(1, &isnull);
-	return isnull ? 0 : (uint64) DatumGetInt64(value);
+	return (uint64) result_int64(1);
 }
 
-/*
- * What is read here has to be seen before it is committed, so that all who
- * write at one time are of one generation, and no serializable transaction may
- * be in the way of another: hence the scans.
- */
+/* Returns the highest transaction number in the log, committed or not, or 0. */
 static uint64
 highest_in_log(void)
 {
@@ -124,6 +127,7 @@ highest_in_log(void)
 	return highest;
 }
 
+/* Adds the generation to those that this cluster has entered. */
 static void
 remember_as_ours(int32 generation)
 {
@@ -134,9 +138,9 @@ remember_as_ours(int32 generation)
 }
 
 /*
- * The latest generation, NO_GENERATION where there is none, and whether this
- * cluster has entered it for good: another transaction may be entering it.  All
- * that this cluster has entered are in current.ours.
+ * Returns the latest generation, or NO_GENERATION, and fills current.ours.
+ * "is_entered" says whether this cluster has entered it and committed that;
+ * another transaction may be entering it now.
  */
 static int32
 latest_generation(bool *is_entered)
@@ -157,7 +161,8 @@ latest_generation(bool *is_entered)
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		bool		isnull;
-		int32		generation = DatumGetInt32(heap_getattr(tuple, generation_column, RelationGetDescr(table), &isnull));
+		int32		generation = DatumGetInt32(heap_getattr(tuple, generation_column, RelationGetDescr(table),
+															&isnull));
 
 		latest = Max(latest, generation);
 		if (DatumGetInt64(heap_getattr(tuple, identifier_column, RelationGetDescr(table), &isnull)) !=
@@ -174,20 +179,22 @@ latest_generation(bool *is_entered)
 }
 
 /*
- * The generation to go on in: the latest, if this cluster entered it and has
- * come further than any transaction in the log or behind a consumer.  A clone
- * has the same identifier as the cluster that it was copied from, and a log
- * from there may be ahead of ours.
+ * Returns the generation in which this cluster writes, and whether it still has
+ * to be entered. It is the latest one if this cluster entered it and has come
+ * further than every transaction number in the log and behind a consumer. A
+ * clone needs the second condition: it has the same identifier as the cluster
+ * that it was copied from, and a log from there may be ahead of it.
  */
 static int32
 generation_here(bool *is_new)
 {
 	bool		is_entered;
 	int32		latest = latest_generation(&is_entered);
-	int32		generation = latest == NO_GENERATION ? 0 : list_member_int(current.ours, latest) ? latest : latest + 1;
+	bool		is_ours = list_member_int(current.ours, latest);
+	int32		generation = latest == NO_GENERATION ? 0 : is_ours ? latest : latest + 1;
 	uint64		stored = Max(highest_in_log(), highest_ended_for_consumers());
 
-	/* read last: whatever was seen of this cluster is below */
+	/* It is read last, so that every number of this cluster that was read is below it. */
 	uint64		next = U64FromFullTransactionId(ReadNextFullTransactionId());
 
 	if (stored >= (((uint64) generation << GENERATION_SHIFT) | next))
@@ -196,6 +203,7 @@ generation_here(bool *is_new)
 	return generation;
 }
 
+/* Enters the generation in the table, which invalidates what all backends know of it. */
 static void
 enter_generation(int32 generation)
 {
@@ -206,6 +214,7 @@ enter_generation(int32 generation)
 	current.entered_in = my_lxid();
 }
 
+/* Returns the generation of the log, and enters it if nobody has. */
 static int32
 log_generation(void)
 {
@@ -223,12 +232,13 @@ log_generation(void)
 		enter_generation(generation);
 	SPI_finish();
 	remember_as_ours(generation);
-	/* what this transaction entered may yet be rolled back */
+	/* It is not kept if this transaction entered it and may yet roll back. */
 	if (current.entered_in != my_lxid())
 		current.generation = generation;
 	return generation;
 }
 
+/* Returns the number of the running transaction. */
 FullTransactionId
 log_transaction(void)
 {
@@ -239,11 +249,11 @@ log_transaction(void)
 }
 
 /* ----------
- * Snapshots in these numbers
+ * Snapshots in numbers of the log
  * ----------
  */
 
-/* A transaction id of now with its epoch */
+/* Returns a recent transaction id with its epoch. */
 static uint64
 widen(TransactionId xid, FullTransactionId next)
 {
@@ -254,6 +264,7 @@ widen(TransactionId xid, FullTransactionId next)
 	return ((uint64) epoch << 32) | xid;
 }
 
+/* Orders numbers for list_sort(). */
 static int
 compare_numbers(const ListCell *a, const ListCell *b)
 {
@@ -263,6 +274,11 @@ compare_numbers(const ListCell *a, const ListCell *b)
 	return left < right ? -1 : left > right ? 1 : 0;
 }
 
+/*
+ * Adds the numbers of a transaction id, one for each generation that this
+ * cluster has entered. A transaction that was prepared before a generation
+ * began has its events in an earlier one, and nothing tells in which.
+ */
 static List *
 add_number(List *numbers, uint64 id)
 {
@@ -278,18 +294,19 @@ add_number(List *numbers, uint64 id)
 	return numbers;
 }
 
-/* Beyond so many ids nearly all are of one transaction's subtransactions. */
+/* If there are more ids than this, nearly all belong to subtransactions of one transaction. */
 #define MANY_IDS 10000
 
 /*
- * All that run, as far as the snapshot knows: those that it lists, this one,
- * and those that it leaves out since no later one has ended yet.  These have
- * begun, and may have written events already; what begins from "next" on has
- * not.  Some are subtransactions, which have no events in their own name, but a
- * crash may take an id back and give it to another.
+ * Returns the numbers of all transactions that may be running, as far as the
+ * snapshot knows: those that it lists, this one, and those from its xmax on up
+ * to "next". PostgreSQL leaves the last kind out because no later transaction
+ * had ended. They have begun, and may have written events already. Transactions
+ * from "next" on have not begun.
  *
- * What was prepared in an earlier generation of this cluster has its events in
- * that one: each is listed in all of them.
+ * Some of the ids belong to subtransactions, which have no events in their own
+ * name. They are listed all the same, because a crash may give the id to
+ * another transaction.
  */
 static List *
 running_numbers(Snapshot snapshot, FullTransactionId next)
@@ -314,7 +331,7 @@ running_numbers(Snapshot snapshot, FullTransactionId next)
 	return numbers;
 }
 
-/* log_snapshot(): the snapshot of the calling statement, as pg_snapshot */
+/* log_snapshot() returns the snapshot of the calling statement, in numbers of the log. */
 Datum
 crm_deals_log_snapshot(PG_FUNCTION_ARGS)
 {

@@ -7,7 +7,7 @@
 
 #include "access/transam.h"
 
-/* The running transaction as the log names it */
+/* Returns the number of the running transaction. */
 extern FullTransactionId log_transaction(void);
 
 #endif							/* CRM_DEALS_LOG_TRANSACTION_H */

@@ -1,6 +1,6 @@
 /*
  * append_only.c
- *		The trigger that keeps the log append-only, and deals from being truncated.
+ *		The trigger that refuses changes of the log, and TRUNCATE of deals.
  */
 #include "postgres.h"
 
@@ -15,6 +15,7 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_append_only);
 
+/* BEFORE UPDATE, DELETE or TRUNCATE … FOR EACH STATEMENT, on the log; BEFORE TRUNCATE on deal */
 Datum
 crm_deals_append_only(PG_FUNCTION_ARGS)
 {
@@ -43,7 +44,7 @@ crm_deals_append_only(PG_FUNCTION_ARGS)
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("the log of deals is append-only"),
-			 errdetail("Events are never updated or deleted, by its owner neither."),
-			 errhint("Old ones are removed by prune_events(), a person is erased by redact()."),
+			 errdetail("Nobody updates or deletes events, not even its owner."),
+			 errhint("Remove old events with prune_events(), erase a person with redact()."),
 			 errtable(data->tg_relation)));
 }

@@ -1,8 +1,8 @@
 /*
- * notification.c
- *		Notifications in PostgreSQL's queue: of one event, of many, of anything.
+ * notify_send.c
+ *		Puts notifications into PostgreSQL's queue.
  *
- * PostgreSQL keeps what Async_Notify() is given until commit and drops it on
+ * PostgreSQL keeps what Async_Notify() gets until commit, and drops it on
  * rollback.
  */
 #include "postgres.h"
@@ -10,10 +10,11 @@
 #include "commands/async.h"
 #include "utils/fmgrprotos.h"
 
-#include "events/notification.h"
+#include "events/notify_send.h"
 
 #define QUEUE_LIMIT 0.5
 
+/* Puts a notification into the queue. */
 static void
 send(Channel channel, const char *payload)
 {
@@ -23,6 +24,7 @@ send(Channel channel, const char *payload)
 	Async_Notify(name, payload);
 }
 
+/* Sends the event on each of the channels. */
 void
 send_event(Channels channels, EventFacts *facts, bool ids_only)
 {
@@ -34,6 +36,7 @@ send_event(Channels channels, EventFacts *facts, bool ids_only)
 		}
 }
 
+/* Sends one notification for many events. */
 void
 send_summary(Channel channel, int64 batch_id, int64 count, int64 first_event_id, int64 last_event_id)
 {
@@ -44,12 +47,14 @@ send_summary(Channel channel, int64 batch_id, int64 count, int64 first_event_id,
 						   channel_name(channel), batch, count, first_event_id, last_event_id));
 }
 
+/* Tells consumers that something is new in the log. */
 void
 send_doorbell(void)
 {
 	Async_Notify("crm_deals", "");
 }
 
+/* Returns whether so much of the queue is used that nothing more is sent. */
 bool
 notification_queue_is_filled(void)
 {
