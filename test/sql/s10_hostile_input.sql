@@ -8,15 +8,22 @@ SELECT t.deal('d1') AS d1 \gset
 SELECT pg_backend_pid() AS backend \gset
 -- NULL for every argument of every function, one at a time and all at once; also of the internal ones.
 CREATE FUNCTION t.sane(type oid) RETURNS text LANGUAGE sql AS $$
-    SELECT CASE type WHEN 'bigint'::regtype THEN '1::bigint' WHEN 'integer'::regtype THEN '1' WHEN 'text'::regtype
-                    THEN '''won''::text' WHEN 'jsonb'::regtype THEN '''{}''::jsonb' WHEN 'bigint[]'::regtype
-                    THEN '''{1}''::bigint[]' WHEN 'text[]'::regtype THEN '''{lead}''::text[]' WHEN 'numeric'::regtype
-                    THEN '5::numeric' WHEN 'boolean'::regtype THEN 'true' WHEN 'interval'::regtype
-                    THEN '''1 day''::interval' WHEN 'regclass'::regtype
-                    THEN '''crm_deals.deal''::regclass' WHEN 'regrole'::regtype
-                    THEN 'current_user::regrole' WHEN 'timestamptz'::regtype THEN 'now()' WHEN 'pg_snapshot'::regtype
-                    THEN '''1:9223372036854775807:''::pg_snapshot' WHEN 'xid8'::regtype
-                    THEN '''1''::xid8' ELSE '(SELECT d FROM crm_deals.deal AS d LIMIT 1)' END
+    SELECT CASE type
+               WHEN 'bigint'::regtype THEN '1::bigint'
+               WHEN 'integer'::regtype THEN '1'
+               WHEN 'text'::regtype THEN '''won''::text'
+               WHEN 'jsonb'::regtype THEN '''{}''::jsonb'
+               WHEN 'bigint[]'::regtype THEN '''{1}''::bigint[]'
+               WHEN 'text[]'::regtype THEN '''{lead}''::text[]'
+               WHEN 'numeric'::regtype THEN '5::numeric'
+               WHEN 'boolean'::regtype THEN 'true'
+               WHEN 'interval'::regtype THEN '''1 day''::interval'
+               WHEN 'regclass'::regtype THEN '''crm_deals.deal''::regclass'
+               WHEN 'regrole'::regtype THEN 'current_user::regrole'
+               WHEN 'timestamptz'::regtype THEN 'now()'
+               WHEN 'pg_snapshot'::regtype THEN '''1:9223372036854775807:''::pg_snapshot'
+               WHEN 'xid8'::regtype THEN '''1''::xid8'
+               ELSE '(SELECT d FROM crm_deals.deal AS d LIMIT 1)' END
 $$;
 -- It does not matter here what a call does. The session must live, and the rules must hold.
 CREATE FUNCTION t.survives(call text) RETURNS boolean LANGUAGE plpgsql AS $$
