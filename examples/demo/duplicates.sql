@@ -19,7 +19,8 @@ FROM crm_deals.deal_duplicate \gset
 \echo pairs of similar names: :flagged
 
 \if :any
-    SELECT f.deal_id AS deal, f.other_deal_id AS other, lower(replace(o.name, ':', ' -')) AS typed, o.pipeline_id AS pipeline
+    SELECT f.deal_id AS deal, f.other_deal_id AS other, lower(replace(o.name, ':', ' -')) AS typed,
+           o.pipeline_id AS pipeline
     FROM crm_deals.deal_duplicate AS f
     JOIN crm_deals.deal AS o ON o.id = f.other_deal_id
     ORDER BY f.similarity DESC, o.name

@@ -1,6 +1,7 @@
 -- Open deals by the month they are expected in, won deals by the month they were won in; sums per currency.
 WITH forecast AS (
-    SELECT date_trunc('month', CASE WHEN status = 'open' THEN expected_close_date ELSE closed_at::date END)::date AS month,
+    SELECT date_trunc('month', CASE WHEN status = 'open' THEN expected_close_date ELSE closed_at::date END)::date
+               AS month,
            currency,
            count(*) FILTER (WHERE status = 'open') AS open_deals,
            to_char(sum(amount) FILTER (WHERE status = 'open'), 'FM999,999,999 ') || currency AS amount,

@@ -6,8 +6,8 @@ SELECT e.version,
        s.name AS stage,
        CASE
            WHEN e.kind = 'created' THEN 'every column'
-           ELSE (SELECT string_agg(concat(key, ': ', coalesce(value ->> 0, '–'), ' → ', coalesce(value ->> 1, '–')), E'\n'
-                                   ORDER BY key)
+           ELSE (SELECT string_agg(concat(key, ': ', coalesce(value ->> 0, '–'), ' → ', coalesce(value ->> 1, '–')),
+                                   E'\n' ORDER BY key)
                  FROM jsonb_each(e.changes))
        END AS changes,
        e.note

@@ -20,4 +20,5 @@ CREATE TABLE users (
 CREATE EXTENSION IF NOT EXISTS crm_deals CASCADE;
 SELECT crm_deals.install('customers', 'people', 'users', '{
     "account": {"name": "company"},
-    "contact": {"first_name": "given_name", "last_name": "family_name", "email": "mail", "account_id": "customer_id"}}');
+    "contact": {"first_name": "given_name", "last_name": "family_name", "email": "mail",
+                "account_id": "customer_id"}}');

@@ -18,7 +18,9 @@ WHERE l.external_id = 'web-4711';
 UPDATE crm_deals.lead SET status = 'qualified' WHERE external_id = 'web-4711';
 
 -- 3. The lead becomes an account, a contact and a deal. Source and seats go with it.
-SELECT c.account_id IS NOT NULL AS has_account, c.contact_id IS NOT NULL AS has_contact, c.deal_id IS NOT NULL AS has_deal
+SELECT c.account_id IS NOT NULL AS has_account,
+       c.contact_id IS NOT NULL AS has_contact,
+       c.deal_id IS NOT NULL AS has_deal
 FROM crm_deals.lead AS l,
      crm_deals.convert_lead(l.id, deal => '{"name": "Nordvik: order intake", "external_id": "nordvik-1",
                                             "expected_close_date": "2027-01-31"}') AS c
@@ -73,7 +75,8 @@ FROM crm_deals.deal AS d, crm_deals.move_deal(d.id, 'won', note => 'Signed by bo
 WHERE d.external_id = 'nordvik-1';
 
 -- What there is now: the deal, ...
-SELECT o.name, o.account_label, o.contact_label, o.stage_label, o.status, o.amount, o.currency, o.source, o.custom_fields
+SELECT o.name, o.account_label, o.contact_label, o.stage_label,
+       o.status, o.amount, o.currency, o.source, o.custom_fields
 FROM crm_deals.deal_overview AS o
 WHERE o.external_id = 'nordvik-1';
 

@@ -22,7 +22,8 @@ export async function lifecycle(prefix) {
   await db.update(leads).set({ ...lead, status: 'qualified' }).where(eq(leads.id, lead.id));
 
   const argument = JSON.stringify({ name: 'Nordvik: order intake', external_id: `${prefix}-deal` });
-  const { rows: [converted] } = await db.execute(sql`SELECT * FROM crm_deals.convert_lead(${lead.id}, deal => ${argument})`);
+  const { rows: [converted] } = await db.execute(
+    sql`SELECT * FROM crm_deals.convert_lead(${lead.id}, deal => ${argument})`);
   const dealId = Number(converted.deal_id);
   await db.insert(stakeholders).values({ dealId, contactId: converted.contact_id, role: 'champion' });
 
@@ -36,7 +37,9 @@ export async function lifecycle(prefix) {
   const unchanged = await save(first);
 
   // Changes of the application's own columns; status, probability and closing time come back with the row.
-  let deal = await save({ ...unchanged, amount: '24000', customFields: { ...unchanged.customFields, region: 'north' } });
+  let deal = await save({
+    ...unchanged, amount: '24000', customFields: { ...unchanged.customFields, region: 'north' },
+  });
   const refused = await save({ ...deal, stageId: await stage(deal, 'won') }).catch(cause);
   deal = await save({ ...deal, stageId: await stage(deal, 'proposal') });
   deal = await save({ ...deal, stageId: await stage(deal, 'negotiation') });
@@ -48,7 +51,8 @@ export async function lifecycle(prefix) {
   const contradiction = await save({ ...deal, status: 'open' }).catch(cause);
 
   const log = await db.select().from(events).where(eq(events.dealId, dealId)).orderBy(asc(events.version));
-  const { rows: [{ count }] } = await db.execute(sql`SELECT count(*)::int FROM crm_deals.verify() WHERE deal_id = ${dealId}`);
+  const { rows: [{ count }] } = await db.execute(
+    sql`SELECT count(*)::int FROM crm_deals.verify() WHERE deal_id = ${dealId}`);
   await client.end();
   return {
     unchanged: unchanged.version,

@@ -14,13 +14,16 @@ export async function lifecycle(prefix) {
     `INSERT INTO crm_deals.lead (external_id, company_name, first_name, last_name, email, source, custom_fields)
      VALUES ($1, 'Nordvik Timber', 'Ingrid', 'Solberg', 'ingrid@nordvik.example', 'web site', $2) RETURNING id`,
     [`${prefix}-lead`, { seats: 40 }]);
-  await client.query("INSERT INTO crm_deals.activity (kind, subject, lead_id) VALUES ('call', 'First call', $1)", [lead.id]);
+  await client.query(
+    "INSERT INTO crm_deals.activity (kind, subject, lead_id) VALUES ('call', 'First call', $1)", [lead.id]);
 
   const converted = await one(
     'SELECT * FROM crm_deals.convert_lead($1, deal => $2)',
     [lead.id, { name: 'Nordvik: order intake', external_id: `${prefix}-deal`, expected_close_date: '2027-01-31' }]);
   const deal = converted.deal_id;
-  await client.query("INSERT INTO crm_deals.deal_contact SELECT $1, contact_id, 'champion' FROM crm_deals.lead WHERE id = $2", [deal, lead.id]);
+  await client.query(
+    "INSERT INTO crm_deals.deal_contact SELECT $1, contact_id, 'champion' FROM crm_deals.lead WHERE id = $2",
+    [deal, lead.id]);
 
   const missing = (await client.query("SELECT rule, detail FROM crm_deals.check_move($1, 'proposal')", [deal])).rows;
   const refused = await client.query("SELECT crm_deals.move_deal($1, 'proposal')", [deal]).catch((error) => error);

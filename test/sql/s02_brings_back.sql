@@ -9,7 +9,8 @@ CREATE FUNCTION t.ours() RETURNS TABLE (name text, command text) LANGUAGE sql AS
     WHERE c.relnamespace = 'crm_deals'::regnamespace AND c.relkind = 'v' AND c.relname <> 'installation'
       AND c.relname !~ '^_'
     UNION ALL
-    SELECT format('trigger %s of %s', t.tgname, c.relname), format('DROP TRIGGER %I ON crm_deals.%I', t.tgname, c.relname)
+    SELECT format('trigger %s of %s', t.tgname, c.relname),
+           format('DROP TRIGGER %I ON crm_deals.%I', t.tgname, c.relname)
     FROM pg_trigger AS t
     JOIN pg_class AS c ON c.oid = t.tgrelid
     WHERE c.relnamespace = 'crm_deals'::regnamespace AND NOT t.tgisinternal
@@ -27,8 +28,10 @@ BEGIN
     END LOOP;
 END
 $$;
-SELECT cmp_ok((SELECT count(*) FROM t.installed WHERE name LIKE 'view %'), '>=', 4::bigint, 'section 2: there are views');
-SELECT cmp_ok((SELECT count(*) FROM t.installed WHERE name LIKE 'trigger %'), '>=', 30::bigint, 'section 2: there are triggers');
+SELECT cmp_ok((SELECT count(*) FROM t.installed WHERE name LIKE 'view %'), '>=', 4::bigint,
+              'section 2: there are views');
+SELECT cmp_ok((SELECT count(*) FROM t.installed WHERE name LIKE 'trigger %'), '>=', 30::bigint,
+              'section 2: there are triggers');
 SELECT is_empty('SELECT t.not_brought_back()', 'section 2: install() brings back each of them');
 SET standard_conforming_strings = off;
 SET quote_all_identifiers = on;

@@ -3,14 +3,20 @@
 \set include :here /sql/include
 \i :include/installed.sql
 -- Section 10: errors are lower-case messages with full-sentence DETAIL and HINT, and fields a program can read.
-SELECT crm_deals.create_pipeline('Strict', '[{"name": "A"}, {"name": "B"}, {"name": "C", "required_fields": ["amount"]}, {"name": "Lost", "status": "lost"}]', gates => '{"forbid_skipping": true}') AS strict \gset
-INSERT INTO crm_deals.custom_field (entity, key, type) VALUES ('deal', 'number', 'number'), ('account', 'number', 'number');
+SELECT crm_deals.create_pipeline(
+    'Strict',
+    '[{"name": "A"}, {"name": "B"}, {"name": "C", "required_fields": ["amount"]}, {"name": "Lost", "status": "lost"}]',
+    gates => '{"forbid_skipping": true}') AS strict \gset
+INSERT INTO crm_deals.custom_field (entity, key, type)
+VALUES ('deal', 'number', 'number'), ('account', 'number', 'number');
 SELECT t.new_deals('d', 2, 'lead'), t.new_deal('s', 'a', 'Strict') \gset none_
 SELECT crm_deals.create_pipeline('Closed', '[{"name": "Z"}]') AS closed \gset
 UPDATE crm_deals.pipeline SET is_active = false WHERE id = :closed;
 SELECT crm_deals.add_stage(:sales, 'Old') AS old \gset
 UPDATE crm_deals.stage SET archived_at = now() WHERE id = :old;
-CREATE FUNCTION t.fields(statement text) RETURNS TABLE (state text, schema_name text, place text, constraint_name text, message text, detail text, hint text) LANGUAGE plpgsql AS $$
+CREATE FUNCTION t.fields(statement text)
+RETURNS TABLE (state text, schema_name text, place text, constraint_name text, message text, detail text,
+               hint text) LANGUAGE plpgsql AS $$
 DECLARE
     table_name text;
     column_name text;
@@ -18,7 +24,8 @@ BEGIN
     EXECUTE statement;
     RAISE EXCEPTION USING ERRCODE = 'TT000', MESSAGE = 'no error';
 EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, schema_name = SCHEMA_NAME, table_name = TABLE_NAME, column_name = COLUMN_NAME, constraint_name = CONSTRAINT_NAME,
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, schema_name = SCHEMA_NAME, table_name = TABLE_NAME,
+    column_name = COLUMN_NAME, constraint_name = CONSTRAINT_NAME,
                             message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
     place := concat_ws('.', table_name, nullif(column_name, ''));
     RETURN NEXT;
@@ -26,29 +33,52 @@ END
 $$;
 CREATE TABLE t.errors AS
 SELECT v.n, v.statement, v.wanted, f.*
-FROM (VALUES (1, 'UPDATE crm_deals.deal SET stage_id = t.stage(''c'', ''Strict'') WHERE name = ''s''', '23514 crm_deals deal.stage_id deal_gate'),
-             (2, 'INSERT INTO crm_deals.deal (name, stage_id) VALUES (''x'', t.stage(''b'', ''Strict''))', '23514 crm_deals deal.stage_id deal_gate'),
-             (3, 'UPDATE crm_deals.pipeline SET forbid_skipping = false; UPDATE crm_deals.deal SET stage_id = t.stage(''c'', ''Strict'') WHERE name = ''s''', '23514 crm_deals deal.stage_id deal_required_fields'),
-             (4, 'UPDATE crm_deals.deal SET stage_id = t.stage(''lost'') WHERE name = ''d1''', '23514 crm_deals deal.lost_reason deal_lost_reason'),
-             (5, 'UPDATE crm_deals.deal SET lost_reason = ''price'' WHERE name = ''d1''', '23514 crm_deals deal.lost_reason deal_lost_reason'),
-             (6, 'UPDATE crm_deals.deal SET status = ''won'' WHERE name = ''d1''', '23514 crm_deals deal.status deal_status_matches_stage'),
-             (7, 'UPDATE crm_deals.deal SET stage_id = t.stage(''won''), pipeline_id = t.pipeline(''Strict'') WHERE name = ''d1''', '23514 crm_deals deal.pipeline_id deal_stage_in_pipeline'),
-             (8, 'UPDATE crm_deals.deal SET organization = ''acme'' WHERE name = ''d1''', '23514 crm_deals deal.organization deal_organization_matches_pipeline'),
-             (9, 'UPDATE crm_deals.deal SET closed_at = now() WHERE name = ''d1''', '23514 crm_deals deal.closed_at deal_closed_at'),
-             (10, 'UPDATE crm_deals.deal SET stage_id = t.stage(''z'', ''Closed'') WHERE name = ''d1''', '23514 crm_deals deal.pipeline_id deal_pipeline_active'),
-             (11, 'UPDATE crm_deals.deal SET stage_id = t.stage(''old'') WHERE name = ''d1''', '23514 crm_deals deal.stage_id deal_stage_archived'),
-             (12, 'UPDATE crm_deals.deal SET custom_fields = ''{"number": "x"}'' WHERE name = ''d1''', '23514 crm_deals deal.custom_fields deal_custom_fields'),
-             (13, 'UPDATE crm_deals.deal SET currency = ''XYZ'' WHERE name = ''d1''', '23514 crm_deals deal.currency deal_currency'),
+FROM (VALUES (1, 'UPDATE crm_deals.deal SET stage_id = t.stage(''c'', ''Strict'') WHERE name = ''s''',
+              '23514 crm_deals deal.stage_id deal_gate'),
+             (2, 'INSERT INTO crm_deals.deal (name, stage_id) VALUES (''x'', t.stage(''b'', ''Strict''))',
+              '23514 crm_deals deal.stage_id deal_gate'),
+             (3,
+              'UPDATE crm_deals.pipeline SET forbid_skipping = false; '
+              'UPDATE crm_deals.deal SET stage_id = t.stage(''c'', ''Strict'') WHERE name = ''s''',
+              '23514 crm_deals deal.stage_id deal_required_fields'),
+             (4, 'UPDATE crm_deals.deal SET stage_id = t.stage(''lost'') WHERE name = ''d1''',
+              '23514 crm_deals deal.lost_reason deal_lost_reason'),
+             (5, 'UPDATE crm_deals.deal SET lost_reason = ''price'' WHERE name = ''d1''',
+              '23514 crm_deals deal.lost_reason deal_lost_reason'),
+             (6, 'UPDATE crm_deals.deal SET status = ''won'' WHERE name = ''d1''',
+              '23514 crm_deals deal.status deal_status_matches_stage'),
+             (7, 'UPDATE crm_deals.deal SET stage_id = t.stage(''won''), pipeline_id = t.pipeline(''Strict'') '
+                 'WHERE name = ''d1''', '23514 crm_deals deal.pipeline_id deal_stage_in_pipeline'),
+             (8, 'UPDATE crm_deals.deal SET organization = ''acme'' WHERE name = ''d1''',
+              '23514 crm_deals deal.organization deal_organization_matches_pipeline'),
+             (9, 'UPDATE crm_deals.deal SET closed_at = now() WHERE name = ''d1''',
+              '23514 crm_deals deal.closed_at deal_closed_at'),
+             (10, 'UPDATE crm_deals.deal SET stage_id = t.stage(''z'', ''Closed'') WHERE name = ''d1''',
+              '23514 crm_deals deal.pipeline_id deal_pipeline_active'),
+             (11, 'UPDATE crm_deals.deal SET stage_id = t.stage(''old'') WHERE name = ''d1''',
+              '23514 crm_deals deal.stage_id deal_stage_archived'),
+             (12, 'UPDATE crm_deals.deal SET custom_fields = ''{"number": "x"}'' WHERE name = ''d1''',
+              '23514 crm_deals deal.custom_fields deal_custom_fields'),
+             (13, 'UPDATE crm_deals.deal SET currency = ''XYZ'' WHERE name = ''d1''',
+              '23514 crm_deals deal.currency deal_currency'),
              (14, 'UPDATE crm_deals.deal SET id = 9 WHERE name = ''d1''', '23514 crm_deals deal.id deal_immutable'),
-             (15, 'UPDATE crm_deals.deal SET created_at = ''2001-01-01'' WHERE name = ''d1''', '23514 crm_deals deal.created_at deal_immutable'),
-             (16, 'UPDATE crm_deals.deal SET version = 7 WHERE name = ''d1''', 'UD001 crm_deals deal.version deal_version'),
-             (17, 'SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', expected_version => 7)', 'UD001 crm_deals deal.version deal_version'),
+             (15, 'UPDATE crm_deals.deal SET created_at = ''2001-01-01'' WHERE name = ''d1''',
+              '23514 crm_deals deal.created_at deal_immutable'),
+             (16, 'UPDATE crm_deals.deal SET version = 7 WHERE name = ''d1''',
+              'UD001 crm_deals deal.version deal_version'),
+             (17, 'SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', expected_version => 7)',
+              'UD001 crm_deals deal.version deal_version'),
              (18, 'SELECT crm_deals.move_deal(t.deal(''s''), ''c'')', '23514 crm_deals deal.stage_id deal_gate'),
-             (19, 'INSERT INTO crm_deals.account (name, custom_fields) VALUES (''x'', ''{"number": "x"}'')', '23514 crm_deals account.custom_fields account_custom_fields'),
-             (20, 'UPDATE crm_deals.stage SET pipeline_id = t.pipeline(''Strict'') WHERE key = ''won''', '23514 crm_deals stage.pipeline_id stage_immutable'),
-             (21, 'UPDATE crm_deals.stage SET status = ''lost'' WHERE id = t.stage(''lead'')', '23514 crm_deals deal.lost_reason deal_lost_reason'),
-             (22, 'UPDATE crm_deals.pipeline SET currency = ''XYZ''', '23514 crm_deals pipeline.currency pipeline_currency'),
-             (23, 'UPDATE crm_deals.stage SET required_fields = ''{nothing}''', '22023 crm_deals stage.required_fields'),
+             (19, 'INSERT INTO crm_deals.account (name, custom_fields) VALUES (''x'', ''{"number": "x"}'')',
+              '23514 crm_deals account.custom_fields account_custom_fields'),
+             (20, 'UPDATE crm_deals.stage SET pipeline_id = t.pipeline(''Strict'') WHERE key = ''won''',
+              '23514 crm_deals stage.pipeline_id stage_immutable'),
+             (21, 'UPDATE crm_deals.stage SET status = ''lost'' WHERE id = t.stage(''lead'')',
+              '23514 crm_deals deal.lost_reason deal_lost_reason'),
+             (22, 'UPDATE crm_deals.pipeline SET currency = ''XYZ''',
+              '23514 crm_deals pipeline.currency pipeline_currency'),
+             (23, 'UPDATE crm_deals.stage SET required_fields = ''{nothing}''',
+              '22023 crm_deals stage.required_fields'),
              (24, 'UPDATE crm_deals.deal SET stage_id = 4711', '23503 crm_deals deal.stage_id deal_stage_fkey'),
              (25, 'UPDATE crm_deals.deal SET pipeline_id = 4711', '23503 crm_deals deal.pipeline_id deal_stage_fkey'),
              (26, 'UPDATE crm_deals.deal SET stage_id = NULL', '23502 crm_deals deal.stage_id'),
@@ -73,24 +103,44 @@ FROM (VALUES (1, 'UPDATE crm_deals.deal SET stage_id = t.stage(''c'', ''Strict''
              (45, 'SELECT crm_deals.grant_access(current_user::regrole, ''owner'')', '22023'),
              (46, 'SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => '''')', '22023'),
              (47, 'SELECT crm_deals.move_deal(NULL, ''won'')', '22004'),
-             (48, 'UPDATE crm_deals.pipeline SET is_default = false; INSERT INTO crm_deals.deal (name) VALUES (''x'')', 'P0002'),
+             (48, 'UPDATE crm_deals.pipeline SET is_default = false; INSERT INTO crm_deals.deal (name) VALUES (''x'')',
+              'P0002'),
              (49, 'SELECT crm_deals.install(account_table => ''crm_deals.lead'')', '55000'),
-             (50, 'UPDATE crm_deals.pipeline SET organization = ''acme'' WHERE id = 1', '23514 crm_deals pipeline.organization pipeline_immutable'),
-             (51, 'INSERT INTO crm_deals.lost_reason (pipeline_id, name) VALUES (1, ''price''); UPDATE crm_deals.deal SET stage_id = t.stage(''lost''), lost_reason = ''x'' WHERE name = ''d1''', '23514 crm_deals deal.lost_reason deal_lost_reason'),
-             (52, 'INSERT INTO crm_deals.deal (name, stage_id) VALUES (''x'', t.stage(''lost''))', '23514 crm_deals deal.lost_reason deal_lost_reason')) AS v (n, statement, wanted),
+             (50, 'UPDATE crm_deals.pipeline SET organization = ''acme'' WHERE id = 1',
+              '23514 crm_deals pipeline.organization pipeline_immutable'),
+             (51,
+              'INSERT INTO crm_deals.lost_reason (pipeline_id, name) VALUES (1, ''price''); '
+              'UPDATE crm_deals.deal SET stage_id = t.stage(''lost''), lost_reason = ''x'' WHERE name = ''d1''',
+              '23514 crm_deals deal.lost_reason deal_lost_reason'),
+             (52, 'INSERT INTO crm_deals.deal (name, stage_id) VALUES (''x'', t.stage(''lost''))',
+              '23514 crm_deals deal.lost_reason deal_lost_reason')) AS v (n, statement, wanted),
      LATERAL t.fields(v.statement) AS f;
-SELECT is(concat_ws(' ', state, nullif(schema_name, ''), nullif(place, ''), nullif(constraint_name, '')), wanted, 'section 10: ' || statement) FROM t.errors ORDER BY n;
-SELECT is((SELECT string_agg(format('%s: %s', n, message), '; ') FROM t.errors WHERE message !~ '^([[:lower:]"]|(TRUNCATE|DELETE)\M)' OR message ~ '\.$' OR message ~ '\n'), NULL, 'section 10: messages are lower-case, of one line, without a full stop');
-SELECT is((SELECT string_agg(format('%s: %s', n, line), '; ') FROM t.errors, regexp_split_to_table(detail, '\n') AS line WHERE line <> '' AND line !~ '^(["[:upper:]]|[^[:ascii:]]).*\.$'), NULL, 'section 10: DETAIL is full sentences');
-SELECT is((SELECT string_agg(format('%s: %s', n, hint), '; ') FROM t.errors WHERE hint <> '' AND hint !~ '^["[:upper:]].*\.$'), NULL, 'section 10: HINT is a full sentence');
-SELECT is((SELECT string_agg(n::text, ' ' ORDER BY n) FROM t.errors WHERE state IN ('23514', 'UD001') AND detail = ''), NULL, 'section 10: a broken rule has a DETAIL');
+SELECT is(concat_ws(' ', state, nullif(schema_name, ''), nullif(place, ''), nullif(constraint_name, '')), wanted,
+          'section 10: ' || statement)
+FROM t.errors ORDER BY n;
+SELECT is((SELECT string_agg(format('%s: %s', n, message), '; ') FROM t.errors
+           WHERE message !~ '^([[:lower:]"]|(TRUNCATE|DELETE)\M)' OR message ~ '\.$' OR message ~ '\n'),
+          NULL, 'section 10: messages are lower-case, of one line, without a full stop');
+SELECT is((SELECT string_agg(format('%s: %s', n, line), '; ') FROM t.errors, regexp_split_to_table(detail, '\n') AS line
+           WHERE line <> '' AND line !~ '^(["[:upper:]]|[^[:ascii:]]).*\.$'),
+          NULL, 'section 10: DETAIL is full sentences');
+SELECT is((SELECT string_agg(format('%s: %s', n, hint), '; ') FROM t.errors
+           WHERE hint <> '' AND hint !~ '^["[:upper:]].*\.$'),
+          NULL, 'section 10: HINT is a full sentence');
+SELECT is((SELECT string_agg(n::text, ' ' ORDER BY n) FROM t.errors WHERE state IN ('23514', 'UD001') AND detail = ''),
+          NULL, 'section 10: a broken rule has a DETAIL');
 -- P0002 names the ones that exist.
-SELECT matches((SELECT detail || hint FROM t.errors WHERE n = 30), 'lead.*qualified.*proposal.*negotiation.*won.*lost', 'section 10: an unknown stage: the pipeline''s');
+SELECT matches((SELECT detail || hint FROM t.errors WHERE n = 30), 'lead.*qualified.*proposal.*negotiation.*won.*lost',
+               'section 10: an unknown stage: the pipeline''s');
 SELECT unalike((SELECT detail || hint FROM t.errors WHERE n = 30), '%old%', 'section 10: without the archived ones');
-SELECT matches((SELECT detail || hint FROM t.errors WHERE n = 31), 'lead.*qualified.*proposal.*negotiation.*won.*lost', 'section 10: in check_move, too');
-SELECT matches((SELECT detail || hint FROM t.errors WHERE n = 34), 'Sales.*Strict', 'section 10: an unknown pipeline: the ones there are');
-SELECT matches((SELECT detail || hint FROM t.errors WHERE n = 37), 'Sales.*Strict', 'section 10: in reorder_stages, too');
-SELECT matches((SELECT detail FROM t.errors WHERE n = 16), '\m1\M', 'section 10: a stale version: the current one in DETAIL');
+SELECT matches((SELECT detail || hint FROM t.errors WHERE n = 31), 'lead.*qualified.*proposal.*negotiation.*won.*lost',
+               'section 10: in check_move, too');
+SELECT matches((SELECT detail || hint FROM t.errors WHERE n = 34), 'Sales.*Strict',
+               'section 10: an unknown pipeline: the ones there are');
+SELECT matches((SELECT detail || hint FROM t.errors WHERE n = 37), 'Sales.*Strict',
+               'section 10: in reorder_stages, too');
+SELECT matches((SELECT detail FROM t.errors WHERE n = 16), '\m1\M',
+               'section 10: a stale version: the current one in DETAIL');
 -- Every failure leaves nothing behind.
 SELECT is((SELECT count(*) FROM crm_deals.deal_event), 3::bigint, 'section 10: every failure left nothing behind');
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');

@@ -99,7 +99,8 @@ FROM (VALUES
 ) AS r (name, result);
 
 SELECT is(p.signature, t.one_line(c.name || '(' || c.arguments || ') -> ' || c.result),
-          concat_ws(', ', 'section 12: ' || c.name, CASE c.name WHEN 'move_deal' THEN split_part(c.arguments, ', ', 2) END))
+          concat_ws(', ', 'section 12: ' || c.name,
+                    CASE c.name WHEN 'move_deal' THEN split_part(c.arguments, ', ', 2) END))
 FROM t.contract AS c
 LEFT JOIN (SELECT p.proname, split_part(pg_get_function_arguments(p.oid), ', ', 2) AS second,
                   t.short(format('%s(%s) -> %s', p.proname, pg_get_function_arguments(p.oid),

@@ -1,4 +1,4 @@
-# What a client that LISTENs hears: channels, payloads, when, and when not.
+# What a client that listens hears: which channels and payloads, when, and when nothing.
 use strict;
 use warnings;
 use FindBin;
@@ -55,15 +55,18 @@ sub new_deal
 	my $reason = $stage == $lost ? "'Price'" : 'NULL';
 
 	return value($node,
-		"INSERT INTO crm_deals.deal (name, stage_id, lost_reason, amount, currency) VALUES ('Größe \"9\"', $stage, $reason, 12.50, 'USD') RETURNING id");
+		"INSERT INTO crm_deals.deal (name, stage_id, lost_reason, amount, currency)
+		 VALUES ('Größe \"9\"', $stage, $reason, 12.50, 'USD') RETURNING id");
 }
 
 # The payload as the contract has it, from the log.
 sub payload_of
 {
 	my ($event, $deal_id, %stages) = @_;
-	my ($id, $batch, $status, $actor, $occurred_at) = split /\|/, value($node,
-		"SELECT id, batch_id, status, actor, to_jsonb(occurred_at) #>> '{}' FROM crm_deals.deal_event WHERE deal_id = $deal_id ORDER BY version DESC LIMIT 1");
+	my ($id, $batch, $status, $actor, $occurred_at) = split /\|/,
+		value($node,
+			"SELECT id, batch_id, status, actor, to_jsonb(occurred_at) #>> '{}' FROM crm_deals.deal_event
+			 WHERE deal_id = $deal_id ORDER BY version DESC LIMIT 1");
 	my %stage = map { $_->[0] => { id => $_->[0] + 0, key => $_->[1], name => $_->[2] } }
 	  map { [ split /\|/ ] } rows($node, 'SELECT id, key, name FROM crm_deals.stage');
 
@@ -90,12 +93,12 @@ for my $case (
 {
 	my ($from, $to, $what, @events) = @$case;
 	my $deal = new_deal($from);
-	my %heard = hears(
-		"UPDATE crm_deals.deal SET stage_id = $to, lost_reason = " . ($to == $lost ? "'Price'" : 'NULL') . " WHERE id = $deal;",
+	my %heard = hears("UPDATE crm_deals.deal SET stage_id = $to, lost_reason = " . ($to == $lost ? "'Price'" : 'NULL')
+		. " WHERE id = $deal;",
 		[ map { "crm_deals_$_" } @events ], "a deal that $what is heard on @events");
 
-	is_deeply($heard{"crm_deals_$_"}, payload_of("deal.$_", $deal, old => $from, new => $to), "... with the payload of the contract: $_")
-	  for @events;
+	is_deeply($heard{"crm_deals_$_"}, payload_of("deal.$_", $deal, old => $from, new => $to),
+		"... with the payload of the contract: $_") for @events;
 }
 for my $case ([ $won, 'won' ], [ $lost, 'lost' ], [ $dropped, 'abandoned' ])
 {
@@ -106,29 +109,36 @@ for my $case ([ $won, 'won' ], [ $lost, 'lost' ], [ $dropped, 'abandoned' ])
 		["crm_deals_$event"], "a deal that is created $event is heard on that channel only");
 
 	is_deeply($heard{"crm_deals_$event"},
-		payload_of("deal.$event", value($node, 'SELECT max(id) FROM crm_deals.deal'), new => $stage), '... without an old stage');
+		payload_of("deal.$event", value($node, 'SELECT max(id) FROM crm_deals.deal'), new => $stage),
+		'... without an old stage');
 }
 
 hears("INSERT INTO crm_deals.deal (name) VALUES ('Open');", [], 'a deal that is created open is not heard');
 my $deal = new_deal($lead);
-hears("UPDATE crm_deals.deal SET amount = 1, name = 'X', owner = 'ann' WHERE id = $deal;", [], 'nor a change of no stage');
+hears("UPDATE crm_deals.deal SET amount = 1, name = 'X', owner = 'ann' WHERE id = $deal;", [],
+	'nor a change of no stage');
 hears("UPDATE crm_deals.deal SET stage_id = $lead WHERE id = $deal;", [], 'nor a move to where the deal is');
 hears("DELETE FROM crm_deals.deal WHERE id = $deal;", [], 'nor a delete');
 
 # The stage becomes won under its deals: their status changes, not their stage.
 $deal = new_deal($talk);
 value($node, "DELETE FROM crm_deals.deal WHERE stage_id = $talk AND id <> $deal");
-my %heard = hears("UPDATE crm_deals.stage SET status = 'won' WHERE id = $talk;", ['crm_deals_won'], 'a stage that becomes won: its deals are won');
-is_deeply($heard{crm_deals_won}, payload_of('deal.won', $deal, old => $talk, new => $talk), '... in the stage where they are');
-%heard = hears("UPDATE crm_deals.stage SET status = 'open' WHERE id = $talk;", ['crm_deals_reopened'], 'and reopened when it opens');
+my %heard = hears("UPDATE crm_deals.stage SET status = 'won' WHERE id = $talk;", ['crm_deals_won'],
+	'a stage that becomes won: its deals are won');
+is_deeply($heard{crm_deals_won}, payload_of('deal.won', $deal, old => $talk, new => $talk),
+	'... in the stage where they are');
+%heard = hears("UPDATE crm_deals.stage SET status = 'open' WHERE id = $talk;", ['crm_deals_reopened'],
+	'and reopened when it opens');
 
 # The actor: the argument, else the setting, else the user.
 $deal = new_deal($lead);
 %heard = hears("SELECT FROM crm_deals.move_deal($deal, 'talk');", ['crm_deals_stage_changed'], 'move_deal is heard');
 is($heard{crm_deals_stage_changed}{actor}, $user, 'the actor is the user');
-%heard = hears("SET crm_deals.actor = 'mia'; SELECT FROM crm_deals.move_deal($deal, 'lead');", ['crm_deals_stage_changed'], 'move_deal is heard');
+%heard = hears("SET crm_deals.actor = 'mia'; SELECT FROM crm_deals.move_deal($deal, 'lead');",
+	['crm_deals_stage_changed'], 'move_deal is heard');
 is($heard{crm_deals_stage_changed}{actor}, 'mia', 'the actor is the one set');
-%heard = hears("SET crm_deals.actor = 'mia'; SELECT FROM crm_deals.move_deals('{$deal}', 'talk', actor => 'leo');", ['crm_deals_stage_changed'], 'move_deals is heard');
+%heard = hears("SET crm_deals.actor = 'mia'; SELECT FROM crm_deals.move_deals('{$deal}', 'talk', actor => 'leo');",
+	['crm_deals_stage_changed'], 'move_deals is heard');
 is($heard{crm_deals_stage_changed}{actor}, 'leo', 'the actor is the argument');
 
 # ----------
@@ -148,7 +158,8 @@ sub overheard
 
 	$in .= "SELECT '$ping';\nSELECT '$ping again';\n";
 	$listener->pump until $out =~ /^$ping again$/m;
-	my @heard = map { [ $1, $2 ] if /"([^"]*)" (?:with payload "(.*)" )?received/ } grep { /^Asynchronous/ } split /\n/, $out;
+	my @heard = map { [ $1, $2 ] if /"([^"]*)" (?:with payload "(.*)" )?received/ }
+	  grep { /^Asynchronous/ } split /\n/, $out;
 	$out = '';
 	return @heard;
 }
@@ -157,7 +168,8 @@ $in = join '', map { "LISTEN $_;\n" } @channels;
 is(scalar overheard(), 0, 'another session listens');
 $deal = new_deal($lead);
 $node->safe_psql('postgres', "UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal");
-is_deeply([ map { $_->[0] } overheard() ], [ 'crm_deals_stage_changed', 'crm_deals_won' ], 'it hears of a move after its commit');
+is_deeply([ map { $_->[0] } overheard() ], [ 'crm_deals_stage_changed', 'crm_deals_won' ],
+	'it hears of a move after its commit');
 
 my ($writer_in, $writer_out) = ('', '');
 my $writer = IPC::Run::start(
@@ -177,23 +189,29 @@ $in .= "\\q\n";
 $listener->finish;
 
 hears("BEGIN; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal; ROLLBACK;", [], 'nor in the session itself');
-hears("BEGIN; SAVEPOINT a; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal; ROLLBACK TO a; COMMIT;", [], 'nothing after ROLLBACK TO');
-hears("BEGIN; SAVEPOINT a; SAVEPOINT b; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal; RELEASE b; ROLLBACK TO a;
-	UPDATE crm_deals.deal SET stage_id = $talk WHERE id = $deal; COMMIT;", ['crm_deals_stage_changed'],
+hears("BEGIN; SAVEPOINT a; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal; ROLLBACK TO a; COMMIT;", [],
+	'nothing after ROLLBACK TO');
+hears("BEGIN; SAVEPOINT a; SAVEPOINT b; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal; RELEASE b;
+	ROLLBACK TO a; UPDATE crm_deals.deal SET stage_id = $talk WHERE id = $deal; COMMIT;",
+	['crm_deals_stage_changed'],
 	'what was released into a savepoint that is rolled back is not heard, what comes after is');
 
 # The same move again is another event.
-my @heard = heard(join '', map { "UPDATE crm_deals.deal SET stage_id = $_ WHERE id = $deal;\n" } $lead, $talk, $lead, $talk);
+my @heard = heard(join '',
+	map { "UPDATE crm_deals.deal SET stage_id = $_ WHERE id = $deal;\n" } $lead, $talk, $lead, $talk);
 is(scalar @heard, 4, 'each of four moves to and fro is heard');
-@heard = heard(join '', 'BEGIN;', map({ "UPDATE crm_deals.deal SET stage_id = $_ WHERE id = $deal;\n" } $lead, $talk, $lead, $talk), 'COMMIT;');
+@heard = heard(join '', 'BEGIN;',
+	map({ "UPDATE crm_deals.deal SET stage_id = $_ WHERE id = $deal;\n" } $lead, $talk, $lead, $talk), 'COMMIT;');
 is(scalar @heard, 4, 'also in one transaction');
-is(scalar(keys %{ { map { $json->decode($_->[1])->{event_id} => 1 } @heard } }), 4, '... with an event of its own each');
+is(scalar(keys %{ { map { $json->decode($_->[1])->{event_id} => 1 } @heard } }), 4,
+	'... with an event of its own each');
 
 # ----------
 # notify_limit: the rest of a transaction in one summary per channel
 # ----------
 
-$node->safe_psql('postgres', "INSERT INTO crm_deals.deal (name, source) SELECT 'Deal ' || n, 'many' FROM generate_series(1, 130) AS n");
+$node->safe_psql('postgres',
+	"INSERT INTO crm_deals.deal (name, source) SELECT 'Deal ' || n, 'many' FROM generate_series(1, 130) AS n");
 
 sub summaries
 {
@@ -211,10 +229,13 @@ sub summaries
 sub summary
 {
 	my ($event, $which) = @_;
-	my ($batch, $count, $first, $last) = split /\|/, value($node,
-		"SELECT min(batch_id), count(*), min(id), max(id) FROM (SELECT * FROM crm_deals.deal_event ORDER BY id DESC LIMIT $which) AS e");
+	my ($batch, $count, $first, $last) = split /\|/,
+		value($node,
+			"SELECT min(batch_id), count(*), min(id), max(id)
+			 FROM (SELECT * FROM crm_deals.deal_event ORDER BY id DESC LIMIT $which) AS e");
 
-	return { event => $event, batch_id => $batch + 0, count => $count + 0, first_event_id => $first + 0, last_event_id => $last + 0 };
+	return { event => $event, batch_id => $batch + 0, count => $count + 0, first_event_id => $first + 0,
+		last_event_id => $last + 0 };
 }
 
 is_deeply(summaries(heard("UPDATE crm_deals.deal SET stage_id = $won WHERE source = 'many';")),
@@ -226,14 +247,17 @@ is_deeply(summaries(heard("BEGIN; UPDATE crm_deals.deal SET stage_id = $lead WHE
 	{   crm_deals_stage_changed => { one_by_one => 100, summaries => [ summary('deal.stage_changed', 30) ] },
 		crm_deals_reopened => { one_by_one => 100, summaries => [ summary('deal.reopened', 30) ] } },
 	'the limit is of the transaction, not of the statement');
-is_deeply(summaries(heard("BEGIN; SAVEPOINT a; UPDATE crm_deals.deal SET stage_id = $talk WHERE source = 'many'; ROLLBACK TO a;
+is_deeply(summaries(heard(
+	"BEGIN; SAVEPOINT a; UPDATE crm_deals.deal SET stage_id = $talk WHERE source = 'many'; ROLLBACK TO a;
 	UPDATE crm_deals.deal SET stage_id = $talk WHERE source = 'many'; COMMIT;")),
 	{ crm_deals_stage_changed => { one_by_one => 100, summaries => [ summary('deal.stage_changed', 30) ] } },
 	'what was rolled back counts for nothing, neither in the limit nor in a summary');
-is_deeply(summaries(heard("BEGIN; UPDATE crm_deals.deal SET amount = 7 WHERE source = 'many'; UPDATE crm_deals.deal SET stage_id = $lead WHERE id = $deal; COMMIT;")),
+is_deeply(summaries(heard("BEGIN; UPDATE crm_deals.deal SET amount = 7 WHERE source = 'many';
+						   UPDATE crm_deals.deal SET stage_id = $lead WHERE id = $deal; COMMIT;")),
 	{ crm_deals_stage_changed => { one_by_one => 1, summaries => [] } },
 	'changes that nobody is notified of do not use up the limit');
-is_deeply(summaries(heard("SET crm_deals.notify_limit = 0; UPDATE crm_deals.deal SET stage_id = $lead WHERE source = 'many' AND id % 10 = 0;")),
+is_deeply(summaries(heard("SET crm_deals.notify_limit = 0;
+						   UPDATE crm_deals.deal SET stage_id = $lead WHERE source = 'many' AND id % 10 = 0;")),
 	{ crm_deals_stage_changed => { one_by_one => 0, summaries => [ summary('deal.stage_changed', 13) ] } },
 	'a limit of 0: summaries only');
 
@@ -241,8 +265,10 @@ is_deeply(summaries(heard("SET crm_deals.notify_limit = 0; UPDATE crm_deals.deal
 # off, ids, row security
 # ----------
 
-hears("SET crm_deals.notify = off; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal;", [], 'notify = off sends nothing');
-is(value($node, "SELECT kind FROM crm_deals.deal_event WHERE deal_id = $deal ORDER BY version DESC LIMIT 1"), 'won', '... and keeps the log');
+hears("SET crm_deals.notify = off; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal;", [],
+	'notify = off sends nothing');
+is(value($node, "SELECT kind FROM crm_deals.deal_event WHERE deal_id = $deal ORDER BY version DESC LIMIT 1"), 'won',
+	'... and keeps the log');
 
 sub is_ids_only
 {
@@ -263,13 +289,18 @@ sub is_ids_only
 	[ 'crm_deals_stage_changed', 'crm_deals_reopened' ], 'notify_payload = ids');
 is_ids_only('notify_payload = ids', %heard);
 $node->safe_psql('postgres', 'ALTER TABLE crm_deals.deal ENABLE ROW LEVEL SECURITY');
-%heard = hears("UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal;", [ 'crm_deals_stage_changed', 'crm_deals_won' ], 'row security on deal');
+%heard = hears("UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal;",
+	[ 'crm_deals_stage_changed', 'crm_deals_won' ], 'row security on deal');
 is_ids_only('row security', %heard);
 %heard = hears("UPDATE crm_deals.stage SET status = 'abandoned' WHERE id = $lead;",
-	[ map { 'crm_deals_abandoned' } rows($node, "SELECT id FROM crm_deals.deal WHERE stage_id = $lead") ], 'row security and a change of a stage');
+	[ map { 'crm_deals_abandoned' } rows($node, "SELECT id FROM crm_deals.deal WHERE stage_id = $lead") ],
+	'row security and a change of a stage');
 ok(!exists $heard{crm_deals_abandoned}{deal_name}, '... ids only, too');
-$node->safe_psql('postgres', "UPDATE crm_deals.stage SET status = 'open' WHERE id = $lead; ALTER TABLE crm_deals.deal DISABLE ROW LEVEL SECURITY");
-%heard = hears("UPDATE crm_deals.deal SET stage_id = $lead WHERE id = $deal;", [ 'crm_deals_stage_changed', 'crm_deals_reopened' ], 'row security off again');
+$node->safe_psql('postgres',
+	"UPDATE crm_deals.stage SET status = 'open' WHERE id = $lead;
+	 ALTER TABLE crm_deals.deal DISABLE ROW LEVEL SECURITY");
+%heard = hears("UPDATE crm_deals.deal SET stage_id = $lead WHERE id = $deal;",
+	[ 'crm_deals_stage_changed', 'crm_deals_reopened' ], 'row security off again');
 ok(exists $heard{crm_deals_reopened}{deal_name}, '... with its name again');
 
 # ----------
@@ -294,25 +325,36 @@ for my $case (
 	my $literal = $payload->{deal_name};
 	$literal =~ s/'/''/g;
 	utf8::encode($literal);
-	is(value($node, "SELECT starts_with(name, '$literal') AND length('$literal') >= least(length(name), 500) FROM crm_deals.deal WHERE id = $deal"),
+	is(value($node,
+		"SELECT starts_with(name, '$literal') AND length('$literal') >= least(length(name), 500) FROM crm_deals.deal
+		 WHERE id = $deal"),
 		't', '... with as much of the name as fits');
 }
 # Names whose payload is about as long as one may be, each 6 bytes longer than the one before.
-@heard = heard(join '', map { my $to = $_ % 2 ? $lead : $talk; "UPDATE crm_deals.deal SET name = repeat('x', 7500 + 6 * $_), stage_id = $to WHERE id = $deal;\n" } 1 .. 79);
+@heard = heard(join '',
+	map { my $to = $_ % 2 ? $lead : $talk;
+		"UPDATE crm_deals.deal SET name = repeat('x', 7500 + 6 * $_), stage_id = $to WHERE id = $deal;\n" } 1 .. 79);
 is(scalar @heard, 79, 'payloads about the limit: all are heard');
 is(scalar(grep { length $_->[1] >= 8000 } @heard), 0, '... in less than 8,000 bytes each');
 cmp_ok(scalar(grep { length $_->[1] >= 7900 } @heard), '>', 3, '... some of them just so');
-$node->safe_psql('postgres', "UPDATE crm_deals.stage SET name = repeat(U&'\\+01F600\"', 50000) WHERE id IN ($lead, $talk)");
+$node->safe_psql('postgres',
+	"UPDATE crm_deals.stage SET name = repeat(U&'\\+01F600\"', 50000) WHERE id IN ($lead, $talk)");
 for my $actor ("repeat(E'\\x02', 20000)", "repeat('é', 100000)")
 {
-	@heard = heard("SELECT set_config('crm_deals.actor', $actor, false) IS NULL; UPDATE crm_deals.deal SET name = repeat('\"', 9999), stage_id = CASE stage_id WHEN $lead THEN $talk ELSE $lead END WHERE id = $deal;");
+	@heard = heard(
+		"SELECT set_config('crm_deals.actor', $actor, false) IS NULL; UPDATE crm_deals.deal SET name = repeat(
+			 '\"', 9999), stage_id = CASE stage_id WHEN $lead THEN $talk ELSE $lead END WHERE id = $deal;");
 	cmp_ok(length $heard[0][1], '<', 8000, 'long names of stages and actor besides: less than 8,000 bytes');
 	ok(eval { $json->decode($heard[0][1])->{event_id} }, '... of valid JSON');
 }
-@heard = heard("UPDATE crm_deals.deal SET amount = ('1' || repeat('0', 9000))::numeric, stage_id = CASE stage_id WHEN $lead THEN $talk ELSE $lead END WHERE id = $deal;");
+@heard = heard("UPDATE crm_deals.deal
+				SET amount = ('1' || repeat('0', 9000))::numeric,
+					stage_id = CASE stage_id WHEN $lead THEN $talk ELSE $lead END
+				WHERE id = $deal;");
 is(scalar @heard, 1, 'an amount of 9,001 digits: is heard');
 cmp_ok(length $heard[0][1], '<', 8000, '... in less than 8,000 bytes');
-$node->safe_psql('postgres', "UPDATE crm_deals.stage SET name = key; UPDATE crm_deals.deal SET name = 'Deal', amount = 1 WHERE id = $deal");
+$node->safe_psql('postgres',
+	"UPDATE crm_deals.stage SET name = key; UPDATE crm_deals.deal SET name = 'Deal', amount = 1 WHERE id = $deal");
 
 # ----------
 # The doorbell
@@ -320,19 +362,26 @@ $node->safe_psql('postgres', "UPDATE crm_deals.stage SET name = key; UPDATE crm_
 
 hears("UPDATE crm_deals.deal SET amount = 2 WHERE id = $deal;", [], 'no consumer, no doorbell');
 $node->safe_psql('postgres', "INSERT INTO crm_deals.event_consumer (consumer) VALUES ('erp')");
-%heard = hears("UPDATE crm_deals.deal SET amount = 3 WHERE id = $deal;", ['crm_deals'], 'a consumer: every change rings');
+%heard = hears("UPDATE crm_deals.deal SET amount = 3 WHERE id = $deal;", ['crm_deals'],
+	'a consumer: every change rings');
 is($heard{crm_deals}, '', '... with an empty payload');
-hears("BEGIN; UPDATE crm_deals.deal SET amount = 4 WHERE id = $deal; UPDATE crm_deals.deal SET amount = 5 WHERE id = $deal;
-	INSERT INTO crm_deals.deal (name) VALUES ('New'); DELETE FROM crm_deals.deal WHERE name = 'New'; COMMIT;", ['crm_deals'], 'once a transaction');
+hears("BEGIN; UPDATE crm_deals.deal SET amount = 4 WHERE id = $deal;
+	UPDATE crm_deals.deal SET amount = 5 WHERE id = $deal;
+	INSERT INTO crm_deals.deal (name) VALUES ('New'); DELETE FROM crm_deals.deal WHERE name = 'New'; COMMIT;",
+	['crm_deals'], 'once a transaction');
 hears("INSERT INTO crm_deals.deal (name) VALUES ('New');", ['crm_deals'], 'for a created deal');
 hears("DELETE FROM crm_deals.deal WHERE name = 'New';", ['crm_deals'], 'for a deleted one');
 hears("UPDATE crm_deals.deal SET amount = amount WHERE id = $deal;", [], 'not for an update that is no change');
 hears("BEGIN; UPDATE crm_deals.deal SET amount = 6 WHERE id = $deal; ROLLBACK;", [], 'not for what is rolled back');
-hears("BEGIN; SAVEPOINT a; UPDATE crm_deals.deal SET amount = 6 WHERE id = $deal; ROLLBACK TO a; COMMIT;", [], 'nor to a savepoint');
-hears("BEGIN; SAVEPOINT a; UPDATE crm_deals.deal SET amount = 6 WHERE id = $deal; ROLLBACK TO a; UPDATE crm_deals.deal SET amount = 7 WHERE id = $deal; COMMIT;",
+hears("BEGIN; SAVEPOINT a; UPDATE crm_deals.deal SET amount = 6 WHERE id = $deal; ROLLBACK TO a; COMMIT;", [],
+	'nor to a savepoint');
+hears("BEGIN; SAVEPOINT a; UPDATE crm_deals.deal SET amount = 6 WHERE id = $deal; ROLLBACK TO a;
+	   UPDATE crm_deals.deal SET amount = 7 WHERE id = $deal; COMMIT;",
 	['crm_deals'], '... but for what follows it');
-hears("SET crm_deals.notify = off; UPDATE crm_deals.deal SET amount = 8 WHERE id = $deal;", [], 'not with notify = off');
-hears("UPDATE crm_deals.deal SET stage_id = CASE stage_id WHEN $lead THEN $talk ELSE $lead END WHERE id = $deal;", [ 'crm_deals', 'crm_deals_stage_changed' ], 'beside the others');
+hears("SET crm_deals.notify = off; UPDATE crm_deals.deal SET amount = 8 WHERE id = $deal;", [],
+	'not with notify = off');
+hears("UPDATE crm_deals.deal SET stage_id = CASE stage_id WHEN $lead THEN $talk ELSE $lead END WHERE id = $deal;",
+	[ 'crm_deals', 'crm_deals_stage_changed' ], 'beside the others');
 $node->safe_psql('postgres', 'DELETE FROM crm_deals.event_consumer');
 hears("UPDATE crm_deals.deal SET amount = 9 WHERE id = $deal;", [], 'not when the last consumer is gone');
 
@@ -341,25 +390,37 @@ hears("UPDATE crm_deals.deal SET amount = 9 WHERE id = $deal;", [], 'not when th
 # ----------
 
 $node->safe_psql('postgres', "UPDATE crm_deals.deal SET stage_id = $lead WHERE id = $deal");
-$node->safe_psql('postgres', "SET crm_deals.notify = off; BEGIN; UPDATE crm_deals.deal SET stage_id = $talk WHERE id = $deal; PREPARE TRANSACTION 'move';");
+$node->safe_psql('postgres',
+	"SET crm_deals.notify = off; BEGIN; UPDATE crm_deals.deal SET stage_id = $talk WHERE id = $deal;
+	 PREPARE TRANSACTION 'move';");
 is(value($node, "SELECT stage_id FROM crm_deals.deal WHERE id = $deal"), $lead, 'a prepared move is not there yet');
-fails_with($node, '55P03', "SET lock_timeout = '100ms'; UPDATE crm_deals.stage SET status = 'won' WHERE id = $talk", 'a change of a stage waits for it as for any writer');
+fails_with($node, '55P03', "SET lock_timeout = '100ms'; UPDATE crm_deals.stage SET status = 'won' WHERE id = $talk",
+	'a change of a stage waits for it as for any writer');
 $node->safe_psql('postgres', "COMMIT PREPARED 'move'");
 is(value($node, "SELECT stage_id FROM crm_deals.deal WHERE id = $deal"), $talk, 'COMMIT PREPARED moves the deal');
-$node->safe_psql('postgres', "SET crm_deals.notify = off; BEGIN; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal; PREPARE TRANSACTION 'move'; ROLLBACK PREPARED 'move';");
+$node->safe_psql('postgres',
+	"SET crm_deals.notify = off; BEGIN; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal;
+	 PREPARE TRANSACTION 'move'; ROLLBACK PREPARED 'move';");
 is(value($node, "SELECT stage_id FROM crm_deals.deal WHERE id = $deal"), $talk, 'ROLLBACK PREPARED does not');
-$node->safe_psql('postgres', "BEGIN; UPDATE crm_deals.deal SET amount = 10 WHERE id = $deal; PREPARE TRANSACTION 'amount'; COMMIT PREPARED 'amount';");
-is(value($node, "SELECT amount FROM crm_deals.deal WHERE id = $deal"), 10, 'what notifies nobody can be prepared with notify = on');
+$node->safe_psql('postgres',
+	"BEGIN; UPDATE crm_deals.deal SET amount = 10 WHERE id = $deal; PREPARE TRANSACTION 'amount';
+	 COMMIT PREPARED 'amount';");
+is(value($node, "SELECT amount FROM crm_deals.deal WHERE id = $deal"), 10,
+	'what notifies nobody can be prepared with notify = on');
 for my $limit (100, 0)
 {
-	fails_with($node, '0A000', "SET crm_deals.notify_limit = $limit; BEGIN; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal; PREPARE TRANSACTION 'move'",
+	fails_with($node, '0A000',
+		"SET crm_deals.notify_limit = $limit; BEGIN; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal;
+		 PREPARE TRANSACTION 'move'",
 		"with notify = on, notify_limit = $limit, PREPARE TRANSACTION is refused");
 	is(value($node, "SELECT stage_id FROM crm_deals.deal WHERE id = $deal"), $talk, '... and leaves nothing behind');
 }
 is(value($node, 'SELECT count(*) FROM pg_prepared_xacts'), 0, 'no prepared transaction is left');
-@heard = heard("BEGIN; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal; PREPARE TRANSACTION 'move'; UPDATE crm_deals.deal SET stage_id = $lead WHERE id = $deal;",
+@heard = heard("BEGIN; UPDATE crm_deals.deal SET stage_id = $won WHERE id = $deal; PREPARE TRANSACTION 'move';
+				UPDATE crm_deals.deal SET stage_id = $lead WHERE id = $deal;",
 	on_error_stop => 0, may_fail => 1);
-is_deeply([ map { $_->[0] } @heard ], ['crm_deals_stage_changed'], 'the session goes on after that, and tells nothing of what failed');
+is_deeply([ map { $_->[0] } @heard ], ['crm_deals_stage_changed'],
+	'the session goes on after that, and tells nothing of what failed');
 
 is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
 $node->stop;

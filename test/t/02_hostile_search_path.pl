@@ -1,4 +1,4 @@
-# A hostile schema in front of pg_catalog: nothing of it is called, and every answer is the same as without.
+# A hostile schema stands before pg_catalog. Nothing of it is called, and every answer is the same as without it.
 use strict;
 use warnings;
 use FindBin;
@@ -14,47 +14,60 @@ my $node = start_server('hostile');
 # Operators and functions that raise when they are called, better matches than those of pg_catalog where they can be,
 # and types and tables that shadow.
 my @types = qw(bigint integer text boolean numeric timestamptz jsonb date name oid smallint);
-my @operators = map { my $operator = $_; map { [ $operator, $_, $_, 'boolean' ] } @types } '=', '<>', '<', '>', '<=', '>=';
-push @operators, [ '||', 'text', 'text', 'text' ], [ '||', 'jsonb', 'jsonb', 'jsonb' ], [ '->', 'jsonb', 'text', 'jsonb' ],
-  [ '->>', 'jsonb', 'text', 'text' ], [ '->', 'jsonb', 'integer', 'jsonb' ], [ '#>>', 'jsonb', 'text[]', 'text' ],
-  [ '-', 'jsonb', 'text', 'jsonb' ], [ '+', 'integer', 'integer', 'integer' ], [ '+', 'bigint', 'bigint', 'bigint' ],
-  [ '-', 'integer', 'integer', 'integer' ], [ '-', 'timestamptz', 'timestamptz', 'interval' ], [ '*', 'numeric', 'numeric', 'numeric' ],
-  [ '/', 'numeric', 'numeric', 'numeric' ], [ '~', 'text', 'text', 'boolean' ], [ '~~', 'text', 'text', 'boolean' ],
-  [ '=', '"char"', '"char"', 'boolean' ], [ '=', 'regclass', 'regclass', 'boolean' ], [ '<>', 'regclass', 'regclass', 'boolean' ],
-  [ '=', 'oid', 'regclass', 'boolean' ], [ '=', 'name', 'text', 'boolean' ], [ '=', 'bigint', 'integer', 'boolean' ],
-  [ '<>', 'bigint', 'integer', 'boolean' ], [ '=', 'text[]', 'text[]', 'boolean' ], [ '&&', 'text[]', 'text[]', 'boolean' ], [ '?', 'jsonb', 'text', 'boolean' ],
-  [ '||', 'bigint[]', 'bigint[]', 'bigint[]' ], map { [ $_, 'xid8', 'xid8', 'boolean' ] } '=', '>', '>=';
-my @functions = (
-	'now() timestamptz', 'clock_timestamp() timestamptz', 'current_setting(text, boolean) text', 'set_config(text, text, boolean) text',
-	'lower(text) text', 'btrim(text) text', 'btrim(text, text) text', 'replace(text, text, text) text', 'format(text, text) text',
-	'length(text) integer', 'md5(text) text', 'to_regclass(text) regclass', 'format_type(oid, integer) text',
-	'jsonb_typeof(jsonb) text', 'to_jsonb(bigint) jsonb', 'pg_get_userbyid(oid) name', 'pg_advisory_xact_lock(bigint) void',
-	'hashtextextended(text, bigint) bigint', 'isfinite(timestamptz) boolean', 'nextval(regclass) bigint', 'quote_ident(text) text',
-	'array_position(text[], text) integer', 'cardinality(bigint[]) integer', 'regexp_replace(text, text, text, text) text',
-	'floor(numeric) numeric', 'length(jsonb) integer', 'max(bigint) bigint', 'min(bigint) bigint', 'max(xid8) xid8', 'max(timestamptz) timestamptz',
-	'min(timestamptz) timestamptz', 'sum(bigint) numeric', 'array_agg(bigint) bigint', 'pg_current_snapshot() pg_snapshot',
-	'pg_current_xact_id() xid8', 'pg_snapshot_xmax(pg_snapshot) xid8', 'pg_visible_in_snapshot(xid8, pg_snapshot) boolean',
-	'width_bucket(bigint, bigint) integer', 'array_position(bigint[], bigint) integer', 'num_nonnulls(text, bigint) integer', 'count_up(bigint, bigint) bigint');
+my @operators = map { my $operator = $_; map { [ $operator, $_, $_, 'boolean' ] } @types }
+  '=', '<>', '<', '>', '<=', '>=';
+push @operators, [ '||', 'text', 'text', 'text' ], [ '||', 'jsonb', 'jsonb', 'jsonb' ],
+	[ '->', 'jsonb', 'text', 'jsonb' ], [ '->>', 'jsonb', 'text', 'text' ], [ '->', 'jsonb', 'integer', 'jsonb' ],
+	[ '#>>', 'jsonb', 'text[]', 'text' ], [ '-', 'jsonb', 'text', 'jsonb' ], [ '+', 'integer', 'integer', 'integer' ],
+	[ '+', 'bigint', 'bigint', 'bigint' ], [ '-', 'integer', 'integer', 'integer' ],
+	[ '-', 'timestamptz', 'timestamptz', 'interval' ], [ '*', 'numeric', 'numeric', 'numeric' ],
+	[ '/', 'numeric', 'numeric', 'numeric' ], [ '~', 'text', 'text', 'boolean' ], [ '~~', 'text', 'text', 'boolean' ],
+	[ '=', '"char"', '"char"', 'boolean' ], [ '=', 'regclass', 'regclass', 'boolean' ],
+	[ '<>', 'regclass', 'regclass', 'boolean' ], [ '=', 'oid', 'regclass', 'boolean' ],
+	[ '=', 'name', 'text', 'boolean' ], [ '=', 'bigint', 'integer', 'boolean' ],
+	[ '<>', 'bigint', 'integer', 'boolean' ], [ '=', 'text[]', 'text[]', 'boolean' ],
+	[ '&&', 'text[]', 'text[]', 'boolean' ], [ '?', 'jsonb', 'text', 'boolean' ],
+	[ '||', 'bigint[]', 'bigint[]', 'bigint[]' ], map { [ $_, 'xid8', 'xid8', 'boolean' ] } '=', '>', '>=';
+my @functions = ('now() timestamptz', 'clock_timestamp() timestamptz', 'current_setting(text, boolean) text',
+	'set_config(text, text, boolean) text', 'lower(text) text', 'btrim(text) text', 'btrim(text, text) text',
+	'replace(text, text, text) text', 'format(text, text) text', 'length(text) integer', 'md5(text) text',
+	'to_regclass(text) regclass', 'format_type(oid, integer) text', 'jsonb_typeof(jsonb) text',
+	'to_jsonb(bigint) jsonb', 'pg_get_userbyid(oid) name', 'pg_advisory_xact_lock(bigint) void',
+	'hashtextextended(text, bigint) bigint', 'isfinite(timestamptz) boolean', 'nextval(regclass) bigint',
+	'quote_ident(text) text', 'array_position(text[], text) integer', 'cardinality(bigint[]) integer',
+	'regexp_replace(text, text, text, text) text', 'floor(numeric) numeric', 'length(jsonb) integer',
+	'max(bigint) bigint', 'min(bigint) bigint', 'max(xid8) xid8', 'max(timestamptz) timestamptz',
+	'min(timestamptz) timestamptz', 'sum(bigint) numeric', 'array_agg(bigint) bigint',
+	'pg_current_snapshot() pg_snapshot', 'pg_current_xact_id() xid8', 'pg_snapshot_xmax(pg_snapshot) xid8',
+	'pg_visible_in_snapshot(xid8, pg_snapshot) boolean', 'width_bucket(bigint, bigint) integer',
+	'array_position(bigint[], bigint) integer', 'num_nonnulls(text, bigint) integer',
+	'count_up(bigint, bigint) bigint');
 my $evil = "CREATE SCHEMA SCHEMA_NAME;\n";
 for my $operator (@operators)
 {
 	my ($name, $left, $right, $result) = @$operator;
 	my $function = 'op_' . unpack('H*', "$name $left $right");
-	$evil .= qq{CREATE FUNCTION SCHEMA_NAME."$function"($left, $right) RETURNS $result LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil operator $name ($left, $right)''; END';
+	$evil .= qq{CREATE FUNCTION SCHEMA_NAME."$function"($left, $right) RETURNS $result
+LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil operator $name ($left, $right)''; END';
 CREATE OPERATOR SCHEMA_NAME.$name (LEFTARG = $left, RIGHTARG = $right, FUNCTION = SCHEMA_NAME."$function");\n};
 }
 for my $function (@functions)
 {
 	my ($signature, $result) = $function =~ /(.*\)) (\w+)$/;
-	$evil .= "CREATE FUNCTION SCHEMA_NAME.$signature RETURNS $result LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil function $signature''; END';\n";
+	$evil .= "CREATE FUNCTION SCHEMA_NAME.$signature RETURNS $result LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil "
+		. "function $signature''; END';\n";
 }
 # variadic and polymorphic ones, an aggregate, tables and types
 $evil .= <<'SQL';
 CREATE FUNCTION SCHEMA_NAME.jsonb_build_object(VARIADIC "any") RETURNS jsonb LANGUAGE internal AS 'pg_typeof';
-CREATE FUNCTION SCHEMA_NAME.jsonb_array_elements(jsonb) RETURNS SETOF jsonb LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil jsonb_array_elements''; END';
-CREATE FUNCTION SCHEMA_NAME.unnest(bigint[]) RETURNS SETOF bigint LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil unnest''; END';
-CREATE FUNCTION SCHEMA_NAME.unnest(text[]) RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil unnest''; END';
-CREATE FUNCTION SCHEMA_NAME.generate_series(bigint, bigint) RETURNS SETOF bigint LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil generate_series''; END';
+CREATE FUNCTION SCHEMA_NAME.jsonb_array_elements(jsonb)
+RETURNS SETOF jsonb LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil jsonb_array_elements''; END';
+CREATE FUNCTION SCHEMA_NAME.unnest(bigint[])
+RETURNS SETOF bigint LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil unnest''; END';
+CREATE FUNCTION SCHEMA_NAME.unnest(text[])
+RETURNS SETOF text LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil unnest''; END';
+CREATE FUNCTION SCHEMA_NAME.generate_series(bigint, bigint)
+RETURNS SETOF bigint LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil generate_series''; END';
 CREATE AGGREGATE SCHEMA_NAME.count(*) (SFUNC = SCHEMA_NAME.count_one, STYPE = bigint);
 CREATE AGGREGATE SCHEMA_NAME.max(integer) (SFUNC = SCHEMA_NAME.max_one, STYPE = integer);
 CREATE TABLE SCHEMA_NAME.pg_class (oid oid, relname name, relnamespace oid, relowner oid);
@@ -73,8 +86,10 @@ CREATE DOMAIN SCHEMA_NAME.int8 AS pg_catalog.int8 CHECK (false);
 CREATE DOMAIN SCHEMA_NAME.jsonb AS pg_catalog.jsonb CHECK (false);
 CREATE DOMAIN SCHEMA_NAME.regclass AS pg_catalog.regclass CHECK (false);
 SQL
-$evil =~ s/^(CREATE AGGREGATE)/CREATE FUNCTION SCHEMA_NAME.count_one(bigint) RETURNS bigint LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil count''; END';
-CREATE FUNCTION SCHEMA_NAME.max_one(integer, integer) RETURNS integer LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil max''; END';\n$1/m;
+$evil =~ s/^(CREATE AGGREGATE)/CREATE FUNCTION SCHEMA_NAME.count_one(bigint) RETURNS bigint
+LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil count''; END';
+CREATE FUNCTION SCHEMA_NAME.max_one(integer, integer) RETURNS integer
+LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''evil max''; END';\n$1/m;
 
 sub evil { my ($schema) = @_; (my $sql = $evil) =~ s/SCHEMA_NAME/$schema/g; return $sql }
 
@@ -121,16 +136,22 @@ SELECT crm_deals.create_pipeline('Gated', '[
 SELECT crm_deals.add_stage(1, 'Demo', 'demo', 'proposal', 40, 'open', '{"de": "Vorführung"}', '{amount}', '1 day');
 SELECT crm_deals.add_stage(1, 'Demo');
 SELECT crm_deals.reorder_stages(1, '{lead,demo,qualified,proposal,negotiation,demo_2,won,lost}');
-INSERT INTO crm_deals.custom_field (entity, key, label, type, options) VALUES ('deal', 'seats', 'Seats', 'number', NULL), ('deal', 'color', 'Color', 'select', '["red", {"value": "blue"}]'), ('lead', 'seats', 'Seats', 'number', NULL);
+INSERT INTO crm_deals.custom_field (entity, key, label, type, options)
+VALUES ('deal', 'seats', 'Seats', 'number', NULL), ('deal', 'color', 'Color', 'select', '["red", {"value": "blue"}]'),
+       ('lead', 'seats', 'Seats', 'number', NULL);
 INSERT INTO crm_deals.lost_reason (pipeline_id, name) VALUES (1, 'Price');
 INSERT INTO crm_deals.account (name) VALUES ('Acme');
 INSERT INTO crm_deals.contact (last_name, account_id) VALUES ('Doe', 1);
 INSERT INTO crm_deals.lead (last_name, custom_fields) VALUES ('Roe', '{"seats": 1}');
 INSERT INTO crm_deals.exchange_rate (currency, base, rate, valid_from) VALUES ('USD', 'EUR', 0.9, '2026-01-01');
-INSERT INTO crm_deals.deal (name, account_id, amount, custom_fields, external_id) VALUES ('Alpha', 1, 10, '{"seats": 3, "color": "red"}', 'a'), ('Beta', NULL, NULL, '{}', 'b');
+INSERT INTO crm_deals.deal (name, account_id, amount, custom_fields, external_id)
+VALUES ('Alpha', 1, 10, '{"seats": 3, "color": "red"}', 'a'), ('Beta', NULL, NULL, '{}', 'b');
 INSERT INTO crm_deals.deal (name, pipeline_id) VALUES ('Gamma', 2);
-INSERT INTO crm_deals.deal (name, external_id) VALUES ('Alpha again', 'a') ON CONFLICT (organization, external_id) WHERE external_id IS NOT NULL DO UPDATE SET name = excluded.name;
-UPDATE crm_deals.deal SET amount = 5, custom_fields = '{"seats": 4}', probability = 33, expected_close_date = '2026-05-05' WHERE id OPERATOR(pg_catalog.=) ANY ('{1,3}');
+INSERT INTO crm_deals.deal (name, external_id) VALUES ('Alpha again', 'a') ON CONFLICT (organization, external_id)
+WHERE external_id IS NOT NULL DO UPDATE SET name = excluded.name;
+UPDATE crm_deals.deal
+SET amount = 5, custom_fields = '{"seats": 4}', probability = 33, expected_close_date = '2026-05-05'
+WHERE id OPERATOR(pg_catalog.=) ANY ('{1,3}');
 COPY crm_deals.deal (name) FROM STDIN;
 Delta
 \.
@@ -180,15 +201,29 @@ SQL
 # What is left in the tables, but for the clock
 my $result = <<'SQL';
 SET search_path = pg_catalog;
-SELECT id, organization, name, stage_id, status, amount, currency, probability, probability_overridden, closed_at IS NULL, lost_reason, custom_fields, external_id, version FROM crm_deals.deal ORDER BY id;
-SELECT id, batch_id, deal_id, version, kind, actor, from_stage_id, to_stage_id, from_status, status, amount, currency, probability, expected_close_date, owner, lost_reason, changes - 'closed_at' - 'created_at' - 'updated_at' - 'stage_entered_at', bypassed, note FROM crm_deals.deal_event ORDER BY id;
-SELECT id, pipeline_id, key, name, labels, position, status, probability, required_fields, archived_at IS NULL FROM crm_deals.stage ORDER BY id;
+SELECT id, organization, name, stage_id, status, amount, currency, probability, probability_overridden,
+       closed_at IS NULL, lost_reason, custom_fields, external_id, version
+FROM crm_deals.deal ORDER BY id;
+SELECT id, batch_id, deal_id, version, kind, actor, from_stage_id, to_stage_id, from_status, status, amount, currency,
+       probability, expected_close_date, owner, lost_reason,
+       changes - 'closed_at' - 'created_at' - 'updated_at' - 'stage_entered_at', bypassed, note
+FROM crm_deals.deal_event ORDER BY id;
+SELECT id, pipeline_id, key, name, labels, position, status, probability, required_fields, archived_at IS NULL
+FROM crm_deals.stage ORDER BY id;
 SELECT kind, subject, body, actor, deal_id FROM crm_deals.activity ORDER BY id;
 SELECT tgrelid::regclass, tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2;
-SELECT p.oid::regprocedure, md5(prosrc || coalesce(pg_get_function_sqlbody(p.oid), '') || coalesce(array_to_string(proconfig, ' '), '') || coalesce(array_to_string(proacl, ' '), '')) FROM pg_proc AS p WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) ORDER BY 1;
-SELECT c.oid::regclass, a.attname, a.atttypid::regtype, pg_get_expr(d.adbin, d.adrelid) FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND attnum > 0 LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum WHERE relnamespace = 'crm_deals'::regnamespace ORDER BY 1, a.attnum;
-SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'crm_deals'::regnamespace ORDER BY 1, 2;
-SELECT c.oid::regclass, pg_get_viewdef(c.oid) FROM pg_class AS c WHERE relkind = 'v' AND relnamespace = 'crm_deals'::regnamespace ORDER BY 1;
+SELECT p.oid::regprocedure,
+       md5(prosrc || coalesce(pg_get_function_sqlbody(p.oid), '') || coalesce(array_to_string(proconfig, ' '), '')
+           || coalesce(array_to_string(proacl, ' '), ''))
+FROM pg_proc AS p WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) ORDER BY 1;
+SELECT c.oid::regclass, a.attname, a.atttypid::regtype, pg_get_expr(d.adbin, d.adrelid) FROM pg_class AS c
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND attnum > 0
+LEFT JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum WHERE relnamespace = 'crm_deals'::regnamespace
+ORDER BY 1, a.attnum;
+SELECT conrelid::regclass, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE connamespace = 'crm_deals'::regnamespace ORDER BY 1, 2;
+SELECT c.oid::regclass, pg_get_viewdef(c.oid) FROM pg_class AS c
+WHERE relkind = 'v' AND relnamespace = 'crm_deals'::regnamespace ORDER BY 1;
 SQL
 
 sub outcome
@@ -200,8 +235,8 @@ sub outcome
 	for my $step ([ $install_in, $installing ], [ $use_in, $using ])
 	{
 		my ($before, $script) = @$step;
-		my ($status, $stdout, $stderr) =
-		  $node->psql($database, "\\set VERBOSITY verbose\nSET client_min_messages = warning;\n$before$script", on_error_stop => 0);
+		my ($status, $stdout, $stderr) = $node->psql($database,
+			"\\set VERBOSITY verbose\nSET client_min_messages = warning;\n$before$script", on_error_stop => 0);
 
 		$stderr =~ s/^psql:<stdin>:\d+: //mg;
 		$stderr =~ s/^(LOCATION|CONTEXT|LINE \d+):.*\n//mg;
@@ -214,14 +249,17 @@ sub outcome
 $node->safe_psql('postgres', 'CREATE ROLE clerk');
 my $clean = outcome('clean', '', '');
 my @refused = $clean =~ /^ERROR:  (\w{5})/mg;
-is_deeply(\@refused, [qw(23514 UD001 23514 P0002 P0002 22023 42501 42501 P0002 55000)], 'without anything hostile: only what shall be refused is');
+is_deeply(\@refused, [qw(23514 UD001 23514 P0002 P0002 22023 42501 42501 P0002 55000)],
+	'without anything hostile: only what shall be refused is');
 like($clean, qr/all lost/, '... and the work is done');
 
 for my $case (
 	[ 'evil_path', evil('evil') . "SET search_path = evil, pg_catalog;\n", "SET search_path = evil, pg_catalog;\n" ],
-	[ 'evil_public', evil('evil') . "SET search_path = evil, pg_catalog, public;\n", "SET search_path = evil, crm_deals, pg_catalog, public;\n" ],
+	[ 'evil_public', evil('evil') . "SET search_path = evil, pg_catalog, public;\n",
+		"SET search_path = evil, crm_deals, pg_catalog, public;\n" ],
 	[ 'evil_temporary', $temporary, $temporary ],
-	[ 'evil_temporary_first', $temporary . "SET search_path = pg_temp, pg_catalog;\n", $temporary . "SET search_path = pg_temp, pg_catalog;\n" ],
+	[ 'evil_temporary_first', $temporary . "SET search_path = pg_temp, pg_catalog;\n",
+		$temporary . "SET search_path = pg_temp, pg_catalog;\n" ],
 	[ 'empty_path', "SET search_path = '';\n", "SET search_path = '';\n" ])
 {
 	my ($database, $install_in, $use_in) = @$case;
@@ -234,7 +272,8 @@ for my $case (
 }
 
 # The trap works: what resolves names by the caller's path falls into it.
-like(outcome('trap', evil('evil') . "SET search_path = evil, pg_catalog;\nSELECT 'a'::pg_catalog.text = 'b'::pg_catalog.text;\n", ''),
+like(outcome('trap',
+	evil('evil') . "SET search_path = evil, pg_catalog;\nSELECT 'a'::pg_catalog.text = 'b'::pg_catalog.text;\n", ''),
 	qr/evil operator = \(text, text\)/, 'the hostile schema is one');
 
 $node->stop;

@@ -1,5 +1,5 @@
-# The 8,800 sales opportunities of a real CRM: loaded in plain SQL, then counts and sums of the database against those
-# that Perl computes from the files.
+# The 8,800 sales opportunities of a real CRM are loaded in plain SQL. Then the counts and sums of the database are
+# compared with those that Perl computes from the files.
 #
 #   CRM_DEALS_DATA=FOLDER   where accounts.csv, sales_teams.csv and sales_pipeline.csv are
 use strict;
@@ -14,7 +14,8 @@ use Test::More;
 use Time::Local qw(timegm);
 
 my $data = $ENV{CRM_DEALS_DATA} // '';
-plan skip_all => 'no sales opportunities here: CRM_DEALS_DATA names no folder with sales_pipeline.csv' unless -r "$data/sales_pipeline.csv";
+plan skip_all => 'no sales opportunities here: CRM_DEALS_DATA names no folder with sales_pipeline.csv'
+  unless -r "$data/sales_pipeline.csv";
 
 # Rows of a CSV file, as hashes; none of these has quotes, which would need more than this.
 sub csv
@@ -45,14 +46,18 @@ SELECT crm_deals.create_pipeline('Opportunities', '[
 CREATE TABLE public.opportunity (opportunity_id text, sales_agent text, product text, account text, deal_stage text,
     engage_date date, close_date date, close_value numeric);
 \\copy public.opportunity FROM '$data/sales_pipeline.csv' (FORMAT csv, HEADER true)
-CREATE TABLE public.incoming_account (account text, sector text, year_established integer, revenue numeric, employees integer,
+CREATE TABLE public.incoming_account (account text, sector text, year_established integer, revenue numeric,
+                                      employees integer,
     office_location text, subsidiary_of text);
 \\copy public.incoming_account FROM '$data/accounts.csv' (FORMAT csv, HEADER true)
-INSERT INTO crm_deals.account (name, custom_fields) SELECT account, jsonb_build_object('sector', sector) FROM public.incoming_account;
+INSERT INTO crm_deals.account (name, custom_fields)
+SELECT account, jsonb_build_object('sector', sector)
+FROM public.incoming_account;
 SQL
 
 my $load = <<'SQL';
-INSERT INTO crm_deals.deal (external_id, name, account_id, stage_id, owner, amount, created_at, closed_at, custom_fields)
+INSERT INTO crm_deals.deal (external_id, name, account_id, stage_id, owner, amount, created_at, closed_at,
+                            custom_fields)
 SELECT o.opportunity_id, concat_ws(' – ', o.account, o.product), a.id, s.id, o.sales_agent, o.close_value,
        coalesce(o.engage_date, '2017-01-01'), o.close_date, jsonb_build_object('product', o.product)
 FROM public.opportunity AS o
@@ -62,7 +67,8 @@ SQL
 
 # No opportunity says why it was lost: the pipeline asks, so that the whole load is refused, and leaves nothing.
 fails_with($node, '23514', $load, 'lost opportunities without a reason are refused');
-is(value($node, 'SELECT (SELECT count(*) FROM crm_deals.deal) + (SELECT count(*) FROM crm_deals.deal_event)'), 0, '... and leave nothing behind');
+is(value($node, 'SELECT (SELECT count(*) FROM crm_deals.deal) + (SELECT count(*) FROM crm_deals.deal_event)'), 0,
+	'... and leave nothing behind');
 value($node, "UPDATE crm_deals.pipeline SET lost_reason_required = false; $load");
 
 sub tally
@@ -82,23 +88,32 @@ sub database_tally
 {
 	my ($expression, $where) = @_;
 	return { map { split /\|/ } rows($node,
-		"SELECT $expression, count(*) || ' ' || coalesce(sum(amount), 0)::bigint FROM crm_deals.deal_overview WHERE $where GROUP BY 1") };
+			"SELECT $expression, count(*) || ' ' || coalesce(sum(amount), 0)::bigint FROM crm_deals.deal_overview
+			 WHERE $where GROUP BY 1") };
 }
 
 is(value($node, 'SELECT count(*) FROM crm_deals.deal'), scalar @deals, 'every opportunity is a deal');
-is(value($node, "SELECT count(*) FROM crm_deals.deal_event WHERE kind = 'created' AND version = 1"), scalar @deals, 'with one event each');
+is(value($node, "SELECT count(*) FROM crm_deals.deal_event WHERE kind = 'created' AND version = 1"), scalar @deals,
+	'with one event each');
 is(value($node, 'SELECT count(DISTINCT batch_id) FROM crm_deals.deal_event'), 1, '... of one batch');
 is_deeply(database_tally('stage_name', 'true'), tally('deal_stage', @deals), 'counts and sums by stage');
 is_deeply(database_tally('status', "status IN ('won', 'lost')"),
 	{ map { (lc $_->[0]) => $_->[1] } map { [ $_, tally('deal_stage', @deals)->{$_} ] } qw(Won Lost) }, 'by status');
 is_deeply(database_tally('owner_label', 'true'), tally('sales_agent', @deals), 'by sales agent');
-is_deeply(database_tally("custom_fields ->> 'product'", "status = 'won'"), tally('product', grep { $_->{deal_stage} eq 'Won' } @deals), 'won by product');
-is_deeply(database_tally('account_label', "status = 'won' AND account_id IS NOT NULL"),
-	tally('account', grep { my $name = $_->{account}; $_->{deal_stage} eq 'Won' && grep { $_->{account} eq $name } @accounts } @deals), 'won by account');
+is_deeply(database_tally("custom_fields ->> 'product'", "status = 'won'"),
+	tally('product', grep { $_->{deal_stage} eq 'Won' } @deals), 'won by product');
+is_deeply(database_tally('account_label', "status = 'won' AND account_id IS NOT NULL"), tally('account',
+	grep { my $name = $_->{account}; $_->{deal_stage} eq 'Won' && grep { $_->{account} eq $name } @accounts } @deals),
+	'won by account');
 is_deeply(database_tally("to_char(closed_at, 'YYYY-MM')", 'closed_at IS NOT NULL'),
-	tally('month', map { { %$_, month => substr($_->{close_date}, 0, 7) } } grep { $_->{close_date} ne '' } @deals), 'closed by month');
-is(value($node, 'SELECT count(*) FROM crm_deals.deal WHERE closed_at IS NULL'), scalar(grep { $_->{close_date} eq '' } @deals), 'the open ones have no closing time');
-is(value($node, "SELECT count(*) FROM crm_deals.deal AS d JOIN public.opportunity AS o ON o.opportunity_id = d.external_id WHERE (d.closed_at::date, d.created_at::date, d.currency, d.amount) IS DISTINCT FROM (o.close_date, coalesce(o.engage_date, '2017-01-01'), 'USD', o.close_value)"),
+	tally('month', map { { %$_, month => substr($_->{close_date}, 0, 7) } } grep { $_->{close_date} ne '' } @deals),
+	'closed by month');
+is(value($node, 'SELECT count(*) FROM crm_deals.deal WHERE closed_at IS NULL'),
+	scalar(grep { $_->{close_date} eq '' } @deals), 'the open ones have no closing time');
+is(value($node,
+	"SELECT count(*) FROM crm_deals.deal AS d JOIN public.opportunity AS o ON o.opportunity_id = d.external_id
+	 WHERE (d.closed_at::date, d.created_at::date, d.currency, d.amount)
+			   IS DISTINCT FROM (o.close_date, coalesce(o.engage_date, '2017-01-01'), 'USD', o.close_value)"),
 	0, 'moments, currency and amounts are the file\'s, deal by deal');
 is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
 
@@ -132,7 +147,8 @@ sub rates
 	for my $key (keys %{ { %won, %lost } })
 	{
 		my ($won, $lost) = ($won{$key} // 0, $lost{$key} // 0);
-		$rates{$key} = sprintf '%d %d %.9f %s', $won, $lost, $won / ($won + $lost), $won ? sprintf('%.9f', $days{$key} / $won) : '';
+		$rates{$key} = sprintf '%d %d %.9f %s', $won, $lost, $won / ($won + $lost),
+			$won ? sprintf('%.9f', $days{$key} / $won) : '';
 	}
 	return \%rates;
 }
@@ -145,7 +161,8 @@ sub database_rates
 
 	return { map { my ($key, $value) = split /\|/, $_, 2; $key => $value } rows($node, <<"SQL") };
 SELECT coalesce(w.period_start::text, w.group_label, ''),
-       concat_ws(' ', w.won_count, w.lost_count, to_char(w.win_rate, 'FM0.000000000'), coalesce(to_char(v.mean_days_to_win, 'FM99990.000000000'), ''))
+       concat_ws(' ', w.won_count, w.lost_count, to_char(w.win_rate, 'FM0.000000000'),
+                 coalesce(to_char(v.mean_days_to_win, 'FM99990.000000000'), ''))
 FROM crm_deals.win_rate($arguments) AS w
 LEFT JOIN crm_deals.sales_velocity($arguments, to_date => '2018-01-31') AS v
        ON v.period_start IS NOT DISTINCT FROM w.period_start AND v.group_key IS NOT DISTINCT FROM w.group_key
@@ -157,21 +174,33 @@ is_deeply(database_rates('account'), rates(sub { $is_account{ $_[0]{account} } ?
 is_deeply(database_rates(undef, 'quarter'), rates(sub { quarter($_[0]{close_date}) }), 'by quarter');
 is_deeply(database_rates('custom_fields.product'), rates(sub { $_[0]{product} }), 'by product, a custom field');
 is_deeply(database_rates(), rates(sub { '' }), 'and in all');
-is(value($node, "SELECT count(*), sum(deal_count) FROM crm_deals.board(group_by => 'account', card_limit => 1)"), (1 + grep { my $name = $_; grep { $_->{account} eq $name } @deals } keys %is_account) . '|' . @deals, 'the board by account holds every opportunity');
-is(value($node, "SELECT sum(won_amount)::bigint FROM crm_deals.forecast(from_date => '2017-04-01', to_date => '2017-06-30')"),
-	eval { my $sum = 0; $sum += $_->{close_value} for grep { $_->{deal_stage} eq 'Won' && quarter($_->{close_date}) eq '2017-04-01' } @deals; $sum }, 'won in the second quarter, by the forecast');
+is(value($node, "SELECT count(*), sum(deal_count) FROM crm_deals.board(group_by => 'account', card_limit => 1)"),
+	(1 + grep { my $name = $_; grep { $_->{account} eq $name } @deals } keys %is_account) . '|' . @deals,
+	'the board by account holds every opportunity');
+is(value($node,
+	"SELECT sum(won_amount)::bigint FROM crm_deals.forecast(from_date => '2017-04-01', to_date => '2017-06-30')"),
+	eval { my $sum = 0; $sum += $_->{close_value} for
+		grep { $_->{deal_stage} eq 'Won' && quarter($_->{close_date}) eq '2017-04-01' } @deals; $sum },
+	'won in the second quarter, by the forecast');
 
 # The whole load again, as an upsert, changes nothing.
-value($node, "$load ON CONFLICT (organization, external_id) WHERE external_id IS NOT NULL DO UPDATE SET name = excluded.name, amount = excluded.amount");
-is(value($node, 'SELECT count(*) FROM crm_deals.deal_event'), scalar @deals, 'loaded once more as an upsert: no change, no event');
+value($node,
+	"$load ON CONFLICT (organization, external_id) WHERE external_id IS NOT NULL DO UPDATE "
+		. "SET name = excluded.name, amount = excluded.amount");
+is(value($node, 'SELECT count(*) FROM crm_deals.deal_event'), scalar @deals,
+	'loaded once more as an upsert: no change, no event');
 
 # All that is engaged is won, in one statement
 my $engaged = grep { $_->{deal_stage} eq 'Engaging' } @deals;
-is(value($node, "SELECT count(*), count(*) FILTER (WHERE outcome = 'moved') FROM crm_deals.move_deals(ARRAY(SELECT id FROM crm_deals.deal WHERE stage_id = 2), 'Won')"),
+is(value($node,
+	"SELECT count(*), count(*) FILTER (WHERE outcome = 'moved')
+	 FROM crm_deals.move_deals(ARRAY(SELECT id FROM crm_deals.deal WHERE stage_id = 2), 'Won')"),
 	"$engaged|$engaged", 'move_deals moves what is engaged');
-is(value($node, "SELECT count(*), count(DISTINCT batch_id) FROM crm_deals.deal_event WHERE kind = 'won'"), "$engaged|1", '... with an event each, in one batch');
+is(value($node, "SELECT count(*), count(DISTINCT batch_id) FROM crm_deals.deal_event WHERE kind = 'won'"), "$engaged|1",
+	'... with an event each, in one batch');
 my $won = grep { $_->{deal_stage} =~ /^(Engaging|Won)$/ } @deals;
-is(value($node, "SELECT count(*) FROM crm_deals.deal WHERE status = 'won' AND closed_at IS NOT NULL"), $won, 'as many are won');
+is(value($node, "SELECT count(*) FROM crm_deals.deal WHERE status = 'won' AND closed_at IS NOT NULL"), $won,
+	'as many are won');
 is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
 
 $node->stop;

@@ -1,4 +1,4 @@
-# What README.md shows runs, and the reference names what there is.
+# The examples in README.md run, and the reference names everything that exists.
 use strict;
 use warnings;
 use PostgreSQL::Test::Cluster;
@@ -37,18 +37,22 @@ my ($tour, $hosts) = $readme =~ /^(.*?)^### Beside your own tables\n(.*)^## Sett
 ok(defined $hosts, 'README has a tour and a part on host tables');
 
 my ($stdout, $stderr, $sql) = run_snippets('tour', $tour);
-is(errors_in($stderr), join(' ', $sql =~ /-- ERROR (\w{5})/g), 'README: the tour fails where it says so, and nowhere else')
-	or diag $stderr;
-like($stdout, qr/notification "crm_deals_won" with payload "\{"event": "deal\.won"/, 'README: the listener hears the won deal');
-is($node->safe_psql('tour', 'SELECT count(*) FROM crm_deals.verify()'), '0', 'README: no rule is broken after the tour');
+is(errors_in($stderr), join(' ', $sql =~ /-- ERROR (\w{5})/g),
+	'README: the tour fails where it says so, and nowhere else') or diag $stderr;
+like($stdout, qr/notification "crm_deals_won" with payload "\{"event": "deal\.won"/,
+	'README: the listener hears the won deal');
+is($node->safe_psql('tour', 'SELECT count(*) FROM crm_deals.verify()'), '0',
+	'README: no rule is broken after the tour');
 
 is($node->safe_psql('tour', 'SELECT pending FROM crm_deals.consumer_status'), '0', 'README: the consumer has read all');
 
 my $install = "```sql\nCREATE EXTENSION crm_deals CASCADE;\n```\n";
 ($stdout, $stderr) = run_snippets('hosts', $install . $hosts);
 is(errors_in($stderr), '', 'README: the part on host tables runs') or diag $stderr;
-like($stdout, qr/^Nordvik: order intake\|Nordvik Timber\|Tom Hendriks\|Lead\|/m, 'README: labels come from the host tables');
-like($stdout, qr/^Nordvik Timber\|Ingrid\|Solberg$/m, 'README: a lead finds the customer of its company, and becomes a contact of it');
+like($stdout, qr/^Nordvik: order intake\|Nordvik Timber\|Tom Hendriks\|Lead\|/m,
+	'README: labels come from the host tables');
+like($stdout, qr/^Nordvik Timber\|Ingrid\|Solberg$/m,
+	'README: a lead finds the customer of its company, and becomes a contact of it');
 
 # The reference against the catalogs.
 my @functions = split /\n/, $node->safe_psql('tour', q{
@@ -89,7 +93,8 @@ is("@undocumented", '', 'reference: names every check of deal');
 my $control = slurp('crm_deals.control');
 my ($version) = $control =~ /default_version = '(.*)'/;
 my @versions = slurp('META.json') =~ /"version": "([^"]+)"/g;
-is("@versions", "$version $version 1.0.0", 'META.json has the version of the control file, twice, and that of its format');
+is("@versions", "$version $version 1.0.0",
+	'META.json has the version of the control file, twice, and that of its format');
 
 $node->stop;
 done_testing();

@@ -1,5 +1,5 @@
-# Section 5: above half of the notification queue only the log is written, with a WARNING.
-# The queue can be made small enough to fill from PostgreSQL 17 on; before, half of it is four gigabytes.
+# Section 5: when more than half of the notification queue is full, only the log is written, with a WARNING. From
+# PostgreSQL 17 on the queue can be made small enough to fill it; before, half of it is four gigabytes.
 use strict;
 use warnings;
 

@@ -1,6 +1,6 @@
-# Section 5: consumers get every event that is committed, none else, none before, each deal's in order, and nobody holds
-# up the events of others. First one thing at a time, then sixteen writers and a dozen readers who die, roll back,
-# acknowledge in part and come back; the books of both are closed against each other and against the log.
+# Section 5: consumers get every event that is committed, no other event, none before its commit, and those of each deal
+# in order; nobody holds up the events of others. First one thing at a time. Then sixteen writers and a dozen readers
+# die, roll back, acknowledge in part and come back. Their books are compared with each other and with the log.
 #
 #   SEED=n   repeats the statements (not their order)      SOAK=1   five minutes of load
 use strict;
@@ -70,8 +70,8 @@ comes('first', '... once');
 	{
 		my @transactions = map { $delivery->written($writer, $new, "$move 4", "$move 4") } 1 .. one(1, 2, 3);
 
-		comes('first', "round $round: others are delivered while a writer, a prepared transaction and one in another database are open", @transactions)
-		  or last;
+		comes('first', "round $round: others are delivered while a writer, "
+			. "a prepared transaction and one in another database are open", @transactions) or last;
 	}
 	$delivery->end_written($long, $early, 'COMMIT');
 	my $late = $delivery->written($writer, $new);
@@ -91,14 +91,16 @@ comes('first', '... once');
 # ----------
 {
 	my @sessions = map { $delivery->session("open$_") } 1 .. 24;
-	my @transactions = map { $delivery->begin_written($sessions[$_], $new, $new, "$move " . (10 + $_)) } 0 .. $#sessions;
+	my @transactions = map { $delivery->begin_written($sessions[$_], $new, $new, "$move " . (10 + $_)) }
+	  0 .. $#sessions;
 
 	for my $number (sort { rand() <=> 0.5 } 0 .. $#sessions)
 	{
 		my $commits = chance(0.8);
 
 		$delivery->end_written($sessions[$number], $transactions[$number], $commits ? 'COMMIT' : 'ROLLBACK');
-		comes('first', "open transaction $number ends with " . ($commits ? 'COMMIT' : 'ROLLBACK'), $commits ? $transactions[$number] : ()) or last;
+		comes('first', "open transaction $number ends with " . ($commits ? 'COMMIT' : 'ROLLBACK'),
+			$commits ? $transactions[$number] : ()) or last;
 	}
 
 	# of twelve, some are read; then older and younger ones commit; then the rest is read
@@ -120,7 +122,8 @@ comes('first', '... once');
 			$came{ $_->[1] }++ for @batch;
 			$delivery->acknowledge($reader, 'first', \@batch, scalar @batch, 1)->();
 		}
-		is_deeply(\%came, { map({ ("$_:1" => 2) } @open), map({ ("$_:1" => 3) } @all) }, "batches with commits in between, round $round: each event once") or last;
+		is_deeply(\%came, { map({ ("$_:1" => 2) } @open), map({ ("$_:1" => 3) } @all) },
+			"batches with commits in between, round $round: each event once") or last;
 	}
 	$_->close_session for @sessions;
 }
@@ -170,7 +173,8 @@ comes('first', '... once');
 	my $own = $delivery->begin_written($reader, $new);
 	my $other = $delivery->written($writer, $new);
 
-	is_deeply([ map { $_->[1] } $delivery->read_batch($reader, 'first', 100) ], ["$other:1"], 'own events are not delivered before they are committed');
+	is_deeply([ map { $_->[1] } $delivery->read_batch($reader, 'first', 100) ], ["$other:1"],
+		'own events are not delivered before they are committed');
 	$delivery->end_written($reader, $own, 'COMMIT');
 	comes('first', '... and are, once they are', $own, $other);
 
@@ -183,19 +187,22 @@ comes('first', '... once');
 	$delivery->acknowledge($reader, 'first', \@batch, 1, 1);
 	$reader->must('ROLLBACK TO s');
 	$reader->must('COMMIT');
-	is_deeply([ map { $_->[0] } $delivery->read_batch($reader, 'first', 2) ], [ map { $_->[0] } @batch ], 'an acknowledgement that is rolled back is none: the events come again');
+	is_deeply([ map { $_->[0] } $delivery->read_batch($reader, 'first', 2) ], [ map { $_->[0] } @batch ],
+		'an acknowledgement that is rolled back is none: the events come again');
 	$reader->must('BEGIN');
 	my @more = $delivery->read_batch($reader, 'first', 3);
 	is(scalar @more, 3, 'unacknowledged ones first, then new ones');
 	$delivery->acknowledge($reader, 'first', \@more, 3, 1);
 	$reader->die_now;
 	$reader = $delivery->session('reader');
-	$node->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = \'reader\'');
-	is_deeply([ map { $_->[0] } $delivery->read_batch($reader, 'first', 3) ], [ map { $_->[0] } @more ], 'a reader that dies has read nothing');
+	$node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'reader'");
+	is_deeply([ map { $_->[0] } $delivery->read_batch($reader, 'first', 3) ], [ map { $_->[0] } @more ],
+		'a reader that dies has read nothing');
 	my @leased = $delivery->read_batch($reader, 'first', 1, '1500 ms');
 	is(scalar $delivery->read_batch($writer, 'first', 10), 0, 'a lease holds for all');
 	sleep 1.6;
-	is_deeply([ map { $_->[0] } $delivery->read_batch($reader, 'first', 3) ], [ map { $_->[0] } @more ], '... until it expires');
+	is_deeply([ map { $_->[0] } $delivery->read_batch($reader, 'first', 3) ], [ map { $_->[0] } @more ],
+		'... until it expires');
 	$delivery->acknowledge($reader, 'first', \@more, 3, 1)->();
 	comes('first', 'that was all');
 }
@@ -245,8 +252,9 @@ $_->close_session for $reader, $writer;
 my $dispatch = sqlstate_of($node, "LOAD 'crm_deals'; SET crm_deals.notify = dispatch") eq '00000' ? 'dispatch' : 'off';
 for my $number (1 .. 16)
 {
-	$delivery->writer($number, notify => one('off', 'on', $dispatch, $dispatch), prepare => $number % 4 != 0, pause => 0.06,
-		$number > 13 ? (hold => 3) : (), $number == 3 ? (import => 1) : (), $number == 5 ? (statements => 60) : ());
+	$delivery->writer($number, notify => one('off', 'on', $dispatch, $dispatch), prepare => $number % 4 != 0,
+		pause => 0.06, $number > 13 ? (hold => 3) : (), $number == 3 ? (import => 1) : (),
+		$number == 5 ? (statements => 60) : ());
 }
 $delivery->reader('all', alone => 1);
 $delivery->reader('first', alone => 1, styles => ['plain']);
@@ -257,7 +265,8 @@ $delivery->reader('moves', pause => 0.3);
 $delivery->reader('imports', alone => 1);
 
 # What lasts all along, here and in another database; whoever is killed; who comes late.
-my ($chief, $snapshot, $elsewhere) = ($delivery->session('chief'), $delivery->session('snapshot'), $delivery->session('elsewhere', 'other'));
+my ($chief, $snapshot, $elsewhere) = ($delivery->session('chief'), $delivery->session('snapshot'),
+	$delivery->session('elsewhere', 'other'));
 for my $session ($snapshot, $elsewhere)
 {
 	$session->must('BEGIN ISOLATION LEVEL REPEATABLE READ');
@@ -268,7 +277,8 @@ my $killed = 0;
 while (time < $until)
 {
 	sleep 0.1 + rand 0.4;
-	my @pids = $chief->must("SELECT pid FROM pg_stat_activity WHERE application_name ~ '^(writer|reader)' ORDER BY pid");
+	my @pids = $chief->must(
+		"SELECT pid FROM pg_stat_activity WHERE application_name ~ '^(writer|reader)' ORDER BY pid");
 	$killed += $chief->must('SELECT pg_terminate_backend(' . one(@pids) . ')::int') if @pids && chance(0.5);
 	if (!$delivery->{consumers}{late} && time > $until - $seconds / 2)
 	{
@@ -282,7 +292,8 @@ $delivery->end_all_prepared;
 my $behind = $chief->must('SELECT sum(pending) FROM crm_deals.consumer_status WHERE consumer <> \'gone\'');
 $delivery->stop_workers('reader');
 $delivery->drain;
-is($chief->must('SELECT sum(pending) FROM crm_deals.consumer_status'), 0, 'nothing is pending, while transactions of both databases are open');
+is($chief->must('SELECT sum(pending) FROM crm_deals.consumer_status'), 0,
+	'nothing is pending, while transactions of both databases are open');
 $_->close_session for $chief, $snapshot, $elsewhere;
 
 my $figures = $delivery->closed_books_ok('sixteen writers');

@@ -1,6 +1,6 @@
-# Section 5: a consumer stands where it stood after a crash. While eight writers and six readers work, the server is
-# killed again and again: at once by SIGKILL, by an immediate stop, or by SIGKILL of a backend that was at work. What was
-# committed is delivered, what was acknowledged does not come again, what was prepared can still be committed.
+# Section 5: after a crash a consumer goes on where it was. While eight writers and six readers work, the server is
+# killed again and again: by SIGKILL, by an immediate stop, or by SIGKILL of a backend that was at work. Committed
+# events are delivered, acknowledged events do not come again, and prepared transactions can still be committed.
 #
 #   SEED=n   repeats the statements (not their order)      SOAK=1   a hundred crashes
 use strict;
@@ -51,7 +51,9 @@ sub crash
 	else
 	{
 		# the postmaster ends all others and starts them anew by itself
-		my ($status, $pid) = $node->psql('postgres', "SELECT pid FROM pg_stat_activity WHERE application_name ~ '^(writer|reader)' ORDER BY state = 'active' DESC, random() LIMIT 1");
+		my ($status, $pid) = $node->psql('postgres',
+			"SELECT pid FROM pg_stat_activity WHERE application_name ~ '^(writer|reader)'
+			 ORDER BY state = 'active' DESC, random() LIMIT 1");
 
 		kill 'KILL', $pid if $status == 0 && $pid;
 		$node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = @{[ $pid || 0 ]}");
@@ -59,13 +61,14 @@ sub crash
 	}
 	# the children of a killed postmaster take a moment to notice
 	my $until = time + 60;
-	sleep 0.1 while system_log('pg_ctl', '-w', '-s', '-D', $node->data_dir, '-l', $node->logfile, '-o', '--cluster-name=crash', 'start') != 0 && time < $until;
+	sleep 0.1 while system_log('pg_ctl', '-w', '-s', '-D', $node->data_dir, '-l', $node->logfile, '-o',
+		'--cluster-name=crash', 'start') != 0 && time < $until;
 	$node->_update_pid(1);
 	return;
 }
 
-# Ids of transactions that wrote nothing are handed out again after a crash. What was prepared before is delivered all the
-# same, and so is what gets them.
+# After a crash the ids of transactions that wrote nothing are used again. Events of the new transactions with these ids
+# are delivered, and so are those of a transaction that was prepared before.
 for my $round (1 .. 2)
 {
 	my ($prepared, $reader, @open) = map { $delivery->session($_) } qw(prepared reader), ('open') x 20;
@@ -87,7 +90,8 @@ for my $round (1 .. 2)
 	my $next = $node->safe_psql('postgres', 'SELECT pg_snapshot_xmax(pg_current_snapshot())');
 	crash('postmaster');
 	$_->die_now for $prepared, $reader, @open;
-	cmp_ok($node->safe_psql('postgres', 'SELECT pg_snapshot_xmax(pg_current_snapshot())'), '<=', $next, 'transaction ids are handed out again');
+	cmp_ok($node->safe_psql('postgres', 'SELECT pg_snapshot_xmax(pg_current_snapshot())'), '<=', $next,
+		'transaction ids are handed out again');
 	($prepared, $reader) = map { $delivery->session($_) } qw(prepared reader);
 	if ($round == 2)
 	{
@@ -96,10 +100,12 @@ for my $round (1 .. 2)
 	for (1 .. 25)
 	{
 		$delivery->written($prepared, "INSERT INTO crm_deals.deal (name) VALUES ('After the crash')");
-		@batch = $delivery->read_batch($reader, 'all', 1000) and $delivery->acknowledge($reader, 'all', \@batch, scalar @batch, 1)->();
+		@batch = $delivery->read_batch($reader, 'all', 1000)
+		  and $delivery->acknowledge($reader, 'all', \@batch, scalar @batch, 1)->();
 	}
 	$delivery->end_written($prepared, $half, "COMMIT PREPARED '$half-kept'");
-	is_deeply([ map { $_->[1] } $delivery->read_batch($reader, 'all', 1000) ], ["$half:1"], 'what was prepared before the crash is delivered when it commits');
+	is_deeply([ map { $_->[1] } $delivery->read_batch($reader, 'all', 1000) ], ["$half:1"],
+		'what was prepared before the crash is delivered when it commits');
 	$_->close_session for $prepared, $reader;
 }
 
@@ -132,7 +138,8 @@ my $figures = $delivery->closed_books_ok("@{[ $crashes + 3 ]} crashes", proof =>
 cmp_ok($figures->{committed}, '>', 50 * $crashes, 'a good many events');
 cmp_ok($figures->{unknown}, '>', 0, 'some clients could not know how their transaction had ended');
 note join ', ', map { "$_: $crashed{$_}" } sort keys %crashed;
-is($node->safe_psql('postgres', 'SELECT count(*) FILTER (WHERE pending <> 0) FROM crm_deals.consumer_status'), 0, 'nothing is pending');
+is($node->safe_psql('postgres', 'SELECT count(*) FILTER (WHERE pending <> 0) FROM crm_deals.consumer_status'), 0,
+	'nothing is pending');
 
 $node->stop;
 done_testing();

@@ -1,6 +1,6 @@
-# Section 5: a consumer stands where it stood after failover to a standby. In mid-load the primary dies and its standby
-# is promoted, twice: with synchronous replication, where nothing that was committed or acknowledged may be missing, and
-# without, where the promoted server's log is the truth. Before, the standby answers every question but read_events.
+# Section 5: after a failover to a standby a consumer goes on where it was. Twice the primary dies under load and its
+# standby is promoted. With synchronous replication nothing that was committed or acknowledged may be missing; without
+# it, the log of the promoted server decides. Before that, the standby answers every question but read_events.
 #
 #   SEED=n   repeats the statements (not their order)      SOAK=1   a minute of load before each failover
 use strict;
@@ -20,8 +20,9 @@ my $seconds = $ENV{SOAK} ? 60 : 2;
 note "SEED=$seed";
 srand($seed);
 
-my @settings = ('log_statement = none', 'max_connections = 100', 'max_prepared_transactions = 60', 'deadlock_timeout = 50ms',
-	'shared_buffers = 32MB', 'fsync = off', 'jit = off', 'wal_receiver_status_interval = 1', 'hot_standby_feedback = on');
+my @settings = ('log_statement = none', 'max_connections = 100', 'max_prepared_transactions = 60',
+	'deadlock_timeout = 50ms', 'shared_buffers = 32MB', 'fsync = off', 'jit = off', 'wal_receiver_status_interval = 1',
+	'hot_standby_feedback = on');
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1, extra => [ '--encoding=UTF8', '--locale=C.UTF-8' ]);
 $primary->append_conf('postgresql.conf', join("\n", @settings, ''));
@@ -41,7 +42,8 @@ sub standby_of
 
 my $delivery = Delivery->new(node => $primary);
 my $session = $delivery->session('main');
-my $dispatch = sqlstate_of($primary, "LOAD 'crm_deals'; SET crm_deals.notify = dispatch") eq '00000' ? 'dispatch' : 'off';
+my $dispatch =
+  sqlstate_of($primary, "LOAD 'crm_deals'; SET crm_deals.notify = dispatch") eq '00000' ? 'dispatch' : 'off';
 
 $delivery->subscribe($session, 'all', from_start => 1);
 $delivery->subscribe($session, 'pair', from_start => 1);
@@ -60,10 +62,12 @@ $primary->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_replica
 {
 	$delivery->written($session, "INSERT INTO crm_deals.deal (name, amount) VALUES ('Read on the standby', 7)");
 	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('write'));
-	is(value($standby, "SELECT name, amount FROM crm_deals.deal_overview ORDER BY id DESC LIMIT 1"), 'Read on the standby|7', 'views answer on the standby');
+	is(value($standby, "SELECT name, amount FROM crm_deals.deal_overview ORDER BY id DESC LIMIT 1"),
+		'Read on the standby|7', 'views answer on the standby');
 	is(value($standby, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify(), too');
 	is(value($standby, "SELECT count(*) FROM crm_deals.check_move(1, 'won')"), 0, 'check_move(), too');
-	is(value($standby, 'SELECT count(*), sum(pending) > 0 FROM crm_deals.consumer_status'), '5|t', 'consumer_status, too');
+	is(value($standby, 'SELECT count(*), sum(pending) > 0 FROM crm_deals.consumer_status'), '5|t',
+		'consumer_status, too');
 	fails_with($standby, '25006', "SELECT * FROM crm_deals.read_events('all')", 'read_events() is 25006');
 	fails_with($standby, '25006', "SELECT crm_deals.ack_events('all', 1)", 'ack_events() is 25006');
 	fails_with($standby, '25006', "SELECT crm_deals.subscribe('x')", 'subscribe() is 25006');
@@ -93,7 +97,8 @@ sub fail_over
 {
 	my ($from, $to, %options) = @_;
 	my ($prepared, $open) = map { $delivery->session($_) } qw(prepared open);
-	my $half = $delivery->begin_written($prepared, "INSERT INTO crm_deals.deal (name) VALUES ('Prepared')", "INSERT INTO crm_deals.deal (name) VALUES ('Prepared, too')");
+	my $half = $delivery->begin_written($prepared, "INSERT INTO crm_deals.deal (name) VALUES ('Prepared')",
+		"INSERT INTO crm_deals.deal (name) VALUES ('Prepared, too')");
 	my $gone = $delivery->begin_written($open, "INSERT INTO crm_deals.deal (name) VALUES ('Open')");
 	my $promoted;
 
@@ -115,7 +120,8 @@ sub fail_over
 	$promoted = Delivery::now();
 	$delivery->aim($to);
 	sleep $seconds / 3;
-	is(value($to, "SELECT count(*) FROM pg_prepared_xacts WHERE gid = '$half-kept'"), 1, 'what was prepared is prepared on the promoted server');
+	is(value($to, "SELECT count(*) FROM pg_prepared_xacts WHERE gid = '$half-kept'"), 1,
+		'what was prepared is prepared on the promoted server');
 	$delivery->note_in_book('ending', $half);
 	$to->safe_psql('postgres', "COMMIT PREPARED '$half-kept'");
 	$delivery->note_in_book('committed', $half);
@@ -136,7 +142,8 @@ $standby->wait_for_catchup($second, 'replay', $standby->lsn('write'));
 my $promoted = fail_over($standby, $second, cut_off => 1);
 $figures = $delivery->closed_books_ok('failover, asynchronous', lossy => 1, since => $promoted);
 cmp_ok($figures->{vanished}, '>', 0, 'some that had been committed, and delivered, went with the old primary');
-is(value($second, 'SELECT count(*) FILTER (WHERE pending <> 0) FROM crm_deals.consumer_status'), 0, 'nothing is pending');
+is(value($second, 'SELECT count(*) FILTER (WHERE pending <> 0) FROM crm_deals.consumer_status'), 0,
+	'nothing is pending');
 
 $second->stop;
 done_testing();

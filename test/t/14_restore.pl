@@ -1,7 +1,7 @@
-# Section 5: a consumer stands where it stood after dump and restore, whatever the transaction ids of the cluster it comes
-# to. The same business goes from cluster to cluster, by every form of dump, with events that are unread, delivered and
-# not acknowledged, leased, or of transactions that are open when it is dumped; in each it is worked on, and the books,
-# which go along, are closed.
+# Section 5: after dump and restore a consumer goes on where it was, whatever the transaction ids of the new cluster
+# are. The same business goes from cluster to cluster, by every form of dump. When it is dumped, some events are unread,
+# some are delivered but not acknowledged, some are leased, and some belong to open transactions. In each cluster there
+# is work, and then the books, which go along, are compared.
 #
 #   SEED=n   repeats the statements (not their order)      SOAK=1   half a minute of load in each place
 use strict;
@@ -27,7 +27,8 @@ my $insert = "INSERT INTO crm_deals.deal (name) VALUES ('New')";
 sub cluster
 {
 	my ($name, %from) = @_;
-	my $node = start_server($name, 'log_statement = none', 'max_connections = 60', 'max_prepared_transactions = 60', 'deadlock_timeout = 50ms');
+	my $node = start_server($name, 'log_statement = none', 'max_connections = 60', 'max_prepared_transactions = 60',
+		'deadlock_timeout = 50ms');
 
 	start_ids_from($node, %from) if %from;
 	return $node;
@@ -39,7 +40,8 @@ sub start_ids_from
 	my ($node, %from) = @_;
 	my $file = sprintf '%s/pg_xact/%04X', $node->data_dir, $from{id} / 2**20;    # the state of a million
 
-	$node->command_ok([ 'vacuumdb', '--all', '--freeze', '--quiet' ], 'what is there is older than any id') if $from{epoch};
+	$node->command_ok([ 'vacuumdb', '--all', '--freeze', '--quiet' ], 'what is there is older than any id')
+	  if $from{epoch};
 	$node->stop;
 	append_to_file($file, '');
 	truncate $file, 32 * 8192 or die "$file: $!" if -s $file < 32 * 8192;
@@ -50,7 +52,11 @@ sub start_ids_from
 
 sub next_id { my ($node) = @_; return value($node, 'SELECT pg_snapshot_xmax(pg_current_snapshot())') }
 
-my %cluster = (first => cluster('first', id => 900_000), lower => cluster('lower'), higher => cluster('higher', id => 2**32 - 5000, epoch => 3));    # soon 0 of the next epoch
+my %cluster = (
+	first => cluster('first', id => 900_000),
+	lower => cluster('lower'),
+	higher => cluster('higher', id => 2**32 - 5000, epoch => 3),    # soon 0 of the next epoch
+);
 my $databases = 0;
 my ($node, $database) = ($cluster{first}, 'crm0');
 my $dispatch = sqlstate_of($node, "LOAD 'crm_deals'; SET crm_deals.notify = dispatch") eq '00000' ? 'dispatch' : 'off';
@@ -81,7 +87,8 @@ sub load
 	return;
 }
 
-# What is in progress while dump() runs: nothing of it may be there after the restore, and nothing may be missing for it.
+# Runs a dump while transactions are in progress. Nothing of them may be there after the restore, and nothing may be
+# missing because of them.
 sub in_progress
 {
 	my ($dump) = @_;
@@ -131,16 +138,20 @@ sub move
 	});
 	$target->safe_psql('postgres', "CREATE DATABASE $new TEMPLATE template0");
 	$target->safe_psql($new, prepare_tables()) if $options{installed};
-	command_ok([ @$restore[ 0 .. $#$restore - 1 ], $restore->[-1] eq '-f' ? ('-d', $target->connstr($new), '-f', $dump->[-1]) : ('-d', $target->connstr($new), $restore->[-1]) ], "$what: restore, without an error");
+	my ($last, @command) = reverse @$restore;
+	command_ok([ reverse(@command), '-d', $target->connstr($new), $last eq '-f' ? ('-f', $dump->[-1]) : $last ],
+		"$what: restore, without an error");
 	start_ids_from($target, id => $id - 12) if $options{collide};
-	cmp_ok(next_id($target), $options{ids}, $id, "$what: transaction ids here are $options{ids} those there") if $options{ids};
+	cmp_ok(next_id($target), $options{ids}, $id, "$what: transaction ids here are $options{ids} those there")
+	  if $options{ids};
 	($node, $database) = ($target, $new);
 	$delivery->aim($node, $database);
 	if ($options{round})
 	{
 		my $left = ((next_id($node) >> 32) + 1 << 32) - next_id($node) - 20;
 
-		$node->safe_psql('postgres', "DO \$\$ BEGIN FOR i IN 1 .. $left LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END \$\$");
+		$node->safe_psql('postgres',
+			"DO \$\$ BEGIN FOR i IN 1 .. $left LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END \$\$");
 	}
 
 	{
@@ -154,10 +165,16 @@ sub move
 			$session->must('SELECT pg_current_xact_id()');
 		}
 		$delivery->written($main, $insert);
-		while (my @batch = $delivery->read_batch($main, 'closed', 1000)) { $delivery->acknowledge($main, 'closed', \@batch, scalar @batch, 1)->() }
-		while (my @batch = $delivery->read_batch($main, 'pair', 1000)) { $delivery->acknowledge($main, 'pair', \@batch, scalar @batch, 1)->() }
+		for my $consumer ('closed', 'pair')
+		{
+			while (my @batch = $delivery->read_batch($main, $consumer, 1000))
+			{
+				$delivery->acknowledge($main, $consumer, \@batch, scalar @batch, 1)->();
+			}
+		}
 		$_->must('COMMIT') for @early;
-		is_deeply([ map { $_->[1] } $delivery->read_batch($main, 'pair', 10) ], [], "$what: what was acknowledged does not come again");
+		is_deeply([ map { $_->[1] } $delivery->read_batch($main, 'pair', 10) ], [],
+			"$what: what was acknowledged does not come again");
 		$_->close_session for $main, @early;
 	}
 	if ($options{collide})
@@ -171,7 +188,7 @@ sub move
 			my @batch = $delivery->read_batch($main, 'pair', one(1, 2, 100));
 			$delivery->acknowledge($main, 'pair', \@batch, scalar @batch, 1)->() if @batch && chance(0.8);
 		}
-		# more of them than the first cluster has had when the business comes back: its ids there mean other transactions
+		# more transactions than the first cluster has had when the business comes back: there the same ids mean others
 		$delivery->note_in_book('wrote', 'many', 'many:1=1200');
 		$delivery->note_in_book('ending', 'many');
 		$main->must("SET crm_deals.actor = 'many:1'");
@@ -183,25 +200,29 @@ sub move
 	load();
 	$delivery->drain;
 	$delivery->closed_books_ok($what);
-	is(value($node, 'SELECT sum(pending) FROM crm_deals.consumer_status', database => $database), 0, "$what: nothing is pending");
+	is(value($node, 'SELECT sum(pending) FROM crm_deals.consumer_status', database => $database), 0,
+		"$what: nothing is pending");
 	return;
 }
 
 my @psql = qw(psql -X -q -v ON_ERROR_STOP=1);
-move('custom, -j 4', 'lower', [ '-Fc', '-f', "$folder/1.dump" ], [ qw(pg_restore --exit-on-error -j 4), "$folder/1.dump" ], ids => '<', collide => 1);
-move('directory, -j 2', 'higher', [ '-Fd', '-j', '2', '-f', "$folder/2" ], [ qw(pg_restore --exit-on-error -j 2), "$folder/2" ], ids => '>', round => 1);
+move('custom, -j 4', 'lower', [ '-Fc', '-f', "$folder/1.dump" ],
+	[ qw(pg_restore --exit-on-error -j 4), "$folder/1.dump" ], ids => '<', collide => 1);
+move('directory, -j 2', 'higher', [ '-Fd', '-j', '2', '-f', "$folder/2" ],
+	[ qw(pg_restore --exit-on-error -j 2), "$folder/2" ], ids => '>', round => 1);
 cmp_ok(next_id($node) >> 32, '==', 4, 'transaction ids have gone round in the meantime');
 move('plain, back into the first cluster', 'first', [ '-Fp', '-f', "$folder/3.sql" ], [ @psql, '-f' ], ids => '<');
-move('data only, into an installed database of the same cluster', 'first', [ qw(-Fp --data-only --disable-triggers -f), "$folder/4.sql" ], [ @psql, '-f' ],
-	ids => '>', installed => 1);
-move('one transaction, into the second cluster again', 'lower', [ '-Fc', '-f', "$folder/5.dump" ], [ qw(pg_restore --exit-on-error --single-transaction), "$folder/5.dump" ])
-  if $ENV{SOAK};
+move('data only, into an installed database of the same cluster', 'first',
+	[ qw(-Fp --data-only --disable-triggers -f), "$folder/4.sql" ], [ @psql, '-f' ], ids => '>', installed => 1);
+move('one transaction, into the second cluster again', 'lower', [ '-Fc', '-f', "$folder/5.dump" ],
+	[ qw(pg_restore --exit-on-error --single-transaction), "$folder/5.dump" ]) if $ENV{SOAK};
 
 # ----------
 # The schema alone
 # ----------
 {
-	command_ok([ 'pg_dump', '--schema-only', '-f', "$folder/schema.sql", '-d', $node->connstr($database) ], 'schema only: pg_dump');
+	command_ok([ 'pg_dump', '--schema-only', '-f', "$folder/schema.sql", '-d', $node->connstr($database) ],
+		'schema only: pg_dump');
 	$node->safe_psql('postgres', 'CREATE DATABASE empty TEMPLATE template0');
 	command_ok([ @psql, '-d', $node->connstr('empty'), '-f', "$folder/schema.sql" ], 'schema only: restore');
 	is_deeply([ grep { !/^0 / } values %{ rows_of($node, 'empty') } ], [], 'schema only: no row of any table');

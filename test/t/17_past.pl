@@ -1,5 +1,6 @@
-# The past is exact: deals_as_of(t) equals a copy of the deals taken at t under a SHARE lock, while sixteen sessions write,
-# some of which began before the copy and commit after it. And what if: a forecast in a transaction that is rolled back.
+# The past is exact: deals_as_of(t) equals a copy of the deals that was taken at t under a SHARE lock. Meanwhile sixteen
+# sessions write; some of them began before the copy and commit after it. Also "what if": a forecast in a transaction
+# that is rolled back.
 #
 #   SEED=n   repeats the statements (not their order)      SOAK=1   ten times as many
 use strict;
@@ -25,9 +26,12 @@ SELECT crm_deals.create_pipeline('Sales');
 SELECT crm_deals.create_pipeline('Other');
 UPDATE crm_deals.pipeline SET lost_reason_required = false;
 INSERT INTO crm_deals.account (name) SELECT 'Account ' || n FROM generate_series(1, 5) AS n;
-INSERT INTO crm_deals.deal (name, pipeline_id, amount) SELECT 'Deal ' || n, 1 + n % 2, n FROM generate_series(1, 300) AS n;
+INSERT INTO crm_deals.deal (name, pipeline_id, amount)
+SELECT 'Deal ' || n, 1 + n % 2, n
+FROM generate_series(1, 300) AS n;
 CREATE TABLE public.copy AS
-    SELECT 0 AS number, now() AS taken_at, 0 AS in_flight, id, name, account_id::text, pipeline_id, stage_id, status::text, amount, currency, probability,
+    SELECT 0 AS number, now() AS taken_at, 0 AS in_flight, id, name, account_id::text, pipeline_id, stage_id,
+           status::text, amount, currency, probability,
            expected_close_date, closed_at, owner::text, lost_reason, custom_fields, version
     FROM crm_deals.deal WHERE false;
 SQL
@@ -38,11 +42,22 @@ sub text { return "'$_[0]'" }
 
 my @changes = (
 	(sub { "UPDATE crm_deals.deal SET stage_id = @{[ 1 + int rand 12 ]} WHERE id = @{[ deal() ]}" }) x 4,
-	(sub { "UPDATE crm_deals.deal SET amount = @{[ one('NULL', int rand 1000, '0.10') ]}, currency = '@{[ one(qw(EUR USD)) ]}' WHERE id = @{[ deal() ]}" }) x 2,
-	sub { "UPDATE crm_deals.deal SET name = name || '.', owner = @{[ one('NULL', text('ann'), text('bob')) ]}, account_id = @{[ one('NULL', 1 .. 5) ]} WHERE id = @{[ deal() ]}" },
-	sub { "UPDATE crm_deals.deal SET expected_close_date = @{[ one('NULL', text('2030-01-01')) ]}, probability = @{[ int rand 101 ]} WHERE id = @{[ deal() ]}" },
-	sub { "UPDATE crm_deals.deal SET custom_fields = custom_fields || jsonb_build_object('@{[ one(qw(a b c)) ]}', @{[ one('NULL', 1, text('x') . '::text') ]}) WHERE id = @{[ deal() ]}" },
-	sub { "UPDATE crm_deals.deal SET custom_fields = custom_fields - '@{[ one(qw(a b c)) ]}' WHERE id = @{[ deal() ]}" },
+	(sub { "UPDATE crm_deals.deal
+			SET amount = @{[ one('NULL', int rand 1000, '0.10') ]}, currency = '@{[ one(qw(EUR USD)) ]}'
+			WHERE id = @{[ deal() ]}" }) x 2,
+	sub { "UPDATE crm_deals.deal
+		   SET name = name || '.', owner = @{[ one('NULL', text('ann'), text('bob')) ]},
+			   account_id = @{[ one('NULL', 1 .. 5) ]}
+		   WHERE id = @{[ deal() ]}" },
+	sub { "UPDATE crm_deals.deal
+		   SET expected_close_date = @{[ one('NULL', text('2030-01-01')) ]}, probability = @{[ int rand 101 ]}
+		   WHERE id = @{[ deal() ]}" },
+	sub { "UPDATE crm_deals.deal
+		   SET custom_fields = custom_fields
+			   || jsonb_build_object('@{[ one(qw(a b c)) ]}', @{[ one('NULL', 1, text('x') . '::text') ]})
+		   WHERE id = @{[ deal() ]}" },
+	sub {
+		"UPDATE crm_deals.deal SET custom_fields = custom_fields - '@{[ one(qw(a b c)) ]}' WHERE id = @{[ deal() ]}" },
 	sub { my $from = deal(); "UPDATE crm_deals.deal SET amount = amount + 1 WHERE id BETWEEN $from AND $from + 20" },
 	sub { "INSERT INTO crm_deals.deal (name, amount, stage_id) VALUES ('New', 1, @{[ 1 + int rand 12 ]})" },
 	sub { "DELETE FROM crm_deals.deal WHERE id = @{[ deal() ]}" },
@@ -51,9 +66,12 @@ my @changes = (
 my @transactions = (
 	(sub { one(@changes)->() . ';' }) x 6,
 	sub { "BEGIN; @{[ one(@changes)->() ]}; @{[ one(@changes)->() ]}; @{[ one('COMMIT', 'ROLLBACK') ]};" },
-	sub { "BEGIN; @{[ one(@changes)->() ]}; SAVEPOINT s; @{[ one(@changes)->() ]}; ROLLBACK TO s; @{[ one(@changes)->() ]}; COMMIT;" },
+	sub { "BEGIN; @{[ one(@changes)->() ]}; SAVEPOINT s; @{[ one(@changes)->() ]}; ROLLBACK TO s;
+		   @{[ one(@changes)->() ]}; COMMIT;" },
 	# began earlier, and commits later
-	sub { "BEGIN; INSERT INTO crm_deals.account (name) VALUES ('early'); SELECT pg_sleep(0.15); @{[ one(@changes)->() ]}; SELECT pg_sleep(0.02); COMMIT;" },
+	sub {
+		"BEGIN; INSERT INTO crm_deals.account (name) VALUES ('early'); SELECT pg_sleep(0.15); @{[ one(@changes)->() ]};
+		 SELECT pg_sleep(0.02); COMMIT;" },
 );
 
 sub session
@@ -62,8 +80,11 @@ sub session
 	my $file = "$PostgreSQL::Test::Utils::tmp_check/$name.sql";
 	my %session = (output => '');
 
-	append_to_file($file, "\\set VERBOSITY verbose\nSET client_min_messages = error;\nSET deadlock_timeout = '50ms';\nSET application_name = '$name';\n$script");
-	$session{handle} = IPC::Run::start([ 'psql', '-X', '-q', '-A', '-t', '-d', $node->connstr('postgres'), '-f', $file ],
+	append_to_file($file,
+		"\\set VERBOSITY verbose\nSET client_min_messages = error;\nSET deadlock_timeout = '50ms';\n"
+			. "SET application_name = '$name';\n$script");
+	$session{handle} = IPC::Run::start(
+		[ 'psql', '-X', '-q', '-A', '-t', '-d', $node->connstr('postgres'), '-f', $file ],
 		'</dev/null', '>&', \$session{output}, IPC::Run::timeout(10 * $PostgreSQL::Test::Utils::timeout_default));
 	return \%session;
 }
@@ -73,8 +94,11 @@ my $copy = <<'SQL';
 BEGIN;
 LOCK TABLE crm_deals.deal IN SHARE MODE;
 INSERT INTO public.copy
-SELECT NUMBER, c.at, (SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'writer%' AND xact_start < c.at AND backend_xid IS NOT NULL),
-       id, name, account_id::text, pipeline_id, stage_id, status::text, amount, currency, probability, expected_close_date, closed_at, owner::text, lost_reason, custom_fields, version
+SELECT NUMBER, c.at,
+       (SELECT count(*) FROM pg_stat_activity
+        WHERE application_name LIKE 'writer%' AND xact_start < c.at AND backend_xid IS NOT NULL),
+       id, name, account_id::text, pipeline_id, stage_id, status::text, amount, currency, probability,
+       expected_close_date, closed_at, owner::text, lost_reason, custom_fields, version
 FROM (SELECT clock_timestamp() AS at OFFSET 0) AS c, crm_deals.deal;
 COMMIT;
 SELECT pg_sleep(0.1);
@@ -92,19 +116,30 @@ delete @states{qw(40P01 25P02 23503)};
 is(join(' ', %states), '', 'no error but deadlocks of transactions that take deals in any order, and accounts');
 
 is(value($node, 'SELECT count(DISTINCT number) FROM public.copy'), 20, 'twenty copies');
-cmp_ok(value($node, 'SELECT count(DISTINCT number) FROM public.copy WHERE in_flight > 0'), '>', 0, 'some were taken while a writer had begun that committed later');
-cmp_ok(value($node, 'SELECT count(*) FROM crm_deals.deal_event WHERE occurred_at > (SELECT max(taken_at) FROM public.copy WHERE number = 1)'), '>', $each, 'much was written after the first');
+cmp_ok(value($node, 'SELECT count(DISTINCT number) FROM public.copy WHERE in_flight > 0'), '>', 0,
+	'some were taken while a writer had begun that committed later');
+cmp_ok(value($node,
+	'SELECT count(*) FROM crm_deals.deal_event
+	 WHERE occurred_at > (SELECT max(taken_at) FROM public.copy WHERE number = 1)'),
+	'>', $each, 'much was written after the first');
 for my $number (1 .. 20)
 {
 	is(value($node, <<"SQL"), '', "deals_as_of equals copy $number");
-WITH past AS MATERIALIZED (SELECT * FROM crm_deals.deals_as_of((SELECT max(taken_at) FROM public.copy WHERE number = $number))),
-copy AS (SELECT id, name, account_id, pipeline_id, stage_id, status, amount, currency, probability, expected_close_date, closed_at, owner, lost_reason, custom_fields, version
+WITH past AS MATERIALIZED (SELECT *
+                           FROM crm_deals.deals_as_of((SELECT max(taken_at) FROM public.copy WHERE number = $number))),
+copy AS (SELECT id, name, account_id, pipeline_id, stage_id, status, amount, currency, probability, expected_close_date,
+                closed_at, owner, lost_reason, custom_fields, version
          FROM public.copy WHERE number = $number)
-SELECT 'more', p FROM (SELECT * FROM past EXCEPT ALL SELECT * FROM copy) AS p UNION ALL SELECT 'less', c FROM (SELECT * FROM copy EXCEPT ALL SELECT * FROM past) AS c
+SELECT 'more', p FROM (SELECT * FROM past EXCEPT ALL SELECT * FROM copy) AS p
+UNION ALL SELECT 'less', c FROM (SELECT * FROM copy EXCEPT ALL SELECT * FROM past) AS c
 SQL
 }
 is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
-is(value($node, 'SELECT count(*) FROM (SELECT left_at, lead(entered_at) OVER (PARTITION BY deal_id ORDER BY entered_at) AS next FROM crm_deals.deal_stage_history) AS h WHERE next IS NOT NULL AND left_at IS DISTINCT FROM next'),
+is(value($node,
+	'SELECT count(*)
+	 FROM (SELECT left_at, lead(entered_at) OVER (PARTITION BY deal_id ORDER BY entered_at) AS next
+		   FROM crm_deals.deal_stage_history) AS h
+	 WHERE next IS NOT NULL AND left_at IS DISTINCT FROM next'),
 	0, 'stays never overlap nor leave a hole');
 
 # What if: the forecast as it would be; nothing is left of it, and no listener hears of it.
@@ -121,7 +156,8 @@ ROLLBACK;
 SELECT sum(amount) || ' ' || sum(won_amount) FROM crm_deals.forecast() WHERE currency = 'CHF';
 SELECT count(*) - :events FROM crm_deals.deal_event;
 SQL
-is($out, "4711 0\n0 4711\n4711 0\n0", 'what if: the forecast as it would be, then as it was, no event, no notification');
+is($out, "4711 0\n0 4711\n4711 0\n0",
+	'what if: the forecast as it would be, then as it was, no event, no notification');
 
 $node->stop;
 done_testing();

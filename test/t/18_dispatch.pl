@@ -1,5 +1,5 @@
-# crm_deals.notify = dispatch: a background worker sends what the transaction would have sent, a little after commit,
-# and loses nothing whatever happens to it; it leaves when it is idle, and is in nobody's way.
+# crm_deals.notify = dispatch: a background worker sends what the transaction would have sent, a little after the
+# commit. It loses nothing, whatever happens to it. It leaves when it is idle, and it disturbs nobody.
 use strict;
 use warnings;
 use FindBin;
@@ -25,7 +25,10 @@ sub make_database
 	install($node, $database);
 	$node->safe_psql($database, <<'SQL');
 SELECT crm_deals.create_pipeline('Sales');
-SELECT crm_deals.create_pipeline('P', '[{"key": "a", "name": "A"}, {"key": "b", "name": "B"}, {"key": "w", "name": "Won", "status": "won"}, {"key": "l", "name": "Lost", "status": "lost"}, {"key": "s", "name": "Silent", "status": "abandoned"}]');
+SELECT crm_deals.create_pipeline(
+    'P',
+    '[{"key": "a", "name": "A"}, {"key": "b", "name": "B"}, {"key": "w", "name": "Won", "status": "won"}, '
+    '{"key": "l", "name": "Lost", "status": "lost"}, {"key": "s", "name": "Silent", "status": "abandoned"}]');
 INSERT INTO crm_deals.deal (name, pipeline_id, amount) SELECT 'Deal ' || n, 2, n FROM generate_series(1, 200) AS n;
 SQL
 	return;
@@ -85,7 +88,9 @@ sub all_sent
 	my ($database, $seconds) = @_;
 
 	return wait_until($seconds // 20, sub {
-		value($node, "SELECT count(*) = 0 AND EXISTS (SELECT FROM crm_deals.event_consumer WHERE consumer = crm_deals_internal.dispatcher()) FROM crm_deals_internal.pending(crm_deals_internal.dispatcher())", database => $database) eq 't';
+		value($node, "SELECT count(*) = 0 AND EXISTS (SELECT FROM crm_deals.event_consumer
+													  WHERE consumer = crm_deals_internal.dispatcher())
+					  FROM crm_deals_internal.pending(crm_deals_internal.dispatcher())", database => $database) eq 't';
 	});
 }
 
@@ -93,21 +98,26 @@ sub workers
 {
 	my ($database) = @_;
 
-	return value($node, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'crm_deals dispatcher'" . ($database ? " AND datname = '$database'" : ''));
+	return value($node,
+		"SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'crm_deals dispatcher'" . ($database
+			? " AND datname = '$database'" : ''));
 }
 
 sub kill_worker
 {
 	my ($database) = @_;
 
-	return value($node, "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'crm_deals dispatcher' AND datname = '$database'");
+	return value($node,
+		"SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		 WHERE backend_type = 'crm_deals dispatcher' AND datname = '$database'");
 }
 
 sub start_psql
 {
 	my ($database, $number, @statements) = @_;
 
-	return IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr($database), map { ('-c', $_) } "SET crm_deals.notify = 'dispatch'", @statements ],
+	return IPC::Run::start([ 'psql', '-X', '-q', '-d', $node->connstr($database),
+		map { ('-c', $_) } "SET crm_deals.notify = 'dispatch'", @statements ],
 		'<', '/dev/null', '>', '/dev/null', '2>', "$errors.$number", IPC::Run::timeout(180));
 }
 
@@ -129,7 +139,10 @@ sub move
 {
 	my ($deal, $stage) = @_;
 
-	return "UPDATE crm_deals.deal SET stage_id = (SELECT id FROM crm_deals.stage WHERE key = '$stage' AND pipeline_id = 2), lost_reason = CASE '$stage' WHEN 'l' THEN 'price' END WHERE "
+	return "UPDATE crm_deals.deal
+			SET stage_id = (SELECT id FROM crm_deals.stage WHERE key = '$stage' AND pipeline_id = 2),
+				lost_reason = CASE '$stage' WHEN 'l' THEN 'price' END
+			WHERE "
 	  . ($deal =~ /^\d+$/ ? "name = 'Deal $deal'" : $deal) . ';';
 }
 
@@ -149,12 +162,15 @@ sub compare
 	for my $database (qw(direct dispatched))
 	{
 		my $mode = $database eq 'direct' ? 'on' : 'dispatch';
-		my ($status, undef, $stderr) = $node->psql($database, "SET crm_deals.notify = '$mode';\n$script", on_error_stop => 0);
+		my ($status, undef, $stderr) = $node->psql($database, "SET crm_deals.notify = '$mode';\n$script",
+			on_error_stop => 0);
 		is($stderr, '', "$name: $mode: no error") if $stderr ne '' && !$options{may_fail};
-		all_sent($database) if $mode eq 'dispatch' && value($node, 'SELECT count(dispatch) FROM crm_deals.deal_event', database => $database) > 0;
+		all_sent($database) if $mode eq 'dispatch' && value($node, 'SELECT count(dispatch) FROM crm_deals.deal_event',
+			database => $database) > 0;
 		my @heard = heard($listeners{$database});
 		$rang{$database} = (grep { $_->[0] eq 'crm_deals' } @heard) > 0;
-		$sent{$database} = [ sort map { my $text = "$_->[0] $_->[1]"; $text =~ s/"occurred_at": "[^"]*"/"occurred_at": "then"/; $text } grep { $_->[0] ne 'crm_deals' } @heard ];
+		$sent{$database} = [ sort map { my $text = "$_->[0] $_->[1]"; $text
+			=~ s/"occurred_at": "[^"]*"/"occurred_at": "then"/; $text } grep { $_->[0] ne 'crm_deals' } @heard ];
 	}
 	is_deeply($sent{dispatched}, $sent{direct}, "the same notifications: $name (" . @{ $sent{direct} } . ')');
 	is($rang{dispatched}, $rang{direct}, '... and the doorbell ' . ($rang{direct} ? 'rings' : 'does not ring'));
@@ -170,27 +186,57 @@ for my $consumer (0, 1)
 	}
 	compare('a move', move(1, $consumer ? 'a' : 'b'), count => 1);
 	compare('a deal is won', move(2, $consumer ? 'a' : 'w'), count => 2);
-	compare('a deal is born won', "INSERT INTO crm_deals.deal (name, stage_id) SELECT 'Born $consumer', id FROM crm_deals.stage WHERE key = 'w'", count => 1);
+	compare('a deal is born won',
+		"INSERT INTO crm_deals.deal (name, stage_id) SELECT 'Born $consumer', id FROM crm_deals.stage WHERE key = 'w'",
+		count => 1);
 	compare('an update of no stage', "UPDATE crm_deals.deal SET amount = amount + 1 WHERE name = 'Deal 3'", count => 0);
-	compare('a new deal and a deleted one', "INSERT INTO crm_deals.deal (name) VALUES ('New $consumer'); DELETE FROM crm_deals.deal WHERE name = 'New $consumer'", count => 0);
-	compare('several in a transaction', "BEGIN; " . move(3, 'b') . move(4, 'l') . move(3, 'w') . move(5, 's') . move(5, 'a') . "UPDATE crm_deals.deal SET amount = 7 WHERE name = 'Deal 6'; COMMIT;");
+	compare('a new deal and a deleted one',
+		"INSERT INTO crm_deals.deal (name) VALUES ('New $consumer');
+		 DELETE FROM crm_deals.deal WHERE name = 'New $consumer'",
+		count => 0);
+	compare('several in a transaction',
+		"BEGIN; " . move(3, 'b') . move(4, 'l') . move(3, 'w') . move(5, 's') . move(5, 'a')
+		  . "UPDATE crm_deals.deal SET amount = 7 WHERE name = 'Deal 6'; COMMIT;");
 	compare('a rollback', 'BEGIN; ' . move(7, 'w') . ' ROLLBACK;', count => 0);
-	compare('savepoints', 'BEGIN; ' . move(7, 'b') . ' SAVEPOINT a; ' . move(8, 'w') . ' ROLLBACK TO a; ' . move(9, 'w') . ' SAVEPOINT b; ' . move(10, 'l') . ' RELEASE b; COMMIT;');
-	compare('what fails', move(7, 'a') . 'BEGIN; ' . move(8, 'w') . ' SELECT 1 / 0; COMMIT;', may_fail => 1, count => 1);
-	compare('more than the limit', move("id BETWEEN 20 AND 180", $consumer ? 'a' : 'w'), $consumer ? () : (count => 202));
-	compare('a limit of 3 over several statements', 'SET crm_deals.notify_limit = 3; BEGIN; ' . move(11, 's') . move('id BETWEEN 21 AND 24', 'l') . move(12, 's') . move(13, 'b') . ' COMMIT;');
+	compare('savepoints',
+		'BEGIN; ' . move(7, 'b') . ' SAVEPOINT a; ' . move(8, 'w') . ' ROLLBACK TO a; ' . move(9, 'w')
+		  . ' SAVEPOINT b; ' . move(10, 'l') . ' RELEASE b; COMMIT;');
+	compare('what fails', move(7, 'a') . 'BEGIN; ' . move(8, 'w') . ' SELECT 1 / 0; COMMIT;', may_fail => 1,
+		count => 1);
+	compare('more than the limit', move("id BETWEEN 20 AND 180", $consumer ? 'a' : 'w'),
+		$consumer ? () : (count => 202));
+	compare('a limit of 3 over several statements',
+		'SET crm_deals.notify_limit = 3; BEGIN; ' . move(11, 's') . move('id BETWEEN 21 AND 24', 'l') . move(12, 's')
+		  . move(13, 'b') . ' COMMIT;');
 	compare('a limit of 0', 'SET crm_deals.notify_limit = 0; ' . move('id BETWEEN 30 AND 35', 's'), count => 2);
-	compare('a limit, and savepoints', 'SET crm_deals.notify_limit = 2; BEGIN; SAVEPOINT a; ' . move('id BETWEEN 40 AND 45', 'l') . ' ROLLBACK TO a; SAVEPOINT b; ' . move('id BETWEEN 46 AND 50', 'l') . ' RELEASE b; '
-		. move('id BETWEEN 51 AND 52', 'l') . ' SAVEPOINT c; ' . move('id BETWEEN 53 AND 54', 'l') . ' ROLLBACK TO c; COMMIT;');
-	compare('the first of a summary in a savepoint that is taken back', 'SET crm_deals.notify_limit = 1; BEGIN; ' . move(14, 'l') . ' SAVEPOINT a; ' . move(15, 'l') . ' ROLLBACK TO a; ' . move('id BETWEEN 16 AND 18', 'l') . ' COMMIT;');
+	compare('a limit, and savepoints',
+		'SET crm_deals.notify_limit = 2; BEGIN; SAVEPOINT a; ' . move('id BETWEEN 40 AND 45', 'l')
+		  . ' ROLLBACK TO a; SAVEPOINT b; ' . move('id BETWEEN 46 AND 50', 'l') . ' RELEASE b; '
+		  . move('id BETWEEN 51 AND 52', 'l') . ' SAVEPOINT c; ' . move('id BETWEEN 53 AND 54', 'l')
+		  . ' ROLLBACK TO c; COMMIT;');
+	compare('the first of a summary in a savepoint that is taken back',
+		'SET crm_deals.notify_limit = 1; BEGIN; ' . move(14, 'l') . ' SAVEPOINT a; ' . move(15, 'l')
+		  . ' ROLLBACK TO a; ' . move('id BETWEEN 16 AND 18', 'l') . ' COMMIT;');
 	compare('ids only', "SET crm_deals.notify_payload = 'ids'; " . move(14, 'w'), count => 2);
-	compare('row security', 'ALTER TABLE crm_deals.deal ENABLE ROW LEVEL SECURITY; ' . move(14, 'a') . ' ALTER TABLE crm_deals.deal DISABLE ROW LEVEL SECURITY;', count => 2);
-	compare('a change of a stage', "UPDATE crm_deals.stage SET status = 'abandoned' WHERE key = 'b'; UPDATE crm_deals.stage SET status = 'open' WHERE key = 'b';");
-	compare('long and odd names', "UPDATE crm_deals.deal SET name = repeat('\"\\ä', 20000) WHERE id = 60; UPDATE crm_deals.deal SET name = E'tab\\t\\x01' WHERE id = 61; " . move('id IN (60, 61)', 'a') . move('id IN (60, 61)', 'b'));
-	compare('a stage that is renamed in the same transaction', 'BEGIN; ' . move(15, 'a') . " UPDATE crm_deals.stage SET name = 'Renamed $consumer' WHERE key = 'a'; " . move(15, 'b') . ' COMMIT;');
-	compare('a name that changes at once', move(16, 'a') . "UPDATE crm_deals.deal SET name = 'Deal 16 $consumer' WHERE name = 'Deal 16';");
+	compare('row security',
+		'ALTER TABLE crm_deals.deal ENABLE ROW LEVEL SECURITY; ' . move(14, 'a')
+		  . ' ALTER TABLE crm_deals.deal DISABLE ROW LEVEL SECURITY;',
+		count => 2);
+	compare('a change of a stage',
+		"UPDATE crm_deals.stage SET status = 'abandoned' WHERE key = 'b';
+		 UPDATE crm_deals.stage SET status = 'open' WHERE key = 'b';");
+	compare('long and odd names',
+		"UPDATE crm_deals.deal SET name = repeat('\"\\ä', 20000) WHERE id = 60;
+		 UPDATE crm_deals.deal SET name = E'tab\\t\\x01' WHERE id = 61; "
+		  . move('id IN (60, 61)', 'a') . move('id IN (60, 61)', 'b'));
+	compare('a stage that is renamed in the same transaction',
+		'BEGIN; ' . move(15, 'a') . " UPDATE crm_deals.stage SET name = 'Renamed $consumer' WHERE key = 'a'; "
+		  . move(15, 'b') . ' COMMIT;');
+	compare('a name that changes at once',
+		move(16, 'a') . "UPDATE crm_deals.deal SET name = 'Deal 16 $consumer' WHERE name = 'Deal 16';");
 	compare('notify = off', 'SET crm_deals.notify = off; ' . move(17, 'a'), count => 0);
-	compare('off and on in one transaction', 'BEGIN; ' . move(17, 's') . ' SET LOCAL crm_deals.notify = off; ' . move(17, 'b') . ' COMMIT;', count => 2);
+	compare('off and on in one transaction',
+		'BEGIN; ' . move(17, 's') . ' SET LOCAL crm_deals.notify = off; ' . move(17, 'b') . ' COMMIT;', count => 2);
 }
 
 # Each kind of consumer gets exactly the events of its channel.
@@ -200,15 +246,27 @@ for my $database (qw(direct dispatched))
 	my @kinds = qw(stage_changed won lost abandoned reopened);
 
 	$node->safe_psql($database, "SELECT crm_deals.subscribe('$_', '{$_}')") for @kinds;
-	$node->safe_psql($database, "SET crm_deals.notify = '$mode'; SET crm_deals.notify_limit = 100000;" . join '', map { move("id % 7 = $_ % 7 AND id > 20", (qw(a b w l s))[ $_ % 5 ]) } 1 .. 20);
-	$node->safe_psql($database, "SET crm_deals.notify = '$mode'; INSERT INTO crm_deals.deal (name, stage_id, lost_reason) SELECT 'x', id, CASE status WHEN 'lost' THEN 'price' END FROM crm_deals.stage WHERE pipeline_id = 2; UPDATE crm_deals.stage SET status = 'won' WHERE key = 's'; UPDATE crm_deals.stage SET status = 'abandoned' WHERE key = 's';");
+	$node->safe_psql($database, "SET crm_deals.notify = '$mode'; SET crm_deals.notify_limit = 100000;" . join '',
+		map { move("id % 7 = $_ % 7 AND id > 20", (qw(a b w l s))[ $_ % 5 ]) } 1 .. 20);
+	$node->safe_psql($database,
+		"SET crm_deals.notify = '$mode';
+		 INSERT INTO crm_deals.deal (name, stage_id, lost_reason)
+		 SELECT 'x', id, CASE status WHEN 'lost' THEN 'price' END
+		 FROM crm_deals.stage
+		 WHERE pipeline_id = 2;
+		 UPDATE crm_deals.stage SET status = 'won' WHERE key = 's';
+		 UPDATE crm_deals.stage SET status = 'abandoned' WHERE key = 's';");
 	all_sent('dispatched');
 	my @heard = heard($listeners{$database});
 
 	for my $kind (@kinds)
 	{
 		my @ids = event_ids(grep { $_->[0] eq "crm_deals_$kind" } @heard);
-		is(join(' ', @ids), join(' ', sort { $a <=> $b } rows($node, "SELECT id FROM crm_deals.read_events('$kind', 100000)", database => $database)), "$mode: a consumer of $kind gets the events of crm_deals_$kind (" . @ids . ')');
+		is(join(' ', @ids),
+			join(' ',
+				sort { $a <=> $b } rows($node, "SELECT id FROM crm_deals.read_events('$kind', 100000)",
+					database => $database)),
+			"$mode: a consumer of $kind gets the events of crm_deals_$kind (" . @ids . ')');
 	}
 }
 
@@ -248,9 +306,11 @@ is(scalar(heard($listener)), 0, 'what is rolled back, to a savepoint too, is nev
 $writer->must('BEGIN');
 $writer->must(move(2, 'l'));
 $node->safe_psql($database, "SET crm_deals.notify = 'dispatch';" . move(3, 'l'));
-ok(wait_until(10, sub { scalar(grep { $_->[0] eq 'crm_deals_lost' } heard($listener)) == 1 }), 'a long transaction does not hold back the others');
+ok(wait_until(10, sub { scalar(grep { $_->[0] eq 'crm_deals_lost' } heard($listener)) == 1 }),
+	'a long transaction does not hold back the others');
 $writer->must('COMMIT');
-ok(wait_until(10, sub { scalar(grep { $_->[0] eq 'crm_deals_lost' } heard($listener)) == 1 }), '... and is heard when it has committed');
+ok(wait_until(10, sub { scalar(grep { $_->[0] eq 'crm_deals_lost' } heard($listener)) == 1 }),
+	'... and is heard when it has committed');
 
 # ----------
 # Idle
@@ -263,7 +323,11 @@ is(workers($database), 1, 'start_dispatcher() starts it');
 $node->safe_psql($database, 'SELECT crm_deals.start_dispatcher()');
 is(workers($database), 1, '... once');
 ok(wait_until(10, sub { workers($database) == 0 }), '... and it leaves again');
-is(value($node, 'SELECT count(*) FROM crm_deals.deal_event AS e JOIN crm_deals_internal.pending(crm_deals_internal.dispatcher()) AS p ON p.id = e.id', database => $database), 0, 'it has left nothing behind');
+is(value($node,
+	'SELECT count(*) FROM crm_deals.deal_event AS e
+	 JOIN crm_deals_internal.pending(crm_deals_internal.dispatcher()) AS p ON p.id = e.id',
+	database => $database),
+	0, 'it has left nothing behind');
 $node->safe_psql($database, "SET crm_deals.notify = 'dispatch';" . move(4, 'b'));
 ok(wait_until(10, sub { heard($listener) > 0 }), 'the next write starts it again');
 
@@ -271,15 +335,20 @@ ok(wait_until(10, sub { heard($listener) > 0 }), 'the next write starts it again
 # PREPARE TRANSACTION
 # ----------
 
-$node->safe_psql($database, "SET crm_deals.notify = 'dispatch'; BEGIN; " . move(5, 'w') . " PREPARE TRANSACTION 'one';");
+$node->safe_psql($database,
+	"SET crm_deals.notify = 'dispatch'; BEGIN; " . move(5, 'w') . " PREPARE TRANSACTION 'one';");
 sleep 4;
 is(scalar(heard($listener)), 0, 'a prepared move is not heard');
 $node->safe_psql($database, "COMMIT PREPARED 'one'");
-ok(wait_until(10, sub { heard($listener) > 0 }), 'it is heard after COMMIT PREPARED, though that knows nothing of it and time has passed');
-$node->safe_psql($database, "SET crm_deals.notify = 'dispatch'; BEGIN; " . move(6, 'w') . " PREPARE TRANSACTION 'two'; ROLLBACK PREPARED 'two';");
+ok(wait_until(10, sub { heard($listener) > 0 }),
+	'it is heard after COMMIT PREPARED, though that knows nothing of it and time has passed');
+$node->safe_psql($database,
+	"SET crm_deals.notify = 'dispatch'; BEGIN; " . move(6, 'w')
+	  . " PREPARE TRANSACTION 'two'; ROLLBACK PREPARED 'two';");
 sleep 0.5;
 is(scalar(heard($listener)), 0, 'nor is one that is rolled back');
-$node->safe_psql($database, "SET crm_deals.notify = 'dispatch'; BEGIN; " . move(6, 'l') . " PREPARE TRANSACTION 'three';");
+$node->safe_psql($database,
+	"SET crm_deals.notify = 'dispatch'; BEGIN; " . move(6, 'l') . " PREPARE TRANSACTION 'three';");
 kill_worker($database);
 wait_until(10, sub { workers($database) == 0 });
 $node->safe_psql($database, "COMMIT PREPARED 'three'");
@@ -310,9 +379,9 @@ $node->safe_psql($database, "SET crm_deals.notify = 'dispatch';" . move(7, 'w'))
 ok(all_sent($database), 'all is sent');
 push @heard, heard($listener);
 cmp_ok($killed, '>', 1, "the worker was killed $killed times in mid-load");
-is(join(' ', event_ids(grep { $_->[0] eq 'crm_deals_stage_changed' } @heard)),
-	join(' ', rows($node, "SELECT id FROM crm_deals.deal_event WHERE id > $from AND from_stage_id <> to_stage_id ORDER BY id", database => $database)),
-	'none is lost, none comes twice (' . @heard . ')');
+is(join(' ', event_ids(grep { $_->[0] eq 'crm_deals_stage_changed' } @heard)), join(' ',
+	rows($node, "SELECT id FROM crm_deals.deal_event WHERE id > $from AND from_stage_id <> to_stage_id ORDER BY id",
+		database => $database)), 'none is lost, none comes twice (' . @heard . ')');
 
 # The server dies: what was not sent is sent by the next worker.
 my $holder = session($database, 'holder');
@@ -320,13 +389,18 @@ $node->safe_psql($database, 'SET crm_deals.notify = off;' . move('id BETWEEN 100
 $holder->must('BEGIN');
 $holder->must('SELECT FROM crm_deals.event_consumer WHERE consumer = crm_deals_internal.dispatcher() FOR UPDATE');
 $from = value($node, 'SELECT max(id) FROM crm_deals.deal_event', database => $database);
-$node->safe_psql($database, "SET crm_deals.notify = 'dispatch'; SET crm_deals.notify_limit = 5;" . move('id BETWEEN 100 AND 110', 'l') . move('id BETWEEN 111 AND 113', 'w'));
+$node->safe_psql($database,
+	"SET crm_deals.notify = 'dispatch'; SET crm_deals.notify_limit = 5;" . move('id BETWEEN 100 AND 110', 'l')
+	  . move('id BETWEEN 111 AND 113', 'w'));
 sleep 0.3;
 is(scalar(heard($listener)), 0, 'a dispatcher that cannot go on sends nothing');
 $node->kill9;
 $_->die_now for $holder, $listener, $writer, values %listeners;
 # its children take a moment to notice
-ok(wait_until(60, sub { system_log('pg_ctl', '-w', '-s', '-D', $node->data_dir, '-l', $node->logfile, '-o', '--cluster-name=dispatch', 'start') == 0 }), 'the server was killed and starts again');
+ok(wait_until(60,
+	sub { system_log('pg_ctl', '-w', '-s', '-D', $node->data_dir, '-l', $node->logfile, '-o', '--cluster-name=dispatch',
+		'start') == 0 }),
+	'the server was killed and starts again');
 $node->_update_pid(1);
 is(workers(), 0, 'no worker starts by itself');
 $listener = listen_to($database);
@@ -334,10 +408,16 @@ $node->safe_psql($database, 'SELECT crm_deals.start_dispatcher()');
 ok(all_sent($database), 'all is sent after it');
 @heard = heard($listener);
 is(join(' ', event_ids(grep { $_->[0] eq 'crm_deals_stage_changed' } @heard)),
-	join(' ', (sort { $a <=> $b } rows($node, "SELECT id FROM crm_deals.deal_event WHERE id > $from AND status = 'lost' ORDER BY id LIMIT 5", database => $database)), rows($node, "SELECT id FROM crm_deals.deal_event WHERE id > $from AND status = 'won' ORDER BY id", database => $database)),
+	join(' ', (sort { $a <=> $b } rows($node,
+		"SELECT id FROM crm_deals.deal_event WHERE id > $from AND status = 'lost' ORDER BY id LIMIT 5",
+		database => $database)), rows($node,
+		"SELECT id FROM crm_deals.deal_event WHERE id > $from AND status = 'won' ORDER BY id", database => $database)),
 	'what was committed before is heard');
-my $rest = value($node, "SELECT count(*) - 5 FROM crm_deals.deal_event WHERE id > $from AND status = 'lost' AND from_status <> 'lost'", database => $database);
-is(scalar(grep { $_->[0] eq 'crm_deals_stage_changed' && $_->[1] =~ /"count": $rest,/ } @heard), 1, "... with the summary of the rest ($rest)");
+my $rest = value($node,
+	"SELECT count(*) - 5 FROM crm_deals.deal_event WHERE id > $from AND status = 'lost' AND from_status <> 'lost'",
+	database => $database);
+is(scalar(grep { $_->[0] eq 'crm_deals_stage_changed' && $_->[1] =~ /"count": $rest,/ } @heard), 1,
+	"... with the summary of the rest ($rest)");
 
 # ----------
 # In nobody's way
@@ -360,7 +440,9 @@ my $copy = listen_to('copy');
 $from = value($node, 'SELECT max(id) FROM crm_deals.deal_event', database => 'copy');
 $node->safe_psql('copy', "SET crm_deals.notify = 'dispatch';" . move(9, 'w'));
 ok(all_sent('copy'), 'the copy has a dispatcher of its own');
-is(join(' ', event_ids(grep { $_->[0] eq 'crm_deals_won' } heard($copy))), join(' ', rows($node, "SELECT id FROM crm_deals.deal_event WHERE id > $from", database => 'copy')), 'which sends what is written there, nothing of before');
+is(join(' ', event_ids(grep { $_->[0] eq 'crm_deals_won' } heard($copy))),
+	join(' ', rows($node, "SELECT id FROM crm_deals.deal_event WHERE id > $from", database => 'copy')),
+	'which sends what is written there, nothing of before');
 $copy->close_session;
 write_and_have_a_worker('copy');
 is(sqlstate_of($node, 'DROP DATABASE copy'), '00000', 'DROP DATABASE waits for it');
@@ -371,9 +453,13 @@ ok(wait_until(5, sub { workers() == 0 || workers($database) == workers() }), '..
 
 make_database('dropped');
 write_and_have_a_worker('dropped');
-is(sqlstate_of($node, 'DROP EXTENSION crm_deals CASCADE', database => 'dropped'), '00000', 'DROP EXTENSION beside a worker');
+is(sqlstate_of($node, 'DROP EXTENSION crm_deals CASCADE', database => 'dropped'), '00000',
+	'DROP EXTENSION beside a worker');
 ok(wait_until(5, sub { workers('dropped') == 0 }), '... it leaves');
-is(sqlstate_of($node, 'CREATE EXTENSION crm_deals; SELECT crm_deals.install(); SET crm_deals.notify = dispatch;' . move(9, 'b'), database => 'dropped'), '00000', '... and comes with the extension');
+is(sqlstate_of($node,
+	'CREATE EXTENSION crm_deals; SELECT crm_deals.install(); SET crm_deals.notify = dispatch;' . move(9, 'b'),
+	database => 'dropped'),
+	'00000', '... and comes with the extension');
 ok(all_sent('dropped'), '... to send');
 wait_until(10, sub { workers('dropped') == 1 });
 is(sqlstate_of($node, 'DROP SCHEMA crm_deals CASCADE', database => 'dropped'), '00000', 'DROP SCHEMA beside a worker');
@@ -388,13 +474,15 @@ $node->safe_psql('kept', <<'SQL');
 SET ROLE keeper;
 CREATE EXTENSION crm_deals CASCADE;
 SELECT crm_deals.install();
-SELECT crm_deals.create_pipeline('Sales'), crm_deals.create_pipeline('P', '[{"key": "a", "name": "A"}, {"key": "w", "name": "Won", "status": "won"}]');
+SELECT crm_deals.create_pipeline('Sales'),
+       crm_deals.create_pipeline('P', '[{"key": "a", "name": "A"}, {"key": "w", "name": "Won", "status": "won"}]');
 SELECT crm_deals.grant_access('clerk', 'write');
 INSERT INTO crm_deals.deal (name, pipeline_id) SELECT 'Deal ' || n, 2 FROM generate_series(1, 20) AS n;
 CREATE TABLE public.who (name text);
 CREATE FUNCTION public.look() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO public.who VALUES (tg_name || ': ' || current_user || ' ' || (SELECT rolsuper FROM pg_roles WHERE rolname = current_user));
+    INSERT INTO public.who
+    VALUES (tg_name || ': ' || current_user || ' ' || (SELECT rolsuper FROM pg_roles WHERE rolname = current_user));
     BEGIN
         EXECUTE 'RESET ROLE';
         EXECUTE 'RESET SESSION AUTHORIZATION';
@@ -411,14 +499,22 @@ SQL
 $listener = listen_to('kept');
 $node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(1, 'w'), extra_params => [ '-U', 'clerk' ]);
 ok(wait_until(10, sub { heard($listener) == 2 }), 'an owner who cannot log in: a clerk\'s move is sent');
-$node->safe_psql('kept', 'SET ROLE keeper; CREATE TRIGGER at_once AFTER INSERT OR UPDATE ON crm_deals.event_consumer FOR EACH ROW EXECUTE FUNCTION public.look()');
+$node->safe_psql('kept',
+	'SET ROLE keeper;
+	 CREATE TRIGGER at_once AFTER INSERT
+	 OR UPDATE ON crm_deals.event_consumer FOR EACH ROW EXECUTE FUNCTION public.look()');
 $node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(2, 'w'), extra_params => [ '-U', 'clerk' ]);
 ok(wait_until(10, sub { heard($listener) == 2 }), 'a trigger of the owner\'s on event_consumer does not stop it');
-is(value($node, 'SELECT DISTINCT name FROM public.who', database => 'kept'), 'at_once: keeper false', '... and runs as the owner');
-$node->safe_psql('kept', 'SET ROLE keeper; DROP TRIGGER at_once ON crm_deals.event_consumer; CREATE CONSTRAINT TRIGGER later AFTER INSERT OR UPDATE ON crm_deals.event_consumer DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.look()');
+is(value($node, 'SELECT DISTINCT name FROM public.who', database => 'kept'), 'at_once: keeper false',
+	'... and runs as the owner');
+$node->safe_psql('kept',
+	'SET ROLE keeper; DROP TRIGGER at_once ON crm_deals.event_consumer;
+	 CREATE CONSTRAINT TRIGGER later AFTER INSERT
+	 OR UPDATE ON crm_deals.event_consumer DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.look()');
 $node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(3, 'w'), extra_params => [ '-U', 'clerk' ]);
 sleep 1;
-is(value($node, "SELECT count(*) FROM public.who WHERE name ~ 'true'", database => 'kept'), 0, 'a deferred trigger of the owner\'s never runs as superuser');
+is(value($node, "SELECT count(*) FROM public.who WHERE name ~ 'true'", database => 'kept'), 0,
+	'a deferred trigger of the owner\'s never runs as superuser');
 is(value($node, "SELECT rolsuper FROM pg_roles WHERE rolname = 'keeper'"), 'f', '... nor gains anything');
 heard($listener);
 $node->safe_psql('kept', 'SET ROLE keeper; DROP TRIGGER later ON crm_deals.event_consumer');
@@ -429,16 +525,23 @@ $node->safe_psql('kept', <<'SQL');
 ALTER DATABASE kept SET search_path = evil, public;
 SET ROLE keeper;
 CREATE SCHEMA evil;
-CREATE FUNCTION evil.count(bigint) RETURNS bigint LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.who VALUES ('evil ' || current_user); RETURN 0; END$$;
-CREATE FUNCTION evil.look(text, text) RETURNS boolean LANGUAGE plpgsql AS $$BEGIN INSERT INTO public.who VALUES ('evil ' || current_user); RETURN true; END$$;
+CREATE FUNCTION evil.count(bigint) RETURNS bigint LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO public.who VALUES ('evil ' || current_user); RETURN 0; END
+$$;
+CREATE FUNCTION evil.look(text, text) RETURNS boolean LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO public.who VALUES ('evil ' || current_user); RETURN true; END
+$$;
 CREATE OPERATOR evil.= (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.look);
 CREATE OPERATOR evil.<> (LEFTARG = text, RIGHTARG = text, FUNCTION = evil.look);
 SQL
 wait_until(10, sub { workers('kept') == 0 });
 heard($listener);
-$node->safe_psql('kept', "SET search_path = public; SET crm_deals.notify = 'dispatch';" . move(5, 'w'), extra_params => [ '-U', 'clerk' ]);
+$node->safe_psql('kept', "SET search_path = public; SET crm_deals.notify = 'dispatch';" . move(5, 'w'),
+	extra_params => [ '-U', 'clerk' ]);
 ok(wait_until(10, sub { heard($listener) == 2 }), 'a hostile search_path of the database: sent');
-is(value($node, "SET search_path = public; SELECT count(*) FROM public.who WHERE name LIKE 'evil%'", database => 'kept'), 0, '... and nothing of it ran');
+is(value($node, "SET search_path = public; SELECT count(*) FROM public.who WHERE name LIKE 'evil%'",
+	database => 'kept'),
+	0, '... and nothing of it ran');
 $listener->close_session;
 write_and_have_a_worker('kept');
 is(sqlstate_of($node, 'DROP OWNED BY keeper CASCADE', database => 'kept'), '00000', 'DROP OWNED beside a worker');

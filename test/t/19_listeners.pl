@@ -1,5 +1,5 @@
-# The listeners of examples/listeners, which the reference shows, as their users run them: each gets what happens while
-# it listens, and what happened while it was away, and nothing twice.
+# Runs the listeners of examples/listeners, which the reference shows, as their users do. Each gets what happens while
+# it listens and what happened while it was away, and nothing twice.
 use strict;
 use warnings;
 use FindBin;
@@ -38,7 +38,8 @@ SQL
 sub write_events
 {
 	return rows($node, <<'SQL');
-CREATE TEMP TABLE mine AS WITH new AS (INSERT INTO crm_deals.deal (name) VALUES ('Größe "9"') RETURNING id) SELECT id FROM new;
+CREATE TEMP TABLE mine AS WITH new AS (INSERT INTO crm_deals.deal (name) VALUES ('Größe "9"') RETURNING id) SELECT id
+    FROM new;
 UPDATE crm_deals.deal SET stage_id = 3 WHERE id = (SELECT id FROM mine);
 UPDATE crm_deals.deal SET stage_id = 5 WHERE id = (SELECT id FROM mine);
 SELECT e.id FROM crm_deals.deal_event AS e JOIN mine AS m ON m.id = e.deal_id ORDER BY e.version;
@@ -49,7 +50,8 @@ sub start_listener
 {
 	my ($heard, @command) = @_;
 	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'listener', PGDATABASE => 'postgres');
-	my $listener = IPC::Run::start([@command], '<', \undef, '>>', $heard, '2>>', "$heard.errors", IPC::Run::timeout(180));
+	my $listener = IPC::Run::start([@command], '<', \undef, '>>', $heard, '2>>', "$heard.errors",
+		IPC::Run::timeout(180));
 
 	push @processes, $listener;
 	return $listener;
@@ -84,7 +86,8 @@ sub test_listener
 	ok(index($reference, slurp_file($file)) >= 0, "$language: the reference shows the file");
 
 	my $listener = start_listener($heard, @command);
-	$node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM crm_deals.consumer_status WHERE consumer = '$consumer')")
+	$node->poll_query_until('postgres',
+		"SELECT EXISTS (SELECT FROM crm_deals.consumer_status WHERE consumer = '$consumer')")
 	  or die "$language: " . slurp_file("$heard.errors");
 	push @written, write_events();
 	hears($heard, \@written, "$language: what happens while it listens");
@@ -103,7 +106,8 @@ sub test_listener
 	return;
 }
 
-test_listener('psql', "$root/examples/listeners/listener.sql", 'psql', '-X', '-f', "$root/examples/listeners/listener.sql");
+test_listener('psql', "$root/examples/listeners/listener.sql", 'psql', '-X', '-f',
+	"$root/examples/listeners/listener.sql");
 
 SKIP:
 {
@@ -118,7 +122,9 @@ SKIP:
 	my ($packages) = grep { -d "$_/pg" } "$root/examples/webhook-relay/node_modules", '/usr/share/nodejs';
 	skip 'Node.js (Debian: nodejs) is missing', 1 if `node --version 2>/dev/null` !~ /^v(\d+)/ || $1 < 18;
 	skip 'pg for Node.js is missing: run "npm ci" in examples/webhook-relay', 1 if !defined $packages;
-	system('cp', "$root/examples/listeners/listener.mjs", $home) == 0 and symlink($packages, "$home/node_modules") or die "$home: $!";
+	system('cp', "$root/examples/listeners/listener.mjs", $home) == 0
+	  and symlink($packages, "$home/node_modules")
+	  or die "$home: $!";
 	test_listener('Node', "$root/examples/listeners/listener.mjs", 'node', "$home/listener.mjs");
 }
 

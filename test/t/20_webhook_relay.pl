@@ -1,5 +1,5 @@
-# The webhook relay of examples/, as its users run it: the process itself, against an HTTP server that fails, stalls
-# and dies, and a PostgreSQL that crashes.
+# Runs the webhook relay of examples/ as its users do: the process itself, against an HTTP server that fails, stalls and
+# dies, and against a PostgreSQL that crashes.
 use strict;
 use warnings;
 use FindBin;
@@ -20,7 +20,8 @@ my $node_version = `node --version 2>/dev/null` // '';
 
 plan skip_all => 'Node.js (Debian: nodejs) is missing' if $node_version !~ /^v(\d+)\.(\d+)/;
 plan skip_all => "Node.js 18.11 or later is missing: this is $node_version" if $1 < 18 || $1 == 18 && $2 < 11;
-plan skip_all => 'the npm package pg is missing: run "npm ci" in examples/webhook-relay' if !-d "$example/node_modules/pg";
+plan skip_all => 'the npm package pg is missing: run "npm ci" in examples/webhook-relay'
+  if !-d "$example/node_modules/pg";
 
 my $json = JSON::PP->new->utf8->canonical;
 my $home = PostgreSQL::Test::Utils::tempdir();
@@ -204,7 +205,8 @@ sub metrics
 {
 	my ($relay) = @_;
 
-	return { HTTP::Tiny->new(timeout => 5)->get("$relay->{url}/metrics")->{content} =~ /^crm_deals_relay_(\w+) (\S+)$/mg };
+	return { HTTP::Tiny->new(timeout => 5)->get("$relay->{url}/metrics")->{content}
+		=~ /^crm_deals_relay_(\w+) (\S+)$/mg };
 }
 
 # ----------
@@ -220,9 +222,13 @@ sub write_deals
 
 	return rows($node, <<"SQL");
 CREATE TEMPORARY TABLE new AS WITH d AS (
-    INSERT INTO crm_deals.deal (name, amount) SELECT 'Deal ' || i, 12.50 FROM generate_series(1, $count) AS i RETURNING id)
+    INSERT INTO crm_deals.deal (name, amount)
+    SELECT 'Deal ' || i, 12.50
+    FROM generate_series(1, $count) AS i
+    RETURNING id)
 SELECT id FROM d;
-DO 'DECLARE d bigint; BEGIN FOR d IN SELECT id FROM new ORDER BY id LOOP UPDATE crm_deals.deal SET amount = 1e20 + 1 WHERE id = d; COMMIT; END LOOP; END';
+DO 'DECLARE d bigint; BEGIN FOR d IN SELECT id FROM new ORDER BY id LOOP UPDATE crm_deals.deal SET amount = 1e20 + 1 '
+   'WHERE id = d; COMMIT; END LOOP; END';
 UPDATE crm_deals.deal SET notes = 'Größe' WHERE id IN (SELECT id FROM new);
 SELECT id FROM new ORDER BY id;
 SQL
@@ -261,14 +267,16 @@ sub all_arrived
 		my $id = $_->{event_id};
 		my $previous = $previous{$id};
 
-		push @early, $id if $_->{what} eq 'arrived' && defined $previous && !$accepted{$previous} && !$given_up{$previous};
+		push @early, $id
+		  if $_->{what} eq 'arrived' && defined $previous && !$accepted{$previous} && !$given_up{$previous};
 		$arrived{$id}++ if $_->{what} eq 'arrived';
 		$accepted{$id}++ if $_->{what} eq 'accepted';
 	}
-	is_deeply([ sort { $a <=> $b } uniq keys %accepted, keys %given_up ], [ sort { $a <=> $b } map { $_->[0] } @events ],
-		'... every event was accepted or given up, and no other');
+	is_deeply([ sort { $a <=> $b } uniq keys %accepted, keys %given_up ],
+		[ sort { $a <=> $b } map { $_->[0] } @events ], '... every event was accepted or given up, and no other');
 	is_deeply(\@early, [], '... none arrived before the previous of its deal was done');
-	is_deeply([ map { $_->{event_id} } grep { $_->{what} eq 'arrived' && (!$_->{verified} || $_->{forged} || $_->{replayed} || $_->{id} ne $_->{event_id}) } @seen ],
+	is_deeply([ map { $_->{event_id} } grep { $_->{what} eq 'arrived'
+		&& (!$_->{verified} || $_->{forged} || $_->{replayed} || $_->{id} ne $_->{event_id}) } @seen ],
 		[], '... every request was signed');
 	is_deeply([ grep { $arrived{$_} > 1 } sort keys %arrived ], [], '... none arrived twice') if $options{once};
 	$before = max($before, map { $_->[0] } @events);
@@ -298,9 +306,12 @@ sub start_fails
 }
 
 start_fails(2,
-	[ qr/RELAY_URL must begin with http/, qr/RELAY_SECRET is not set/, qr/RELAY_TIMEOUT must be .*10s/, qr/RELAY_TRIES must be/, qr/RELAY_TIMOUT is not a setting/ ],
-	RELAY_URL => 'ftp://example.org', RELAY_SECRET => undef, RELAY_TIMEOUT => '10', RELAY_TRIES => 0, RELAY_TIMOUT => '10s');
-start_fails(2, [ qr/RELAY_SECRET must be whsec_/, qr/RELAY_LEASE must be at least twice/ ], RELAY_SECRET => 'whsec_c2hvcnQ=', RELAY_LEASE => '900ms');
+	[ qr/RELAY_URL must begin with http/, qr/RELAY_SECRET is not set/, qr/RELAY_TIMEOUT must be .*10s/,
+		qr/RELAY_TRIES must be/, qr/RELAY_TIMOUT is not a setting/ ],
+	RELAY_URL => 'ftp://example.org', RELAY_SECRET => undef, RELAY_TIMEOUT => '10', RELAY_TRIES => 0,
+	RELAY_TIMOUT => '10s');
+start_fails(2, [ qr/RELAY_SECRET must be whsec_/, qr/RELAY_LEASE must be at least twice/ ],
+	RELAY_SECRET => 'whsec_c2hvcnQ=', RELAY_LEASE => '900ms');
 start_fails(1, [qr/kind/], RELAY_KINDS => 'won,eaten');
 start_fails(1, [qr/dead letters cannot be written/], RELAY_DEAD_LETTERS => "$home/secret/file");
 
@@ -347,7 +358,8 @@ all_arrived('a slow receiver', once => 1);
 # A receiver that fails, stalls and dies
 # ----------
 
-behave(plans => [ ['accept'], [ 'error', 'accept' ], [ 'reset', 'accept' ], [ 'stall', 'accept' ], [ 'error', 'reset', 'accept' ] ]);
+behave(plans => [ ['accept'], [ 'error', 'accept' ], [ 'reset', 'accept' ], [ 'stall', 'accept' ],
+	[ 'error', 'reset', 'accept' ] ]);
 write_deals(10);
 all_arrived('a receiver that fails and stalls');
 cmp_ok(metrics($relay)->{failed_attempts_total}, '>=', 24, 'failed attempts are counted');
@@ -376,7 +388,8 @@ wait_until(sub { seen('accepted') == 2 }, 'an event that has to wait does not ho
 value($node, "UPDATE crm_deals.deal SET amount = 8 WHERE id = $others[0]");
 wait_until(sub { seen('accepted') == 3 }, '... nor later events');
 is_deeply([ grep { $_->{deal_id} == $later } seen('accepted') ], [], '... while it waits as long as it was told');
-is_deeply([ sort { $a <=> $b } map { $_->{deal_id} } seen('arrived') ], [ $later, $others[0], $others[0], $others[1] ], '... and nothing is sent twice');
+is_deeply([ sort { $a <=> $b } map { $_->{deal_id} } seen('arrived') ], [ $later, $others[0], $others[0], $others[1] ],
+	'... and nothing is sent twice');
 all_arrived('an event that has to wait');
 
 # ----------
@@ -414,7 +427,8 @@ all_arrived('a stop in the middle', once => 1);
 
 # Behind an event that fails nothing more is sent: it could not be acknowledged.
 stops($relay);
-($later) = rows($node, "INSERT INTO crm_deals.deal (name) SELECT 'Deal ' || i FROM generate_series(1, 8) AS i RETURNING id");
+($later) = rows($node,
+	"INSERT INTO crm_deals.deal (name) SELECT 'Deal ' || i FROM generate_series(1, 8) AS i RETURNING id");
 behave(after => 400, deals => { $later => [ 'later', 'accept' ] });
 $relay = start_relay(RELAY_BACKOFF_MAX => '1m', RELAY_CONCURRENCY => 2);
 wait_until(sub { seen('accepted') }, 'sending has begun');
@@ -431,7 +445,8 @@ stops($relay);
 
 behave(after => 120);
 my @pair = (start_relay(), start_relay());
-wait_until(sub { join(' ', sort map { state_of($_) } @pair) eq '200 active 200 standby' }, 'one works, the other stands by');
+wait_until(sub { join(' ', sort map { state_of($_) } @pair) eq '200 active 200 standby' },
+	'one works, the other stands by');
 @pair = reverse @pair if state_of($pair[0]) ne '200 active';
 write_deals(12);
 in_the_middle();
@@ -457,7 +472,8 @@ stops($pair[1]);
 
 behave();
 $relay = start_relay(RELAY_TRIES => 3);
-(my $failing, my $refused, @others) = rows($node, "INSERT INTO crm_deals.deal (name) SELECT 'Deal ' || i FROM generate_series(1, 6) AS i RETURNING id");
+(my $failing, my $refused, @others) = rows($node,
+	"INSERT INTO crm_deals.deal (name) SELECT 'Deal ' || i FROM generate_series(1, 6) AS i RETURNING id");
 all_arrived('before dead letters', once => 1);
 behave(deals => { $failing => ['error'], $refused => ['refuse'] });
 chmod 0400, $dead_letters;
@@ -470,7 +486,8 @@ wait_until(sub { pending() == 0 }, 'once it is written it is acknowledged');
 $node->safe_psql('postgres', "UPDATE crm_deals.deal SET amount = 8 WHERE id IN ($refused, $others[0])");
 wait_until(sub { pending() == 0 }, 'the deal of a dead letter goes on');
 my @letters = sort { $a->{deal_id} <=> $b->{deal_id} || $a->{event_id} <=> $b->{event_id} } json_lines($dead_letters);
-is_deeply([ map { $_->{deal_id} } @letters ], [ $failing, $refused, $refused ], 'a dead letter for each event that was given up');
+is_deeply([ map { $_->{deal_id} } @letters ], [ $failing, $refused, $refused ],
+	'a dead letter for each event that was given up');
 cmp_ok($letters[0]->{tries}, '>=', 3, 'after the number of tries that was set');
 is($letters[2]->{tries}, 1, 'at once where the receiver says that it is hopeless');
 is($letters[2]->{error}, '422: no such customer', '... with its words');
@@ -487,7 +504,8 @@ is_deeply([ map { $_->{deal_id} } json_lines($dead_letters) ], [$failing], '... 
 rename $dead_letters, "$home/again.jsonl";
 behave();
 is(exit_status(launch('replay.js', ["$home/again.jsonl"])), 0, 'a replay of which all is accepted');
-is_deeply([ map { $_->{event_id} } json_lines("$home/seen.jsonl") ]->[-1], $letters[0]->{event_id}, '... sends what was left');
+is_deeply([ map { $_->{event_id} } json_lines("$home/seen.jsonl") ]->[-1], $letters[0]->{event_id},
+	'... sends what was left');
 stops($relay);
 
 is_deeply([ grep { slurp_file($_) =~ /hidden|$secret/ } @logs ], [], 'no log holds the secret or the query of the URL');

@@ -1,5 +1,5 @@
-# The life of a deal from Node.js, as examples/orm has it: through pg and through Drizzle, which writes whole rows; on
-# our own tables and on a host's with keys of type uuid; by a role of level write.
+# The life of a deal from Node.js, as examples/orm shows it: through pg, and through Drizzle, which writes whole rows;
+# on our own tables, and on a host's tables with keys of type uuid; by a role of level write.
 use strict;
 use warnings;
 use FindBin;
@@ -16,7 +16,8 @@ my $version = `node --version 2>/dev/null` // '';
 
 plan skip_all => 'Node.js (Debian: nodejs) is missing' if $version !~ /^v(\d+)\.(\d+)/;
 plan skip_all => "Node.js 18.11 or later is missing: this is $version" if $1 < 18 || $1 == 18 && $2 < 11;
-plan skip_all => 'the npm packages are missing: run "npm ci" in examples/orm' if !-d "$examples/orm/node_modules/drizzle-orm";
+plan skip_all => 'the npm packages are missing: run "npm ci" in examples/orm'
+  if !-d "$examples/orm/node_modules/drizzle-orm";
 
 my $node = start_server('orm');
 my %expected = (
@@ -44,8 +45,8 @@ sub run_example
 	my ($stdout, $stderr) = ('', '');
 	local %ENV = (%ENV, PGHOST => $node->host, PGPORT => $node->port, PGUSER => 'sales', PGDATABASE => $database);
 
-	IPC::Run::run([ 'node', "$examples/orm/lifecycle.js", $way, $way ], '>', \$stdout, '2>', \$stderr, IPC::Run::timeout(60))
-	  or return diag $stderr;
+	IPC::Run::run([ 'node', "$examples/orm/lifecycle.js", $way, $way ], '>', \$stdout, '2>', \$stderr,
+		IPC::Run::timeout(60)) or return diag $stderr;
 	return decode_json($stdout);
 }
 
@@ -57,7 +58,8 @@ for my $tables ('own_tables', 'host_tables')
 	is_deeply(run_example($tables, $_), $expected{$_}, "$_: the life of a deal, $tables") for 'pg', 'drizzle';
 	is($node->safe_psql($tables, 'SELECT count(*) FROM crm_deals.deal'), '2', "two deals, $tables");
 	is($node->safe_psql($tables, 'SELECT count(*) FROM crm_deals.verify()'), '0', "no rule is broken, $tables");
-	is($node->safe_psql($tables, q{SELECT string_agg(DISTINCT session_user_name, ' ') FROM crm_deals.deal_event}), 'sales', "by a role of level write, $tables");
+	is($node->safe_psql($tables, q{SELECT string_agg(DISTINCT session_user_name, ' ') FROM crm_deals.deal_event}),
+		'sales', "by a role of level write, $tables");
 }
 $node->stop;
 done_testing();

@@ -1,4 +1,5 @@
-# What listeners and consumers hear of an import: the doorbell, and only who asked for imports the events.
+# What listeners and consumers hear of an import: everybody hears the doorbell, and only consumers that include imports
+# get the events.
 use strict;
 use warnings;
 use FindBin;
@@ -13,8 +14,11 @@ my $node = start_server('import');
 install($node);
 $node->safe_psql('postgres', <<'SQL');
 SELECT crm_deals.create_pipeline('Sales');
-CREATE TABLE source AS SELECT 'd' || n AS external_id, 'Deal ' || n AS name, CASE n % 2 WHEN 0 THEN 'won' ELSE 'lead' END AS stage FROM generate_series(1, 300) AS n;
-CREATE TABLE history AS SELECT 'd' || n AS external_id, s.stage, timestamptz '2020-01-01' + s.place * interval '1 day' AS entered_at
+CREATE TABLE source AS
+    SELECT 'd' || n AS external_id, 'Deal ' || n AS name, CASE n % 2 WHEN 0 THEN 'won' ELSE 'lead' END AS stage
+    FROM generate_series(1, 300) AS n;
+CREATE TABLE history AS
+    SELECT 'd' || n AS external_id, s.stage, timestamptz '2020-01-01' + s.place * interval '1 day' AS entered_at
 FROM generate_series(2, 300, 2) AS n, (VALUES (1, 'lead'), (2, 'won')) AS s (place, stage);
 SQL
 
@@ -24,8 +28,10 @@ sub heard
 	my ($script) = @_;
 	my ($stdout, $stderr);
 
-	$node->psql('postgres', join('', map { "LISTEN $_;\n" } 'crm_deals', map { "crm_deals_$_" } qw(stage_changed won lost abandoned reopened))
-		  . $script, stdout => \$stdout, stderr => \$stderr);
+	$node->psql('postgres',
+		join('', map { "LISTEN $_;\n" } 'crm_deals',
+			map { "crm_deals_$_" } qw(stage_changed won lost abandoned reopened)) . $script,
+		stdout => \$stdout, stderr => \$stderr);
 	is($stderr, '', 'no error');
 	return join ' ', sort $stdout =~ /^Asynchronous notification "([^"]*)"/mg;
 }
@@ -39,7 +45,8 @@ for my $notify (qw(on dispatch))
 		"$notify: without consumers an import is silent");
 	is(heard("$begin UPDATE source SET stage = 'lead'; SELECT count(*) FROM crm_deals.import_deals('source');"), '',
 		"$notify: changes, too");
-	$node->safe_psql('postgres', "UPDATE source SET stage = CASE right(external_id, 1)::integer % 2 WHEN 0 THEN 'won' ELSE 'lead' END");
+	$node->safe_psql('postgres',
+		"UPDATE source SET stage = CASE right(external_id, 1)::integer % 2 WHEN 0 THEN 'won' ELSE 'lead' END");
 }
 
 $node->safe_psql('postgres', q{
@@ -57,7 +64,9 @@ for my $case ([ 'live', '1 created' ], [ 'wins', '0' ], [ 'all', '451 created,wo
 {
 	my ($consumer, $expected) = @$case;
 
-	is(value($node, "SELECT concat_ws(' ', count(*), string_agg(DISTINCT kind, ',')) FROM crm_deals.read_events('$consumer', 1000)"),
+	is(value($node,
+			"SELECT concat_ws(' ', count(*), string_agg(DISTINCT kind, ','))
+			 FROM crm_deals.read_events('$consumer', 1000)"),
 		$expected, "consumer $consumer");
 }
 is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), '0', 'no rule is broken');

@@ -1,6 +1,6 @@
-# Section 6: the answer is exactly pg_trgm's, pair for pair, at float4, for any encoding and locale. In databases of several
-# of them names are compared in every way there is (COPY, one at a time, scan, find, flags, by the index and without),
-# each time with all pairs of the names by pg_trgm's own similarity().
+# Section 6: the answer is exactly that of pg_trgm, pair for pair, at float4, for any encoding and locale. In databases
+# of several of them names are compared in every possible way (COPY, one at a time, scan, find, flags, with the index
+# and without), each time with all pairs of the names by pg_trgm's own similarity().
 #
 #   SEED=n   repeats the names      SOAK=1   five times as many
 use strict;
@@ -24,8 +24,10 @@ srand($seed);
 # ----------
 
 my $locales = PostgreSQL::Test::Utils::tempdir('locales');
-my %made = map { my ($name, $language, $charset) = @$_; $name => run_log([ 'localedef', '-i', $language, '-f', $charset, "$locales/$name" ]) || -d "$locales/$name" }
-  [ 'tr_TR.UTF-8', 'tr_TR', 'UTF-8' ], [ 'de_DE.ISO-8859-1', 'de_DE', 'ISO-8859-1' ], [ 'tr_TR.ISO-8859-9', 'tr_TR', 'ISO-8859-9' ];
+my %made = map { my ($name, $language, $charset) = @$_;
+	$name => run_log([ 'localedef', '-i', $language, '-f', $charset, "$locales/$name" ]) || -d "$locales/$name" }
+  [ 'tr_TR.UTF-8', 'tr_TR', 'UTF-8' ], [ 'de_DE.ISO-8859-1', 'de_DE', 'ISO-8859-1' ],
+	  [ 'tr_TR.ISO-8859-9', 'tr_TR', 'ISO-8859-9' ];
 $ENV{LOCPATH} = $locales if grep { $_ } values %made;
 
 my $node = start_server('exact', 'maintenance_work_mem = 4MB', 'log_statement = none', 'log_min_messages = error');
@@ -73,8 +75,10 @@ my %alphabet = (
 	hangul => [ letters([ 0xAC00, 0xAC60 ]) ],
 	combining => [ map { chr(0x61 + int rand 26) . chr(0x300 + int rand 0x50) } 1 .. 60 ],
 	emoji => [ letters([ 0x1F600, 0x1F640 ], 0x1F1E9, 0x1F1EA), "\x{1F468}\x{200D}\x{1F469}", "\x{1F44D}\x{1F3FD}" ],
-	far => [ letters([ 0x10400, 0x1044F ], [ 0x1D400, 0x1D433 ], [ 0xFF21, 0xFF5A ], [ 0x24B6, 0x24E9 ], [ 0x13A0, 0x13C0 ]) ],
-	odd => [ "\x{200B}", "\x{A0}", "\x{FEFF}", "\x{202E}", "\x{3000}", "\x{AD}", "\x{2013}", "\x{2019}", "\x{B7}", "\x{AA}", "\x{B2}", "\x{BD}", "\x{2167}", "\x{E000}", "\x{7F}", "\x{1}", "\x{2028}", "\x{FFFD}" ],
+	far => [ letters([ 0x10400, 0x1044F ], [ 0x1D400, 0x1D433 ], [ 0xFF21, 0xFF5A ], [ 0x24B6, 0x24E9 ],
+		[ 0x13A0, 0x13C0 ]) ],
+	odd => [ "\x{200B}", "\x{A0}", "\x{FEFF}", "\x{202E}", "\x{3000}", "\x{AD}", "\x{2013}", "\x{2019}", "\x{B7}",
+		"\x{AA}", "\x{B2}", "\x{BD}", "\x{2167}", "\x{E000}", "\x{7F}", "\x{1}", "\x{2028}", "\x{FFFD}" ],
 	signs => [ split //, q(!"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~) ],
 );
 my @rare = grep { $_ ne 'ascii' } sort keys %alphabet;
@@ -82,7 +86,8 @@ my @rare = grep { $_ ne 'ascii' } sort keys %alphabet;
 sub word
 {
 	my ($kind) = @_;
-	return join '', map { $kind eq 'ascii' && rand() < 0.4 ? one(@vowels) : one(@{ $alphabet{$kind} }) } 1 .. 1 + int rand 9;
+	return join '',
+		map { $kind eq 'ascii' && rand() < 0.4 ? one(@vowels) : one(@{ $alphabet{$kind} }) } 1 .. 1 + int rand 9;
 }
 
 sub fresh_name
@@ -91,7 +96,8 @@ sub fresh_name
 
 	return one(@ascii, map { @{ $alphabet{$_} } } qw(latin turkish han emoji)) if $dice < 0.05;
 	return join '', map { one(@{ $alphabet{ one(qw(signs odd emoji)) } }) } 1 .. 1 + int rand 6 if $dice < 0.12;
-	return join one(' ', ' ', ' - ', '/', '_', "\t", "\n"), map { word($dice < 0.7 ? 'ascii' : $dice < 0.9 ? one('ascii', one(@rare)) : one(@rare)) } 1 .. 1 + int rand 7;
+	return join one(' ', ' ', ' - ', '/', '_', "\t", "\n"),
+		map { word($dice < 0.7 ? 'ascii' : $dice < 0.9 ? one('ascii', one(@rare)) : one(@rare)) } 1 .. 1 + int rand 7;
 }
 
 # A slip of the pen: what makes pairs that are near a threshold
@@ -123,10 +129,12 @@ sub encoded
 sub names
 {
 	my ($encoding) = @_;
-	my @names = map { substr $_, 0, 10000 } (join '', map { one('a' .. 'z') } 1 .. 10000), join ' ', map { word('ascii') } 1 .. 2000;
+	my @names = map { substr $_, 0, 10000 } (join '', map { one('a' .. 'z') } 1 .. 10000), join ' ',
+		map { word('ascii') } 1 .. 2000;
 
 	push @names, substr($names[0], 0, 9500) . substr($names[1], 0, 500);
-	push @names, '!!!', '!!!', '_', '.-.', 'a', 'A', ' a ', 'ab', 'i', 'I', 'ß', 'ss', 'SS', 'İ', 'ı', "e\x{301}", "\x{e9}";
+	push @names, '!!!', '!!!', '_', '.-.', 'a', 'A', ' a ', 'ab', 'i', 'I', 'ß', 'ss', 'SS', 'İ', 'ı', "e\x{301}",
+		"\x{e9}";
 	# families of a name of some length and what slips make of it, and of what they made: near every threshold
 	my @family;
 	while (@names < $number)
@@ -173,7 +181,9 @@ my $prepare = <<'SQL';
 SET client_min_messages = warning;
 CREATE EXTENSION crm_deals CASCADE;
 SELECT crm_deals.install();
-SELECT crm_deals.create_pipeline('Copied', organization => 'copied'), crm_deals.create_pipeline('Single', organization => 'single'), crm_deals.create_pipeline('Half', organization => 'half');
+SELECT crm_deals.create_pipeline('Copied', organization => 'copied'),
+       crm_deals.create_pipeline('Single', organization => 'single'),
+       crm_deals.create_pipeline('Half', organization => 'half');
 CREATE TABLE public.name (n integer PRIMARY KEY, name text NOT NULL);
 ALTER TABLE crm_deals.deal ADD COLUMN n integer;
 SQL
@@ -181,7 +191,8 @@ SQL
 # Every pair once, by pg_trgm alone; and the deals of an organization by the numbers of their names
 my $expected = <<'SQL';
 CREATE TABLE public.pair AS
-	SELECT a.n AS later, b.n AS earlier, similarity(a.name, b.name) AS similarity FROM public.name AS a JOIN public.name AS b ON b.n < a.n;
+    SELECT a.n AS later, b.n AS earlier, similarity(a.name, b.name) AS similarity
+    FROM public.name AS a JOIN public.name AS b ON b.n < a.n;
 CREATE INDEX ON public.pair (similarity);
 ANALYZE public.pair;
 CREATE VIEW public.numbered AS SELECT id, organization, n FROM crm_deals.deal;
@@ -191,9 +202,17 @@ DECLARE
     number bigint;
     example text;
 BEGIN
-    EXECUTE format('WITH a (later, earlier, similarity) AS MATERIALIZED (%s), b (later, earlier, similarity) AS MATERIALIZED (%s),
-        d AS ((SELECT ''too many'' AS which, * FROM (SELECT * FROM a EXCEPT ALL SELECT * FROM b) AS x) UNION ALL (SELECT ''missing'', * FROM (SELECT * FROM b EXCEPT ALL SELECT * FROM a) AS y))
-        SELECT count(*), (SELECT concat_ws('' '', which, later, earlier, d.similarity, convert_to(l.name, getdatabaseencoding()), convert_to(e.name, getdatabaseencoding())) FROM d JOIN public.name AS l ON l.n = later JOIN public.name AS e ON e.n = earlier ORDER BY 1 LIMIT 1) FROM d', one, other) INTO number, example;
+    EXECUTE format('WITH a (later, earlier, similarity) AS MATERIALIZED (%s),
+        b (later, earlier, similarity) AS MATERIALIZED (%s),
+        d AS ((SELECT ''too many'' AS which, * FROM (SELECT * FROM a EXCEPT ALL SELECT * FROM b) AS x)
+              UNION ALL
+              (SELECT ''missing'', * FROM (SELECT * FROM b EXCEPT ALL SELECT * FROM a) AS y))
+        SELECT count(*),
+               (SELECT concat_ws('' '', which, later, earlier, d.similarity,
+                                 convert_to(l.name, getdatabaseencoding()), convert_to(e.name, getdatabaseencoding()))
+                FROM d JOIN public.name AS l ON l.n = later JOIN public.name AS e ON e.n = earlier
+                ORDER BY 1 LIMIT 1)
+        FROM d', one, other) INTO number, example;
     RETURN CASE WHEN number > 0 THEN number || ': ' || coalesce(left(example, 1000), '') ELSE '' END;
 END
 $$;
@@ -202,13 +221,16 @@ SQL
 sub flags_of
 {
 	my ($organization) = @_;
-	return "SELECT d.n, o.n, f.similarity FROM crm_deals.deal_duplicate AS f JOIN public.numbered AS d ON d.id = f.deal_id JOIN public.numbered AS o ON o.id = f.other_deal_id WHERE d.organization = '$organization'";
+	return "SELECT d.n, o.n, f.similarity FROM crm_deals.deal_duplicate AS f
+			JOIN public.numbered AS d ON d.id = f.deal_id JOIN public.numbered AS o ON o.id = f.other_deal_id
+			WHERE d.organization = '$organization'";
 }
 
 sub pairs_from
 {
 	my ($threshold, $and) = @_;
-	return "SELECT later, earlier, similarity FROM public.pair WHERE similarity >= real '$threshold'" . ($and ? " AND $and" : '');
+	return "SELECT later, earlier, similarity FROM public.pair WHERE similarity >= real '$threshold'"
+	  . ($and ? " AND $and" : '');
 }
 
 sub same_rows
@@ -216,7 +238,8 @@ sub same_rows
 	my ($database, $got, $want, $name) = @_;
 
 	s/'/''/g for $got, $want;
-	is(value($node, "SET work_mem = '64MB'; SELECT public.differences('$got', '$want')", database => $database), '', $name) or diag "SEED=$seed";
+	is(value($node, "SET work_mem = '64MB'; SELECT public.differences('$got', '$want')", database => $database), '',
+		$name) or diag "SEED=$seed";
 	return;
 }
 
@@ -226,8 +249,14 @@ sub found_as
 	my ($database, $threshold, $name, $each) = @_;
 	my $some = '% ' . ($each // 1) . ' = 0';
 
-	same_rows($database, "SELECT a.n, d.n, f.similarity FROM public.name AS a, crm_deals.pipeline AS p, LATERAL crm_deals.find_duplicates(a.name, real '$threshold', 2147483647, p.id::text) AS f JOIN public.numbered AS d ON d.id = f.deal_id WHERE p.name = 'Copied' AND a.n $some",
-		pairs_from($threshold, "later $some") . " UNION ALL SELECT earlier, later, similarity FROM public.pair WHERE similarity >= real '$threshold' AND earlier $some UNION ALL SELECT n, n, similarity(name, name) FROM public.name WHERE similarity(name, name) >= real '$threshold' AND n $some",
+	same_rows($database,
+		"SELECT a.n, d.n, f.similarity
+		 FROM public.name AS a, crm_deals.pipeline AS p,
+			  LATERAL crm_deals.find_duplicates(a.name, real '$threshold', 2147483647, p.id::text) AS f
+		 JOIN public.numbered AS d ON d.id = f.deal_id WHERE p.name = 'Copied' AND a.n $some",
+		pairs_from($threshold, "later $some") . " UNION ALL SELECT earlier, later, similarity FROM public.pair "
+			. "WHERE similarity >= real '$threshold' AND earlier $some UNION ALL SELECT n, n, similarity(name, name) "
+			. "FROM public.name WHERE similarity(name, name) >= real '$threshold' AND n $some",
 		"$name: find_duplicates() from $threshold on");
 	return;
 }
@@ -239,44 +268,75 @@ sub check_database
 	my ($name, $encoding, $perl_encoding, $options) = @_;
 	my $file = "$PostgreSQL::Test::Utils::tmp_check/$name.names";
 	my $from = "FROM '$file' (ENCODING '$encoding')";
-	my $quiet = 'SET client_min_messages = warning; SET crm_deals.notify = off; SET crm_deals.duplicate_limit = 2147483647;';
+	my $quiet = 'SET client_min_messages = warning; SET crm_deals.notify = off;
+				 SET crm_deals.duplicate_limit = 2147483647;';
 
 	write_names($file, names($perl_encoding));
 	value($node, "$prepare COPY public.name $from; $expected", database => $name);
-	my ($pairs, $close, $exactly) = split /\|/, value($node, "SELECT count(*), count(*) FILTER (WHERE similarity BETWEEN 0.82 AND 0.88), count(*) FILTER (WHERE similarity = real '0.85') FROM public.pair", database => $name);
+	my ($pairs, $close, $exactly) = split /\|/,
+		value($node, "SELECT count(*), count(*) FILTER (WHERE similarity BETWEEN 0.82 AND 0.88),
+							 count(*) FILTER (WHERE similarity = real '0.85')
+					  FROM public.pair", database => $name);
 	$compared += $pairs;
 	$near += $close;
 	$on_it += $exactly;
 
-	value($node, "$quiet ALTER TABLE crm_deals.deal ALTER COLUMN pipeline_id SET DEFAULT 1; COPY crm_deals.deal (n, name) $from; ALTER TABLE crm_deals.deal ALTER COLUMN pipeline_id DROP DEFAULT", database => $name);
+	value($node,
+		"$quiet ALTER TABLE crm_deals.deal ALTER COLUMN pipeline_id SET DEFAULT 1; COPY crm_deals.deal (n, name) $from;
+		 ALTER TABLE crm_deals.deal ALTER COLUMN pipeline_id DROP DEFAULT",
+		database => $name);
 	same_rows($name, flags_of('copied'), pairs_from(0.85), "$name: COPY");
-	value($node, "$quiet DO \$\$ DECLARE r record; BEGIN FOR r IN SELECT * FROM public.name ORDER BY n LOOP INSERT INTO crm_deals.deal (n, name, pipeline_id) VALUES (r.n, r.name, 2); END LOOP; END \$\$", database => $name);
+	value($node, "$quiet DO \$\$ DECLARE r record;
+				  BEGIN FOR r IN SELECT * FROM public.name
+				  ORDER BY n LOOP INSERT INTO crm_deals.deal (n, name, pipeline_id) VALUES (r.n, r.name, 2);
+				  END LOOP; END \$\$", database => $name);
 	same_rows($name, flags_of('single'), pairs_from(0.85), "$name: one at a time");
 	# a half, the other half with them, and all names changed to those of the neighbours
 	my $half = $number / 2;
-	value($node, "$quiet INSERT INTO crm_deals.deal (n, name, pipeline_id) SELECT n, name, 3 FROM public.name WHERE n <= $half ORDER BY n; INSERT INTO crm_deals.deal (n, name, pipeline_id) SELECT n, name, 3 FROM public.name WHERE n > $half ORDER BY n", database => $name);
+	value($node, "$quiet INSERT INTO crm_deals.deal (n, name, pipeline_id) SELECT n, name, 3 FROM public.name
+				  WHERE n <= $half ORDER BY n;
+				  INSERT INTO crm_deals.deal (n, name, pipeline_id)
+				  SELECT n, name, 3
+				  FROM public.name
+				  WHERE n > $half
+				  ORDER BY n", database => $name);
 	same_rows($name, flags_of('half'), pairs_from(0.85), "$name: half of them against the other half");
-	value($node, "$quiet UPDATE crm_deals.deal AS d SET name = r.name, n = r.n FROM public.name AS r WHERE d.organization = 'half' AND r.n = 1 + (d.n + 6) % $number", database => $name);
-	same_rows($name, "SELECT greatest(x.a, x.b), least(x.a, x.b), x.s FROM (@{[ flags_of('half') ]}) AS x (a, b, s)", pairs_from(0.85), "$name: all are renamed");
+	value($node, "$quiet UPDATE crm_deals.deal AS d SET name = r.name, n = r.n FROM public.name AS r
+				  WHERE d.organization = 'half' AND r.n = 1 + (d.n + 6) % $number", database => $name);
+	same_rows($name, "SELECT greatest(x.a, x.b), least(x.a, x.b), x.s FROM (@{[ flags_of('half') ]}) AS x (a, b, s)",
+		pairs_from(0.85), "$name: all are renamed");
 
 	# thresholds: those in use, and what the data has, and the next real number above that
-	my @found = rows($node, "SELECT v FROM (SELECT DISTINCT similarity AS v FROM public.pair WHERE similarity > 0.05) AS d ORDER BY md5(v::text) LIMIT 4", database => $name);
-	my @above = rows($node, join(' UNION ALL ', map { "SELECT (float8 '$_' + 1.2e-7 * greatest(float8 '$_', 0.5))::real" } @found), database => $name);
+	my @found = rows($node,
+		"SELECT v FROM (SELECT DISTINCT similarity AS v FROM public.pair WHERE similarity > 0.05) AS d
+		 ORDER BY md5(v::text) LIMIT 4",
+		database => $name);
+	my @above = rows($node,
+		join(' UNION ALL ', map { "SELECT (float8 '$_' + 1.2e-7 * greatest(float8 '$_', 0.5))::real" } @found),
+		database => $name);
 	for my $threshold (1, 0.85, 0.6, 0.3, @found, @above)
 	{
 		next if $threshold > 1;
-		same_rows($name, "SELECT d.n, o.n, s.similarity FROM crm_deals.scan_duplicates(real '$threshold') AS s JOIN public.numbered AS d ON d.id = s.deal_id JOIN public.numbered AS o ON o.id = s.other_deal_id WHERE d.organization = 'copied'",
+		same_rows($name,
+			"SELECT d.n, o.n, s.similarity FROM crm_deals.scan_duplicates(real '$threshold') AS s
+			 JOIN public.numbered AS d ON d.id = s.deal_id JOIN public.numbered AS o ON o.id = s.other_deal_id
+			 WHERE d.organization = 'copied'",
 			pairs_from($threshold), "$name: scan_duplicates() from $threshold on");
 	}
 
 	found_as($name, $_, $name) for 0.85, 0.93;
 	found_as($name, 0.5, $name, 7);
 	my $built = one(0.6, 0.62, 0.65, 0.7, 0.75, 0.8);
-	value($node, "UPDATE crm_deals.pipeline SET duplicate_threshold = $built WHERE id = 1; SELECT crm_deals.rebuild_duplicates()", database => $name);
+	value($node, "UPDATE crm_deals.pipeline SET duplicate_threshold = $built WHERE id = 1;
+				  SELECT crm_deals.rebuild_duplicates()", database => $name);
 	found_as($name, $_, "$name, an index for $built") for $built, 0.85, 1;
 	found_as($name, 0.45, "$name, an index for $built", 9);
 	# and names that are written by that index
-	value($node, "$quiet DELETE FROM crm_deals.deal WHERE organization <> 'copied'; UPDATE crm_deals.pipeline SET duplicate_threshold = $built WHERE id = 2; DO \$\$ DECLARE r record; BEGIN FOR r IN SELECT * FROM public.name ORDER BY n LOOP INSERT INTO crm_deals.deal (n, name, pipeline_id) VALUES (r.n, r.name, 2); END LOOP; END \$\$", database => $name);
+	value($node, "$quiet DELETE FROM crm_deals.deal WHERE organization <> 'copied';
+				  UPDATE crm_deals.pipeline SET duplicate_threshold = $built WHERE id = 2; DO \$\$ DECLARE r record;
+				  BEGIN FOR r IN SELECT * FROM public.name
+				  ORDER BY n LOOP INSERT INTO crm_deals.deal (n, name, pipeline_id) VALUES (r.n, r.name, 2);
+				  END LOOP; END \$\$", database => $name);
 	same_rows($name, flags_of('single'), pairs_from($built), "$name, an index for $built: one at a time");
 	is(value($node, 'SELECT count(*) FROM crm_deals.verify()', database => $name), 0, "$name: verify() finds nothing");
 	$tested++;
@@ -289,7 +349,8 @@ for my $database (@databases)
 	{
 		my ($name, $encoding, undef, $options) = @$database;
 
-		my ($status, undef, $stderr) = $node->psql('postgres', "CREATE DATABASE $name TEMPLATE template0 ENCODING '$encoding' $options");
+		my ($status, undef, $stderr) = $node->psql('postgres',
+			"CREATE DATABASE $name TEMPLATE template0 ENCODING '$encoding' $options");
 		skip "$name: $stderr", 1 if $status != 0 && $options =~ /icu/ && $stderr =~ /ICU is not supported/;
 		is($status, 0, "$name: can be made") or diag $stderr;
 		skip "$name: there is none", 1 if $status != 0;

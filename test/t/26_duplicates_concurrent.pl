@@ -1,6 +1,6 @@
-# Section 6 under load: eight sessions write, rename and delete deals of few names at once. Afterwards, under `flag` every
-# pair of deals that pg_trgm calls similar is flagged with the similarity of now, and no other pair is; under `reject` no
-# two deals are similar.
+# Section 6 under load: eight sessions at once write, rename and delete deals of few names. Afterwards, with `flag`,
+# every pair of deals that pg_trgm calls similar is flagged with its present similarity, and no other pair is; with
+# `reject`, no two deals are similar.
 #
 #   SEED=n   repeats the statements (not their order)      SOAK=1   ten times as many
 use strict;
@@ -24,7 +24,8 @@ srand($seed);
 my $node = start_server('concurrent', 'max_connections = 40', 'deadlock_timeout = 200ms');
 
 # Names of some companies, each with a few spellings that are alike, and a chain: the first is not like the last.
-my @companies = map { "$_ Corporation annual maintenance" } qw(Acme Umbrella Initech Hooli Globex Soylent Vandelay Wonka);
+my @companies = map { "$_ Corporation annual maintenance" } qw(Acme Umbrella Initech Hooli Globex Soylent Vandelay
+	Wonka);
 my @endings = ('', ' 1', ' 12', ' 123', ' 1234', ' 12345', '!', ' xyz', ' xyz 1');
 
 sub name { return "'" . one(@companies) . one(@endings) . "'" }
@@ -34,23 +35,30 @@ my @creations = (
 	(sub { "INSERT INTO crm_deals.deal (name) VALUES (@{[ name() ]})" }) x 4,
 	sub { "INSERT INTO crm_deals.deal (name) VALUES (@{[ name() ]}), (@{[ name() ]}), (@{[ name() ]})" },
 	# more than the index is asked for
-	sub { 'INSERT INTO crm_deals.deal (name) VALUES ' . join ', ', map { '(' . one(name(), "md5(random()::text)") . ')' } 1 .. 14 },
+	sub { 'INSERT INTO crm_deals.deal (name) VALUES ' . join ', ',
+		map { '(' . one(name(), "md5(random()::text)") . ')' } 1 .. 14 },
 );
 my @writes = (
 	@creations,
-	sub { "INSERT INTO crm_deals.deal (name, external_id) VALUES (@{[ name() ]}, 'x@{[ int rand 8 ]}') ON CONFLICT (organization, external_id) WHERE external_id IS NOT NULL DO UPDATE SET name = excluded.name" },
+	sub { "INSERT INTO crm_deals.deal (name, external_id) VALUES (@{[ name() ]}, 'x@{[ int rand 8 ]}')
+		   ON CONFLICT (organization, external_id) WHERE external_id IS NOT NULL DO UPDATE SET name = excluded.name" },
 	(sub { "UPDATE crm_deals.deal SET name = @{[ name() ]} WHERE id = @{[ deal() ]}" }) x 3,
 	sub { "UPDATE crm_deals.deal SET name = name || ' ' || @{[ int rand 9 ]} WHERE id = @{[ deal() ]}" },
 	(sub { "DELETE FROM crm_deals.deal WHERE id = (SELECT id FROM crm_deals.deal ORDER BY random() LIMIT 1)" }) x 2,
-	sub { "UPDATE crm_deals.deal SET amount = @{[ int rand 99 ]}, stage_id = @{[ 1 + int rand 4 ]} WHERE id = @{[ deal() ]}" },
+	sub { "UPDATE crm_deals.deal SET amount = @{[ int rand 99 ]}, stage_id = @{[ 1 + int rand 4 ]}
+		   WHERE id = @{[ deal() ]}" },
 );
 my @blocks = (
 	sub { join '; ', 'BEGIN', (map { one(@writes)->() } 1 .. 3), one('COMMIT', 'COMMIT', 'ROLLBACK') },
-	sub { join '; ', 'BEGIN', one(@writes)->(), 'SAVEPOINT s', one(@writes)->(), one('ROLLBACK TO s', 'RELEASE s'), one(@writes)->(), 'COMMIT' },
-	sub { join '; ', 'BEGIN', one(@writes)->(), 'SAVEPOINT s', "SET LOCAL lock_timeout = '@{[ 1 + int rand 40 ]}ms'", one(@writes)->(), 'ROLLBACK TO s', one(@writes)->(), 'COMMIT' },
-	sub { join '; ', 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT count(*) AS n FROM crm_deals.deal', one(@writes)->(), one(@writes)->(), 'COMMIT' },
+	sub { join '; ', 'BEGIN', one(@writes)->(), 'SAVEPOINT s', one(@writes)->(), one('ROLLBACK TO s', 'RELEASE s'),
+		one(@writes)->(), 'COMMIT' },
+	sub { join '; ', 'BEGIN', one(@writes)->(), 'SAVEPOINT s', "SET LOCAL lock_timeout = '@{[ 1 + int rand 40 ]}ms'",
+		one(@writes)->(), 'ROLLBACK TO s', one(@writes)->(), 'COMMIT' },
+	sub { join '; ', 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'SELECT count(*) AS n FROM crm_deals.deal',
+		one(@writes)->(), one(@writes)->(), 'COMMIT' },
 	sub { join '; ', 'BEGIN ISOLATION LEVEL SERIALIZABLE', one(@writes)->(), 'COMMIT' },
-	sub { "DO \$\$ BEGIN PERFORM crm_deals.dismiss_duplicate(f.deal_id, f.other_deal_id) FROM (SELECT * FROM crm_deals.deal_duplicate ORDER BY random() LIMIT 1) AS f; END \$\$" },
+	sub { "DO \$\$ BEGIN PERFORM crm_deals.dismiss_duplicate(f.deal_id, f.other_deal_id) FROM (
+			   SELECT * FROM crm_deals.deal_duplicate ORDER BY random() LIMIT 1) AS f; END \$\$" },
 );
 
 # Statements of one transaction each in all sessions, or transactions of several in half of them, or new deals only.
@@ -63,19 +71,23 @@ sub run_sessions
 	{
 		my $number = $_;
 		my $file = "$PostgreSQL::Test::Utils::tmp_check/${what}_$number.sql" =~ s/ /_/gr;
-		my $script = "\\set VERBOSITY verbose\nSET client_min_messages = error;\nSET lock_timeout = '300s';\nSET crm_deals.notify = off;\nSET crm_deals.duplicate_limit = 1000000;\n";
+		my $script = "\\set VERBOSITY verbose\nSET client_min_messages = error;\nSET lock_timeout = '300s';\n"
+			. "SET crm_deals.notify = off;\nSET crm_deals.duplicate_limit = 1000000;\n";
 
 		# errors within a transaction end a savepoint, and the transaction goes on
 		$script .= "\\set ON_ERROR_ROLLBACK on\n" if $options{blocks} && $number % 3 == 0;
 		for my $n (1 .. $each)
 		{
-			my $statement = $options{blocks} && $number % 2 && rand() < 0.5 ? one(@blocks)->() : one($options{creations} ? @creations : @writes)->();
-			$statement = 'SELECT crm_deals.rebuild_duplicates() AS none' if $options{rebuild} && $number == 8 && $n % 10 == 0;
-			$script .= "\\echo # $statement\n$statement;\n";
+			my $statement = $options{blocks} && $number % 2 && rand() < 0.5 ? one(@blocks)->()
+			  : one($options{creations} ? @creations : @writes)->();
+			$statement = 'SELECT crm_deals.rebuild_duplicates() AS none'
+			  if $options{rebuild} && $number == 8 && $n % 10 == 0;
+			$script .= "\\echo # " . $statement =~ s/\s+/ /gr . "\n$statement;\n";
 		}
 		append_to_file($file, $script);
 		my %session = (output => '');
-		$session{handle} = IPC::Run::start([ 'psql', '-X', '-q', '-A', '-t', '-d', $node->connstr('postgres'), '-f', $file ],
+		$session{handle} = IPC::Run::start(
+			[ 'psql', '-X', '-q', '-A', '-t', '-d', $node->connstr('postgres'), '-f', $file ],
 			'</dev/null', '>&', \$session{output}, IPC::Run::timeout(20 * $PostgreSQL::Test::Utils::timeout_default));
 		\%session;
 	} 1 .. 8;
@@ -94,7 +106,8 @@ sub run_sessions
 		}
 		push @faults, grep { /server closed|connection to server was lost/ } $session->{output};
 	}
-	is(scalar @faults, 0, "$what: no error but those there may be") or diag "SEED=$seed\n" . join "\n", splice @faults, 0, 5;
+	is(scalar @faults, 0, "$what: no error but those there may be")
+	  or diag "SEED=$seed\n" . join "\n", splice @faults, 0, 5;
 	note "$what: " . join ', ', map { "$_: $states{$_}" } sort keys %states;
 	return \%states;
 }
@@ -119,7 +132,8 @@ CREATE VIEW public.similar AS
           FROM (SELECT DISTINCT name FROM crm_deals.deal) AS a, (SELECT DISTINCT name FROM crm_deals.deal) AS b) AS n
     JOIN crm_deals.deal AS d ON d.name = n.name
     JOIN crm_deals.deal AS o ON o.name = n.other AND o.id < d.id
-    LEFT JOIN crm_deals.deal_duplicate AS f ON least(f.deal_id, f.other_deal_id) = o.id AND greatest(f.deal_id, f.other_deal_id) = d.id;
+    LEFT JOIN crm_deals.deal_duplicate AS f ON least(f.deal_id, f.other_deal_id) = o.id
+        AND greatest(f.deal_id, f.other_deal_id) = d.id;
 SQL
 	return;
 }
@@ -128,7 +142,11 @@ SQL
 sub none_of
 {
 	my ($condition, $name) = @_;
-	my @examples = rows($node, "SELECT format('%s \"%s\", %s \"%s\": %s, flagged %s', s.deal_id, d.name, s.other_deal_id, o.name, s.similarity, s.flagged) FROM public.similar AS s JOIN crm_deals.deal AS d ON d.id = s.deal_id JOIN crm_deals.deal AS o ON o.id = s.other_deal_id WHERE $condition");
+	my @examples = rows($node,
+		"SELECT format('%s \"%s\", %s \"%s\": %s, flagged %s', s.deal_id, d.name, s.other_deal_id, o.name,
+					   s.similarity, s.flagged)
+		 FROM public.similar AS s JOIN crm_deals.deal AS d ON d.id = s.deal_id
+		 JOIN crm_deals.deal AS o ON o.id = s.other_deal_id WHERE $condition");
 
 	is(scalar @examples, 0, $name) or diag "SEED=$seed\n" . join "\n", splice @examples, 0, 3;
 	return;
@@ -142,14 +160,18 @@ sub check
 	{
 		none_of('s.similarity >= 0.85::real AND s.flagged IS NULL', "$what: every similar pair is flagged");
 		none_of("s.resolution = 'open' AND s.similarity < 0.85::real", "$what: no other pair is");
-		none_of("s.resolution = 'open' AND s.similarity >= 0.85::real AND s.similarity <> s.flagged", "$what: every flag has the similarity of now");
+		none_of("s.resolution = 'open' AND s.similarity >= 0.85::real AND s.similarity <> s.flagged",
+			"$what: every flag has the similarity of now");
 		cmp_ok(value($node, 'SELECT count(*) FROM crm_deals.deal_duplicate'), '>', 100, "$what: (there are many)");
 	}
 	else
 	{
 		none_of('s.similarity >= 0.85::real', "$what: no two deals are similar");
 	}
-	is(value($node, 'SELECT count(*) FROM crm_deals.deal AS d FULL JOIN crm_deals.deal_name AS n ON n.deal_id = d.id WHERE n.name IS DISTINCT FROM d.name'), 0, "$what: the names beside are those of the deals");
+	is(value($node,
+		'SELECT count(*) FROM crm_deals.deal AS d FULL JOIN crm_deals.deal_name AS n ON n.deal_id = d.id
+		 WHERE n.name IS DISTINCT FROM d.name'),
+		0, "$what: the names beside are those of the deals");
 	is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, "$what: verify() finds nothing");
 	is(value($node, "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), 0, "$what: no lock is left");
 	return;
@@ -174,7 +196,8 @@ for my $policy (qw(flag reject))
 	cmp_ok($states->{'40P01'} // 0, '<', $each / 2, "$policy, statements: deadlocks are rare");
 
 	begin($policy);
-	run_sessions("$policy, transactions", allowed => { %$allowed, map { $_ => 1 } qw(40001 55P03 25P02 3B001 23505 P0002) }, blocks => 1);
+	run_sessions("$policy, transactions",
+		allowed => { %$allowed, map { $_ => 1 } qw(40001 55P03 25P02 3B001 23505 P0002) }, blocks => 1);
 	check("$policy, transactions", $policy);
 
 	begin($policy);
@@ -182,11 +205,12 @@ for my $policy (qw(flag reject))
 	check("$policy, rebuilt", $policy);
 }
 
-# A statement of more deals than the index is asked for reads all names; a deal of a similar name commits meanwhile, which
-# was there first and does not know of it.
+# A statement of many deals reads all names and does not use the index. Meanwhile a deal of a similar name commits: it
+# was there first and does not know of the statement.
 for my $policy (qw(flag reject))
 {
-	my ($one, $many) = map { Delivery::Session->new($node->connstr('postgres'), $_, "$PostgreSQL::Test::Utils::tmp_check/errors") } qw(one many);
+	my ($one, $many) = map { Delivery::Session->new($node->connstr('postgres'), $_,
+		"$PostgreSQL::Test::Utils::tmp_check/errors") } qw(one many);
 	my $long = 0;
 
 	begin($policy);
@@ -197,7 +221,10 @@ for my $policy (qw(flag reject))
 
 		$one->must('BEGIN');
 		$one->must("INSERT INTO crm_deals.deal (name) VALUES (md5('both $round'))");
-		$many->start("INSERT INTO crm_deals.deal (name) SELECT md5('both $round') UNION ALL SELECT md5('$round, ' || n) FROM generate_series(1, 400) AS n");
+		$many->start("INSERT INTO crm_deals.deal (name)
+					  SELECT md5('both $round')
+					  UNION ALL SELECT md5('$round, ' || n)
+					  FROM generate_series(1, 400) AS n");
 		# first of all as long as it takes
 		sleep($round == 1 ? 0 : rand $long);
 		$one->must('COMMIT');
@@ -205,11 +232,13 @@ for my $policy (qw(flag reject))
 		$long = time - $began if $round == 1;
 		is($many->{state}, $policy eq 'flag' ? '00000' : '23505', "$policy, many: round $round");
 	}
-	is(value($node, <<'SQL'), $policy eq 'flag' ? '20, 20 of them flagged' : '0, 0 of them flagged', "$policy, many: every pair of the same name is flagged, or there is none");
+	my $expected = $policy eq 'flag' ? '20, 20 of them flagged' : '0, 0 of them flagged';
+	is(value($node, <<'SQL'), $expected, "$policy, many: every pair of the same name is flagged, or there is none");
 SELECT count(*) || ', ' || count(f) || ' of them flagged'
 FROM crm_deals.deal AS d
 JOIN crm_deals.deal AS o ON o.name = d.name AND o.id < d.id
-LEFT JOIN crm_deals.deal_duplicate AS f ON least(f.deal_id, f.other_deal_id) = o.id AND greatest(f.deal_id, f.other_deal_id) = d.id
+LEFT JOIN crm_deals.deal_duplicate AS f ON least(f.deal_id, f.other_deal_id) = o.id
+    AND greatest(f.deal_id, f.other_deal_id) = d.id
 SQL
 	$_->close_session for $one, $many;
 }

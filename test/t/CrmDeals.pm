@@ -144,12 +144,13 @@ BEGIN
     INTO first_open, last_open, next_open
     FROM crm_deals.stage WHERE pipeline_id = p.id AND status = 'open' AND archived_at IS NULL;
 
-    IF p.forbid_skipping AND (CASE
-        WHEN f.id IS NULL THEN t.position <> first_open
-        WHEN t.status = 'won' AND f.status <> 'won' THEN coalesce(w.position < last_open, last_open IS NOT NULL)
-        WHEN t.status = 'open' AND f.status = 'open' THEN t.position > f.position AND t.position <> next_open
-        WHEN t.status = 'open' THEN t.position > coalesce(w.position, first_open)
-    END) THEN
+    IF p.forbid_skipping
+       AND (CASE
+                WHEN f.id IS NULL THEN t.position <> first_open
+                WHEN t.status = 'won' AND f.status <> 'won' THEN coalesce(w.position < last_open, last_open IS NOT NULL)
+                WHEN t.status = 'open' AND f.status = 'open' THEN t.position > f.position AND t.position <> next_open
+                WHEN t.status = 'open' THEN t.position > coalesce(w.position, first_open)
+            END) THEN
         broken := broken || 'forbid_skipping'::text;
     END IF;
     IF p.forbid_backward AND t.status = 'open' AND (f.status <> 'open' OR t.position < f.position) THEN
@@ -159,9 +160,11 @@ BEGIN
        AND NOT EXISTS (SELECT FROM crm_deals.stage_transition AS m
                        WHERE m.to_stage_id = t.id AND m.from_stage_id IS NOT DISTINCT FROM f.id)
        AND NOT (f.id IS NULL AND t.position IS NOT DISTINCT FROM first_open    -- NULL: no open stage, no start
-                AND NOT EXISTS (SELECT FROM crm_deals.stage_transition AS m JOIN crm_deals.stage AS s ON s.id = m.to_stage_id
+                AND NOT EXISTS (SELECT FROM crm_deals.stage_transition AS m
+                                JOIN crm_deals.stage AS s ON s.id = m.to_stage_id
                                 WHERE m.from_stage_id IS NULL AND s.pipeline_id = p.id
-                                  AND s.archived_at IS NULL AND s.status IN ('open', 'won'))) THEN    -- a start that is one
+                                  AND s.archived_at IS NULL AND s.status IN ('open', 'won')))
+           THEN    -- a start that is one
         broken := broken || 'forbid_unlisted'::text;
     END IF;
     SELECT array_agg(DISTINCT r.field) INTO wanted
@@ -182,7 +185,8 @@ CREATE FUNCTION proof.lost_reason_holds(pipeline bigint, reason text) RETURNS bo
     SELECT CASE WHEN reason !~ '\S' OR reason IS NULL THEN NOT p.lost_reason_required
                 ELSE reason = ANY (r.names) OR r.names IS NULL END
     FROM crm_deals.pipeline AS p,
-         LATERAL (SELECT array_agg(name) AS names FROM crm_deals.lost_reason WHERE pipeline_id = p.id AND is_active) AS r
+         LATERAL (SELECT array_agg(name) AS names FROM crm_deals.lost_reason WHERE pipeline_id = p.id AND is_active)
+             AS r
     WHERE p.id = pipeline
 $$;
 
@@ -207,16 +211,19 @@ BEGIN
         END IF;
         IF (event.from_stage_id, event.from_status::text) IS DISTINCT FROM
            ((before."row" ->> 'stage_id')::bigint, before."row" ->> 'status') THEN
-            RETURN NEXT format('deal %s, version %s comes from %s %s', event.deal_id, event.version, event.from_stage_id, event.from_status);
+            RETURN NEXT format('deal %s, version %s comes from %s %s', event.deal_id, event.version,
+                               event.from_stage_id, event.from_status);
         END IF;
         after := proof.apply(before."row", event);
         kind := CASE WHEN event.to_stage_id IS NULL THEN 'deleted'
                      WHEN event.from_stage_id IS NULL THEN 'created'
-                     WHEN event.status <> event.from_status THEN CASE event.status WHEN 'open' THEN 'reopened' ELSE event.status::text END
+                     WHEN event.status <> event.from_status
+                              THEN CASE event.status WHEN 'open' THEN 'reopened' ELSE event.status::text END
                      WHEN event.to_stage_id <> event.from_stage_id THEN 'stage_changed'
                      ELSE 'updated' END;
         IF event.kind <> kind THEN
-            RETURN NEXT format('deal %s, version %s is of kind %s, not %s', event.deal_id, event.version, kind, event.kind);
+            RETURN NEXT format('deal %s, version %s is of kind %s, not %s', event.deal_id, event.version, kind,
+                               event.kind);
         END IF;
 
         IF kind = 'deleted' THEN
@@ -225,13 +232,15 @@ BEGIN
             END IF;
             after := NULL;
         ELSE
-            IF (event.to_stage_id, event.pipeline_id, event.status::text, event.amount, event.currency, event.probability,
+            IF (event.to_stage_id, event.pipeline_id, event.status::text, event.amount, event.currency,
+                event.probability,
                 event.expected_close_date, event.owner, event.lost_reason, event.occurred_at) IS DISTINCT FROM
                ((after ->> 'stage_id')::bigint, (after ->> 'pipeline_id')::bigint, after ->> 'status',
                 (after ->> 'amount')::numeric, after ->> 'currency', (after ->> 'probability')::numeric,
                 (after ->> 'expected_close_date')::date, after ->> 'owner', after ->> 'lost_reason',
                 (after ->> 'updated_at')::timestamptz) THEN
-                RETURN NEXT format('deal %s, version %s: the tracked values are not those of %s', event.deal_id, event.version, after);
+                RETURN NEXT format('deal %s, version %s: the tracked values are not those of %s', event.deal_id,
+                                   event.version, after);
             END IF;
             IF kind <> 'created' AND (after -> 'id', after -> 'created_at') IS DISTINCT FROM
                                      (before."row" -> 'id', before."row" -> 'created_at') THEN
@@ -247,44 +256,53 @@ BEGIN
             END IF;
             -- rule 3: closing ends an override
             IF event.status <> event.from_status AND before."row" -> 'probability_overridden' = 'true'
-               AND after -> 'probability_overridden' = 'true' AND after -> 'probability' = before."row" -> 'probability' THEN
+               AND after -> 'probability_overridden' = 'true'
+               AND after -> 'probability' = before."row" -> 'probability' THEN
                 RETURN NEXT format('rule 3: deal %s has kept its override', event.deal_id);
             END IF;
             IF event.to_stage_id IS DISTINCT FROM event.from_stage_id AND kind <> 'created'
                AND (after ->> 'stage_entered_at')::timestamptz <> event.occurred_at THEN
-                RETURN NEXT format('deal %s entered its stage at %s, not %s', event.deal_id, event.occurred_at, after ->> 'stage_entered_at');
+                RETURN NEXT format('deal %s entered its stage at %s, not %s', event.deal_id, event.occurred_at,
+                                   after ->> 'stage_entered_at');
             END IF;
             IF judge THEN
                 SELECT e.to_stage_id INTO was_in FROM crm_deals.deal_event AS e
-                WHERE e.deal_id = event.deal_id AND e.version < event.version AND e.status = 'open' ORDER BY e.version DESC LIMIT 1;
+                WHERE e.deal_id = event.deal_id AND e.version < event.version AND e.status = 'open'
+                ORDER BY e.version DESC LIMIT 1;
                 broken := proof.gates_broken(event, after, was_in);
                 IF broken <> coalesce(event.bypassed, '{}') AND
                    (event.bypassed IS NULL OR NOT broken <@ event.bypassed OR NOT broken @> event.bypassed) THEN
-                    RETURN NEXT format('rule 5: deal %s, version %s breaks %s, bypassed says %s (from %s to %s, was in %s)',
-                                       event.deal_id, event.version, broken, event.bypassed, event.from_stage_id, event.to_stage_id, was_in);
+                    RETURN NEXT format('rule 5: deal %s, version %s breaks %s, bypassed says %s (from %s to %s, '
+                                       'was in %s)',
+                                       event.deal_id, event.version, broken, event.bypassed, event.from_stage_id,
+                                       event.to_stage_id, was_in);
                 END IF;
                 IF event.status = 'lost' AND (event.from_stage_id IS DISTINCT FROM event.to_stage_id
                                               OR event.from_status <> 'lost' OR event.changes ? 'lost_reason')
                    AND NOT proof.lost_reason_holds(event.pipeline_id, event.lost_reason) THEN
-                    RETURN NEXT format('rule 4: deal %s, version %s is lost for "%s"', event.deal_id, event.version, event.lost_reason);
+                    RETURN NEXT format('rule 4: deal %s, version %s is lost for "%s"', event.deal_id, event.version,
+                                       event.lost_reason);
                 END IF;
             END IF;
         END IF;
         INSERT INTO proof.replayed VALUES (event.deal_id, event.version, after)
         ON CONFLICT (deal_id) DO UPDATE SET version = excluded.version, "row" = excluded."row";
     END LOOP;
-    UPDATE proof.progress SET last_event = greatest(last_event, (SELECT id FROM crm_deals.deal_event ORDER BY id DESC LIMIT 1));
+    UPDATE proof.progress
+    SET last_event = greatest(last_event, (SELECT id FROM crm_deals.deal_event ORDER BY id DESC LIMIT 1));
 
     RETURN QUERY
     SELECT format('rule 1: deal %s is %s in pipeline %s of %s, its stage %s in %s of %s', d.id, d.status, d.pipeline_id,
                   d.organization, s.status, s.pipeline_id, p.organization)
-    FROM crm_deals.deal AS d LEFT JOIN crm_deals.stage AS s ON s.id = d.stage_id LEFT JOIN crm_deals.pipeline AS p ON p.id = s.pipeline_id
+    FROM crm_deals.deal AS d LEFT JOIN crm_deals.stage AS s ON s.id = d.stage_id
+    LEFT JOIN crm_deals.pipeline AS p ON p.id = s.pipeline_id
     WHERE (d.status, d.pipeline_id, d.organization) IS DISTINCT FROM (s.status, s.pipeline_id, p.organization)
     UNION ALL
     SELECT format('rule 2: deal %s is %s, closed_at %s', d.id, d.status, d.closed_at)
     FROM crm_deals.deal AS d WHERE (d.status = 'open') <> (d.closed_at IS NULL)
     UNION ALL
-    SELECT format('rule 3: deal %s has %s, its stage %s, override %s', d.id, d.probability, s.probability, d.probability_overridden)
+    SELECT format('rule 3: deal %s has %s, its stage %s, override %s', d.id, d.probability, s.probability,
+                  d.probability_overridden)
     FROM crm_deals.deal AS d JOIN crm_deals.stage AS s ON s.id = d.stage_id
     WHERE NOT d.probability_overridden AND d.probability <> s.probability
     UNION ALL

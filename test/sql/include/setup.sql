@@ -1,4 +1,4 @@
--- Every test begins with an empty schema of its own; what it prints is one line a check.
+-- Every test begins with an empty schema of its own, and prints one line for each check.
 \set QUIET on
 \set ON_ERROR_STOP on
 \set VERBOSITY terse
@@ -20,7 +20,7 @@ DROP SCHEMA IF EXISTS crm_deals CASCADE;
 CREATE SCHEMA t;
 GRANT USAGE ON SCHEMA t TO public;
 
--- Roles outlive the database: those of an earlier run that was interrupted go first.
+-- Roles outlive the database, so those of an earlier run that was interrupted are dropped first.
 CREATE FUNCTION t.drop_roles(VARIADIC roles text[]) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     name text;
@@ -220,7 +220,8 @@ BEGIN
                 END IF;
                 result := jsonb_set(result, ARRAY['custom_fields'],
                                     CASE WHEN change.value -> 1 = 'null' THEN (result -> 'custom_fields') - key
-                                         ELSE (result -> 'custom_fields') || jsonb_build_object(key, change.value -> 1) END);
+                                         ELSE (result -> 'custom_fields')
+                                              || jsonb_build_object(key, change.value -> 1) END);
             ELSE
                 IF change.key <> 'custom_fields' AND coalesce(result -> change.key, 'null') <> change.value -> 0 THEN
                     result := result || jsonb_build_object('! ' || change.key, change.value);
@@ -234,7 +235,7 @@ BEGIN
 END
 $$;
 
--- The seven rules of section 4 on the data, by queries that know nothing of the implementation.
+-- Checks the seven rules of section 4 on the data, by queries that know nothing of the implementation.
 CREATE FUNCTION t.broken() RETURNS SETOF text LANGUAGE plpgsql AS $$
 BEGIN
     RETURN QUERY

@@ -1,4 +1,4 @@
--- The few functions of pgTAP that the tests use, for servers that pgTAP is not there for yet.
+-- The few functions of pgTAP that the tests use, because pgTAP does not exist for every server yet.
 CREATE TEMPORARY SEQUENCE tap;
 GRANT USAGE ON SEQUENCE tap TO public;    -- checks under SET ROLE count, too
 
@@ -6,16 +6,20 @@ CREATE OR REPLACE FUNCTION public.ok(passed boolean, description text) RETURNS t
     SELECT format('%sok %s - %s', CASE WHEN passed THEN '' ELSE 'not ' END, nextval('pg_temp.tap'), description)
 $$;
 
-CREATE OR REPLACE FUNCTION public.report(passed boolean, have text, want text, description text) RETURNS text LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION public.report(passed boolean, have text, want text, description text)
+RETURNS text LANGUAGE sql AS $$
     SELECT public.ok(passed, description)
-           || CASE WHEN passed THEN '' ELSE format(E'\n#         have: %s\n#         want: %s', coalesce(have, 'NULL'), coalesce(want, 'NULL')) END
+           || CASE WHEN passed THEN ''
+                   ELSE format(E'\n#         have: %s\n#         want: %s', coalesce(have, 'NULL'),
+                               coalesce(want, 'NULL')) END
 $$;
 
 CREATE OR REPLACE FUNCTION public.is(have anyelement, want anyelement, description text) RETURNS text LANGUAGE sql AS $$
     SELECT public.report(have IS NOT DISTINCT FROM want, have::text, want::text, description)
 $$;
 
-CREATE OR REPLACE FUNCTION public.isnt(have anyelement, want anyelement, description text) RETURNS text LANGUAGE sql AS $$
+CREATE OR REPLACE FUNCTION public.isnt(have anyelement, want anyelement, description text)
+RETURNS text LANGUAGE sql AS $$
     SELECT public.report(have IS DISTINCT FROM want, have::text, 'anything else', description)
 $$;
 
@@ -31,7 +35,8 @@ CREATE OR REPLACE FUNCTION public.unalike(have text, pattern text, description t
     SELECT public.report(coalesce(have NOT LIKE pattern, false), have, 'not like ' || pattern, description)
 $$;
 
-CREATE OR REPLACE FUNCTION public.cmp_ok(have anyelement, operator text, want anyelement, description text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION public.cmp_ok(have anyelement, operator text, want anyelement, description text)
+RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     passed boolean;
 BEGIN
@@ -60,4 +65,6 @@ $$;
 
 CREATE OR REPLACE FUNCTION public.no_plan() RETURNS SETOF boolean LANGUAGE sql AS 'SELECT true';
 
-CREATE OR REPLACE FUNCTION public.finish() RETURNS SETOF text LANGUAGE sql AS $$SELECT '1..' || currval('pg_temp.tap')$$;
+CREATE OR REPLACE FUNCTION public.finish() RETURNS SETOF text LANGUAGE sql AS $$
+    SELECT '1..' || currval('pg_temp.tap')
+$$;
