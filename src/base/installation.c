@@ -25,7 +25,7 @@ version_of_tables(void)
 	char	   *version;
 
 	SPI_connect();
-	owner_query_latest(&version_query, NULL, NULL);
+	owner_query_read_latest(&version_query, NULL, NULL);
 	version = MemoryContextStrdup(caller, SPI_processed == 1
 								  ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : "");
 	SPI_finish();

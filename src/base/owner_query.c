@@ -66,7 +66,7 @@ execute(OwnerQuery *query, Datum *values, const char *nulls,
 
 /* Reads what is committed now, whatever the transaction's own snapshot. */
 void
-owner_query_latest(OwnerQuery *query, Datum *values, const char *nulls)
+owner_query_read_latest(OwnerQuery *query, Datum *values, const char *nulls)
 {
 	Snapshot	snapshot = RegisterSnapshot(GetLatestSnapshot());
 
@@ -99,7 +99,7 @@ owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls)
 
 /* Runs the query with an ordinary snapshot and returns the number of rows. */
 uint64
-owner_query_write(OwnerQuery *query, Datum *values, const char *nulls)
+owner_query_run(OwnerQuery *query, Datum *values, const char *nulls)
 {
 	execute(query, values, nulls, InvalidSnapshot, InvalidSnapshot, false);
 	return SPI_processed;
@@ -119,12 +119,12 @@ run_call(void *arg)
 {
 	QueryCall  *call = arg;
 
-	call->processed = owner_query_write(call->query, call->values, call->nulls);
+	call->processed = owner_query_run(call->query, call->values, call->nulls);
 }
 
 /* Runs the query; what it writes of deals means what the context says. */
 uint64
-owner_query_write_in_context(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context)
+owner_query_run_in_context(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context)
 {
 	QueryCall	call = {query, values, nulls, 0};
 
@@ -134,7 +134,7 @@ owner_query_write_in_context(OwnerQuery *query, Datum *values, const char *nulls
 
 /* Writes all rows that are committed now, or fails to serialize. */
 uint64
-owner_query_write_all(OwnerQuery *query, Datum *values, const char *nulls)
+owner_query_run_latest(OwnerQuery *query, Datum *values, const char *nulls)
 {
 	if (IsolationUsesXactSnapshot())
 	{

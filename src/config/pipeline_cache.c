@@ -224,7 +224,7 @@ load_fields(const char *entity, const char *organization)
 	organization ? CStringGetTextDatum(organization) : (Datum) 0};
 	CustomFields *fields = MemoryContextAllocZero(cache.memory, sizeof(CustomFields));
 
-	owner_query_latest(&fields_query, arguments, organization ? NULL : " n");
+	owner_query_read_latest(&fields_query, arguments, organization ? NULL : " n");
 	read_fields(fields);
 	return fields;
 }
@@ -355,14 +355,14 @@ load_pipeline(int64 pipeline_id)
 	Pipeline   *pipeline = NULL;
 
 	SPI_connect();
-	owner_query_latest(&pipeline_query, &argument, NULL);
+	owner_query_read_latest(&pipeline_query, &argument, NULL);
 	if (SPI_processed == 1)
 	{
 		pipeline = MemoryContextAllocZero(cache.memory, sizeof(Pipeline));
 		pipeline->id = pipeline_id;
 		read_pipeline(pipeline);
 
-		owner_query_latest(&stages_query, &argument, NULL);
+		owner_query_read_latest(&stages_query, &argument, NULL);
 		pipeline->n_stages = (int) SPI_processed;
 		pipeline->stages = MemoryContextAllocZero(cache.memory,
 												  sizeof(Stage) * Max(pipeline->n_stages, 1));
@@ -383,7 +383,7 @@ look_up_pipeline_of_stage(int64 stage_id)
 	int64		pipeline_id = 0;
 
 	SPI_connect();
-	owner_query_latest(&pipeline_of_stage_query, &argument, NULL);
+	owner_query_read_latest(&pipeline_of_stage_query, &argument, NULL);
 	if (SPI_processed == 1)
 		pipeline_id = row_int64(0, 1);
 	SPI_finish();
@@ -488,7 +488,7 @@ load_default(const char *organization)
 	MemoryContext caller;
 
 	SPI_connect();
-	owner_query_latest(&default_query, &argument, organization ? NULL : "n");
+	owner_query_read_latest(&default_query, &argument, organization ? NULL : "n");
 	if (SPI_processed == 1)
 		entry->pipeline_id = row_int64(0, 1);
 	SPI_finish();

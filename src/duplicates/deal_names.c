@@ -154,7 +154,7 @@ run_on(OwnerQuery *query, const DealIds *ids)
 
 	while (deal_ids_next_slice(ids, &place, &argument))
 	{
-		(void) owner_query_write_all(query, &argument, NULL);
+		(void) owner_query_run_latest(query, &argument, NULL);
 		pfree(DatumGetPointer(argument));
 	}
 }
@@ -179,7 +179,7 @@ void
 deal_names_truncate(void)
 {
 	SPI_connect();
-	(void) owner_query_write(&truncate_query, NULL, NULL);
+	(void) owner_query_run(&truncate_query, NULL, NULL);
 	SPI_finish();
 }
 
@@ -235,11 +235,11 @@ keep_names(bool wanted, Datum *values, const char *nulls)
 {
 	lock_out_writers();
 	if (!wanted)
-		(void) owner_query_write_all(&empty_query, values, nulls);
-	else if (owner_query_write_all(&any_query, NULL, NULL) == 0)
-		(void) owner_query_write_all(&fill_all_query, NULL, NULL);
+		(void) owner_query_run_latest(&empty_query, values, nulls);
+	else if (owner_query_run_latest(&any_query, NULL, NULL) == 0)
+		(void) owner_query_run_latest(&fill_all_query, NULL, NULL);
 	else
-		(void) owner_query_write_all(&fill_query, values, nulls);
+		(void) owner_query_run_latest(&fill_query, values, nulls);
 }
 
 /*
@@ -264,7 +264,7 @@ crm_deals_keep_names(PG_FUNCTION_ARGS)
 	nulls = isnull ? " n" : "  ";
 
 	SPI_connect();
-	owner_query_latest(&others_query, values, nulls);
+	owner_query_read_latest(&others_query, values, nulls);
 	if (result_int64(2) == 0 && (result_int64(1) > 0 || TRIGGER_FIRED_BY_UPDATE(data->tg_event)))
 		keep_names(!TRIGGER_FIRED_BY_DELETE(data->tg_event) && strcmp(policy, "off") != 0, values, nulls);
 	SPI_finish();

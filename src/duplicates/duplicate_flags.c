@@ -165,7 +165,7 @@ raise_duplicate(void)
 void
 refuse_duplicates(SimilarPairs *pairs)
 {
-	query_pairs(pairs, &refused_query, NULL, owner_query_write_all);
+	query_pairs(pairs, &refused_query, NULL, owner_query_run_latest);
 	if (SPI_processed > 0)
 		raise_duplicate();
 }
@@ -220,7 +220,7 @@ check_can_be_seen(SimilarPairs *pairs)
 {
 	if (!IsolationUsesXactSnapshot())
 		return;
-	query_pairs(pairs, &unseen_query, NULL, owner_query_write);
+	query_pairs(pairs, &unseen_query, NULL, owner_query_run);
 	if (SPI_processed > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -236,7 +236,7 @@ flag_duplicates(SimilarPairs *pairs, int64 *cut)
 	Datum		limit = Int64GetDatum(setting_duplicate_limit);
 
 	check_can_be_seen(pairs);
-	query_pairs(pairs, &flag_query, &limit, owner_query_write_all);
+	query_pairs(pairs, &flag_query, &limit, owner_query_run_latest);
 	*cut += result_int64(2);
 	return result_int64(1);
 }
@@ -324,7 +324,7 @@ score_flags(const DealIds *deals)
 		return;
 	SPI_connect();
 	argument = deal_ids_array(deals);
-	if (owner_query_write_all(&lock_flags_query, &argument, NULL) > 0)
-		(void) owner_query_write_all(&score_again_query, &argument, NULL);
+	if (owner_query_run_latest(&lock_flags_query, &argument, NULL) > 0)
+		(void) owner_query_run_latest(&score_again_query, &argument, NULL);
 	SPI_finish();
 }

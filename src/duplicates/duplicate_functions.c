@@ -243,7 +243,7 @@ lowest_threshold(void)
 {
 	bool		isnull;
 
-	owner_query_latest(&lowest_query, NULL, NULL);
+	owner_query_read_latest(&lowest_query, NULL, NULL);
 	return DatumGetFloat4(result_column(1, &isnull));
 }
 
@@ -315,7 +315,7 @@ crm_deals_rebuild_duplicates(PG_FUNCTION_ARGS)
 	(void) fcinfo;
 	(void) installed_table("deal_name");
 	SPI_connect();
-	(void) owner_query_write(&rebuild_query, NULL, NULL);
+	(void) owner_query_run(&rebuild_query, NULL, NULL);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -387,9 +387,9 @@ crm_deals_dismiss_duplicate(PG_FUNCTION_ARGS)
 	values[2] = PG_ARGISNULL(2) ? CStringGetTextDatum(current_actor()) : PG_GETARG_DATUM(2);
 	SPI_connect();
 	check_both_exist(values);
-	if (owner_query_write(&lock_both_query, values, NULL) < 2)
+	if (owner_query_run(&lock_both_query, values, NULL) < 2)
 		check_both_exist(values);
-	(void) owner_query_write(&dismiss_query, values, NULL);
+	(void) owner_query_run(&dismiss_query, values, NULL);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -150,7 +150,7 @@ static OwnerQuery dismissed_query = {
 void
 duplicate_join_read_dismissed(DuplicateJoin *join)
 {
-	owner_query_latest(&dismissed_query, NULL, NULL);
+	owner_query_read_latest(&dismissed_query, NULL, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		add_dismissed(join, row_int64(i, 1), row_int64(i, 2));
 	SPI_freetuptable(SPI_tuptable);

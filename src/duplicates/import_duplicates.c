@@ -413,7 +413,7 @@ deals_with_dismissed_pairs(Datum among)
 {
 	bool		isnull;
 
-	owner_query_latest(&dismissing_query, &among, NULL);
+	owner_query_read_latest(&dismissing_query, &among, NULL);
 	return result_column(1, &isnull);
 }
 

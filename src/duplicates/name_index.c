@@ -106,7 +106,7 @@ present_environment(void)
 	if (environment == NULL)
 	{
 		SPI_connect();
-		owner_query_latest(&environment_query, NULL, NULL);
+		owner_query_read_latest(&environment_query, NULL, NULL);
 		environment = MemoryContextStrdup(TopMemoryContext, result_text(1));
 		SPI_finish();
 	}

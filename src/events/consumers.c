@@ -52,7 +52,7 @@ call_as_owner(OwnerQuery *query, FunctionCallInfo fcinfo)
 	spi_arguments(fcinfo, query->nargs, values, nulls);
 	SPI_connect();
 	(void) installed_table("event_consumer");
-	(void) owner_query_write(query, values, nulls);
+	(void) owner_query_run(query, values, nulls);
 	result = result_column(1, &isnull);
 	SPI_finish();
 	return isnull ? (Datum) 0 : result;
@@ -282,7 +282,7 @@ crm_deals_read_events(PG_FUNCTION_ARGS)
 	spi_arguments(fcinfo, 3, values, nulls);
 	result = result_set_begin(fcinfo);
 	SPI_connect();
-	(void) owner_query_write(&read_query, values, nulls);
+	(void) owner_query_run(&read_query, values, nulls);
 	load_taken_events();
 	events = SPI_tuptable;
 	n = SPI_processed;

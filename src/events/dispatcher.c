@@ -257,7 +257,7 @@ send_summary_row(uint64 row)
 static void
 send_summaries_of(Datum transaction)
 {
-	(void) owner_query_write(&summaries_query, &transaction, NULL);
+	(void) owner_query_run(&summaries_query, &transaction, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		send_summary_row(i);
 	SPI_freetuptable(SPI_tuptable);
@@ -289,7 +289,7 @@ send_batch(void)
 	uint64		n;
 
 	SPI_connect();
-	(void) owner_query_write(&take_query, &most, NULL);
+	(void) owner_query_run(&take_query, &most, NULL);
 	load_taken_events();
 	events = SPI_tuptable;
 	n = SPI_processed;

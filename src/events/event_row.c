@@ -29,7 +29,7 @@ load_taken_events(void)
 	Datum		ids = result_column(1, &isnull);
 	int			n = int8_array_length(DatumGetArrayTypeP(ids));
 
-	(void) owner_query_write(&facts_query, &ids, NULL);
+	(void) owner_query_run(&facts_query, &ids, NULL);
 	if (SPI_processed != (uint64) n)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),

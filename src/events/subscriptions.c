@@ -34,7 +34,7 @@ any_consumer(void)
 	known = false;
 	relation_watch_begin(&watch, writers_token());
 	SPI_connect();
-	owner_query_latest(&any_query, NULL, NULL);
+	owner_query_read_latest(&any_query, NULL, NULL);
 	any = result_bool(1);
 	SPI_finish();
 	known = true;
@@ -51,6 +51,6 @@ void
 forget_places_of_consumers(void)
 {
 	SPI_connect();
-	(void) owner_query_write(&forget_places_query, NULL, NULL);
+	(void) owner_query_run(&forget_places_query, NULL, NULL);
 	SPI_finish();
 }

@@ -139,10 +139,10 @@ crm_deals_merge_deals(PG_FUNCTION_ARGS)
 	SPI_connect();
 	lock_to_merge(fcinfo, values);
 	context.merged_into = DatumGetInt64(values[0]);
-	(void) owner_query_write(&repoint_aliases_query, values, NULL);
+	(void) owner_query_run(&repoint_aliases_query, values, NULL);
 	caller_query_in_context(&merge_query, values, NULL, &context);
 	values[2] = result_column(1, &isnull);
-	(void) owner_query_write(&add_alias_query, values, isnull ? "  n" : NULL);
+	(void) owner_query_run(&add_alias_query, values, isnull ? "  n" : NULL);
 	SPI_finish();
 	return values[0];
 }

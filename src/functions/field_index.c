@@ -40,7 +40,7 @@ crm_deals_index_custom_field(PG_FUNCTION_ARGS)
 	(void) installed_table("custom_field");
 	spi_arguments(fcinfo, 2, values, nulls);
 	SPI_connect();
-	(void) owner_query_write(&index_query, values, nulls);
+	(void) owner_query_run(&index_query, values, nulls);
 	index = result_column(1, &isnull);
 	SPI_finish();
 	PG_RETURN_DATUM(index);

@@ -59,7 +59,7 @@ answer_for_stage(OwnerQuery *query, Datum stage)
 
 	CommandCounterIncrement();
 	SPI_connect();
-	owner_query_latest(query, &stage, NULL);
+	owner_query_read_latest(query, &stage, NULL);
 	answer = result_bool(1);
 	SPI_finish();
 	return answer;

@@ -260,7 +260,7 @@ event_batch_write(EventBatch *batch)
 		SPI_connect();
 		if (SPI_register_relation(&relation) != SPI_OK_REL_REGISTER)
 			elog(ERROR, "could not register the new events");
-		(void) owner_query_write(&insert_query, NULL, NULL);
+		(void) owner_query_run(&insert_query, NULL, NULL);
 		SPI_finish();
 	}
 	tuplestore_end(batch->events);

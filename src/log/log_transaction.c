@@ -90,7 +90,7 @@ static OwnerQuery ended_query = {
 static uint64
 highest_ended_for_consumers(void)
 {
-	owner_query_latest(&ended_query, NULL, NULL);
+	owner_query_read_latest(&ended_query, NULL, NULL);
 	return (uint64) result_int64(1);
 }
 
@@ -209,7 +209,7 @@ enter_generation(int32 generation)
 {
 	Datum		values[2] = {Int32GetDatum(generation), Int64GetDatum((int64) GetSystemIdentifier())};
 
-	(void) owner_query_write(&enter_query, values, NULL);
+	(void) owner_query_run(&enter_query, values, NULL);
 	CacheInvalidateRelcacheByRelid(current.watch.relid);
 	current.entered_in = my_lxid();
 }

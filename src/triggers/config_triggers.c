@@ -373,7 +373,7 @@ static OwnerQuery differing_query = {
 static int64
 count_deals(OwnerQuery *query, Datum stages)
 {
-	owner_query_latest(query, &stages, NULL);
+	owner_query_read_latest(query, &stages, NULL);
 	return result_int64(1);
 }
 
@@ -451,7 +451,7 @@ rederive(void *arg)
 {
 	Datum	   *arguments = arg;
 
-	(void) owner_query_write_all(&rederive_query, arguments, DatumGetPointer(arguments[1]) != NULL ? NULL : " n");
+	(void) owner_query_run_latest(&rederive_query, arguments, DatumGetPointer(arguments[1]) != NULL ? NULL : " n");
 }
 
 /* AFTER UPDATE OF stage: writers are locked out, the stages are in place. */
@@ -510,7 +510,7 @@ crm_deals_keep_stage_name(PG_FUNCTION_ARGS)
 		values[i] = columns[i] != NULL
 			? value_in(&change, change.old, columns[i], &isnull) : TimestampTzGetDatum(GetCurrentTimestamp());
 	SPI_connect();
-	(void) owner_query_write(&keep_name_query, values, NULL);
+	(void) owner_query_run(&keep_name_query, values, NULL);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }
