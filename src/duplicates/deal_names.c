@@ -191,7 +191,8 @@ deal_names_truncate(void)
 static OwnerQuery others_query = {
 	.sql = "SELECT pg_catalog.count(*),"
 	" pg_catalog.count(*) FILTER (WHERE " RULE_IS_CHECKED ")"
-	" FROM crm_deals.pipeline AS p WHERE p.id OPERATOR(pg_catalog.<>) $1 AND " SAME_ORGANIZATION("p.organization", "$2"),
+	" FROM crm_deals.pipeline AS p"
+	" WHERE p.id OPERATOR(pg_catalog.<>) $1 AND " SAME_ORGANIZATION("p.organization", "$2"),
 	.nargs = 2,
 	.argtypes = {INT8OID, TEXTOID},
 };

@@ -247,7 +247,8 @@ search_in_memory(Search *search)
 
 	while (more)
 	{
-		DuplicateJoin *join = duplicate_join_create(search->checked->threshold, limit, similar_pairs_add, search->pairs);
+		DuplicateJoin *join = duplicate_join_create(search->checked->threshold, limit,
+													  similar_pairs_add, search->pairs);
 		int64		first;
 
 		/* a new deal is in no dismissed pair */

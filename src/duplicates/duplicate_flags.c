@@ -130,7 +130,8 @@ query_pairs(SimilarPairs *pairs, OwnerQuery *query, Datum *values, run_query run
  */
 
 static OwnerQuery refused_query = {
-	.sql = "SELECT d.name::pg_catalog.text, o.id::pg_catalog.int8, o.name::pg_catalog.text, s.similarity::pg_catalog.text,"
+	.sql = "SELECT d.name::pg_catalog.text, o.id::pg_catalog.int8, o.name::pg_catalog.text,"
+	" s.similarity::pg_catalog.text,"
 	" p.name::pg_catalog.text, p.duplicate_threshold::pg_catalog.text"
 	" FROM " DUPLICATES
 	" AND p.duplicate_policy OPERATOR(pg_catalog.=) 'reject'"

@@ -27,7 +27,7 @@ extern int64 similar_pairs_count(const SimilarPairs *pairs);
 /* Raises an error if the pipeline of any deal refuses duplicates. */
 extern void refuse_duplicates(SimilarPairs *pairs);
 
-/* Flags each deal against its most similar ones.  Returns the number of new flags, and adds to *cut what was left out. */
+/* Flags each deal against its most similar ones.  Returns the number of new flags; *cut grows by what was left out. */
 extern int64 flag_duplicates(SimilarPairs *pairs, int64 *cut);
 
 /* Raises a NOTICE about flags that were left out, unless that could tell the user of hidden deals. */

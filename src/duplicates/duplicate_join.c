@@ -444,7 +444,8 @@ count_lower(const DuplicateJoin *join, const DealGroup *group, int64 deal_id)
  * the scope nor dismissed pairs matter, the first `limit` members are the best.
  */
 static void
-check_against_group(DuplicateJoin *join, const DealGroup *checked, int64 deal_id, const DealGroup *group, float4 similarity,
+check_against_group(DuplicateJoin *join, const DealGroup *checked, int64 deal_id,
+					const DealGroup *group, float4 similarity,
 					Best *best)
 {
 	bool		every_member_counts = checked->rule.scope == SCOPE_ALL && !checked->has_dismissed;

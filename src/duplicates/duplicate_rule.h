@@ -42,7 +42,7 @@ rule_covers(const DuplicateRule *rule, uint32 account, bool is_open)
 	return true;
 }
 
-/* Are two expressions in SQL the same organization?  IS NOT DISTINCT FROM would find its operator by the search_path. */
+/* Compares two organizations in SQL.  IS NOT DISTINCT FROM would find its operator by the search_path. */
 #define SAME_ORGANIZATION(a, b) \
 	"(" a " OPERATOR(pg_catalog.=) " b " OR (" a " IS NULL AND " b " IS NULL))"
 

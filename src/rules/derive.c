@@ -273,7 +273,8 @@ derive_organization(const DealRow *old, DealRow *new, const Pipeline *pipeline, 
 
 		*broken = lappend(*broken, broken_rule("organization", "deal_organization_matches_pipeline", DEAL_ORGANIZATION,
 											   "organization contradicts the pipeline of the deal",
-											   psprintf("Pipeline \"%s\" belongs to %s; a deal's organization follows it.",
+											   psprintf("Pipeline \"%s\" belongs to %s;"
+														" a deal's organization follows it.",
 														pipeline->name, owner)));
 	}
 	if (organization == NULL)
@@ -297,7 +298,8 @@ derive_status(const DealRow *old, DealRow *new, const Stage *stage, List **broke
 	{
 		BrokenRule *rule = broken_rule("status", "deal_status_matches_stage", DEAL_STATUS,
 									   psprintf("status \"%s\" contradicts the stage of the deal",
-												deal_isnull(new, DEAL_STATUS) ? "null" : deal_status_name(deal_status(new))),
+												deal_isnull(new, DEAL_STATUS) ? "null"
+												: deal_status_name(deal_status(new))),
 									   psprintf("Stage \"%s\" has status \"%s\"; a deal's status follows its stage.",
 												stage->name, deal_status_name(stage->status)));
 
