@@ -60,7 +60,8 @@ SELECT crm_deals.create_pipeline('Shut', '[{"key": "w", "name": "Won", "status":
     {"key": "l", "name": "Lost", "status": "lost"}]', gates => '{"forbid_unlisted": true}') AS shut \gset
 SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = t.stage('w', 'Shut') WHERE name = 'from afar'$$),
           '23514 deal.stage_id deal_gate', 'rule 5 forbid_unlisted: without an open stage a won one is no start');
-SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = t.stage('l', 'Shut'), lost_reason = 'x' WHERE name = 'from afar'$$),
+SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = t.stage('l', 'Shut'), lost_reason = 'x'
+                  WHERE name = 'from afar'$$),
           'done', 'rule 5 forbid_unlisted: a lost one stays reachable');
 INSERT INTO crm_deals.stage_transition (to_stage_id) VALUES (t.stage('w', 'Shut'));
 SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = t.stage('w', 'Shut') WHERE name = 'from afar'$$),

@@ -68,7 +68,8 @@ CREATE TRIGGER again AFTER UPDATE ON crm_deals.deal
 -- a database that has no priority column until a user adds it
 CREATE FUNCTION proof.add_column() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    ALTER TABLE crm_deals.deal ADD COLUMN priority integer DEFAULT 3, ADD COLUMN tags text[], ADD COLUMN mailed timestamptz;
+    ALTER TABLE crm_deals.deal ADD COLUMN priority integer DEFAULT 3, ADD COLUMN tags text[],
+        ADD COLUMN mailed timestamptz;
     UPDATE proof.replayed SET "row" = "row" || '{"priority": 3}' WHERE "row" IS NOT NULL;
 END $$;
 CREATE FUNCTION proof.drop_column() RETURNS void LANGUAGE plpgsql AS $$
@@ -88,7 +89,8 @@ sub n { return int rand $_[0] }
 sub deal { return chance(0.03) ? 1000000 + n(9) : 'proof.deal(' . n(1000) . ')' }
 sub stage { return chance(0.01) ? 987654 : 'proof.stage(' . n(1000) . ')' }
 sub pipeline { return one(1, 1, 2, 3) }
-sub stage_text { return "'" . one(qw(lead qualified proposal negotiation won lost Won Lost Offer talk offer a b c nowhere), 'Given up', 3, 11) . "'" }
+sub stage_text { return "'" . one(
+	qw(lead qualified proposal negotiation won lost Won Lost Offer talk offer a b c nowhere), 'Given up', 3, 11) . "'" }
 sub reason { return one('NULL', "'Price'", "'Price'", "'Time'", "'Mood'", "' '") }
 sub amount { return chance(0.02) ? -1 : one('NULL', n(1000), n(1000), n(100) / 8, "'1e30'") }
 sub external { return one('NULL', map { "'x$_'" } 1 .. 8) }
@@ -134,7 +136,8 @@ my %column = (
 	tags => sub { one('NULL', q('{a,b}'), q(array['x, y', null])) },
 	mailed => \&moment,
 );
-my @likely = (qw(name amount probability custom_fields stage_id stage_id stage_id expected_close_date owner source notes)) x 2;
+my @likely = (qw(name amount probability custom_fields stage_id stage_id stage_id expected_close_date owner source
+	notes)) x 2;
 my $has_priority = 0;
 
 sub columns
@@ -163,14 +166,17 @@ sub insert_row
 	%set = (%set, columns(n(4)));
 	delete @set{qw(version probability_overridden updated_at stage_entered_at created_at)} if chance(0.9);
 	$set{custom_fields} = custom() if exists $set{custom_fields};
-	$set{$_} =~ s/^(version|updated_at|created_at).*/DEFAULT/ for grep { defined $set{$_} } qw(version updated_at created_at);
+	$set{$_} =~ s/^(version|updated_at|created_at).*/DEFAULT/
+	  for grep { defined $set{$_} } qw(version updated_at created_at);
 	return \%set;
 }
 
 sub insert_many
 {
-	my @names = ('name', grep { chance(0.2) } qw(stage_id amount custom_fields owner lost_reason probability external_id));
-	my @rows = map { '(' . join(', ', map { $_ eq 'custom_fields' ? custom() : $column{$_}->() } @names) . ')' } 0 .. 1 + n(4);
+	my @names = ('name',
+		grep { chance(0.2) } qw(stage_id amount custom_fields owner lost_reason probability external_id));
+	my @rows = map { '(' . join(', ', map { $_ eq 'custom_fields' ? custom() : $column{$_}->() } @names) . ')' } 0 .. 1
+	  + n(4);
 	return 'INSERT INTO crm_deals.deal (' . join(', ', @names) . ') VALUES ' . join ', ', @rows;
 }
 
@@ -189,46 +195,123 @@ my $upsert = 'ON CONFLICT (organization, external_id) WHERE external_id IS NOT N
 # kind => [weight, statement]; a statement that changes the stages that the gates go by is not judged by them after it
 my %kinds = (
 	insert => [ 8, sub { my $row = insert_row();
-		'INSERT INTO crm_deals.deal (' . join(', ', sort keys %$row) . ') VALUES (' . join(', ', map { $row->{$_} } sort keys %$row) . ')' } ],
+		'INSERT INTO crm_deals.deal (' . join(', ', sort keys %$row) . ') VALUES ('
+			. join(', ', map { $row->{$_} } sort keys %$row) . ')' } ],
 	insert_many => [ 4, \&insert_many ],
-	insert_select => [ 2, sub { 'INSERT INTO crm_deals.deal (name, stage_id, amount, lost_reason, custom_fields, owner) SELECT name, stage_id, amount, lost_reason, custom_fields, owner FROM crm_deals.deal WHERE id % 7 = ' . n(7) } ],
+	insert_select => [ 2, sub { 'INSERT INTO crm_deals.deal (name, stage_id, amount, lost_reason, custom_fields, owner) '
+		. 'SELECT name, stage_id, amount, lost_reason, custom_fields, owner FROM crm_deals.deal WHERE id % 7 = ' . n(7) } ],
 	# from a program: psql would take the rows of a refused COPY FROM STDIN for statements
-	copy => [ 3, sub { '\copy crm_deals.deal (name, amount, owner) FROM PROGRAM \'printf "' . join('', map { "copied $_\\t" . n(50) . '\tann\n' } 0 .. n(4)) . '"\'' } ],
+	copy => [ 3,
+		sub { '\copy crm_deals.deal (name, amount, owner) FROM PROGRAM \'printf "' . join('',
+			map { "copied $_\\t" . n(50) . '\tann\n' } 0 .. n(4)) . '"\'' } ],
 	update => [ 25, sub { 'UPDATE crm_deals.deal SET ' . assignments() . ' WHERE id = ' . deal() } ],
 	update_many => [ 6, sub { 'UPDATE crm_deals.deal SET ' . assignments() . ' WHERE id % ' . (2 + n(5)) . ' = 1' } ],
-	move => [ 12, sub { my $to = stage(); "UPDATE crm_deals.deal SET stage_id = $to, lost_reason = " . (chance(0.2) ? reason() : "(SELECT 'Price' FROM crm_deals.stage WHERE id = $to AND status = 'lost')") . ' WHERE id = ' . deal() } ],
-	close => [ 5, sub { "UPDATE crm_deals.deal AS d SET stage_id = s.id, lost_reason = CASE s.status WHEN 'lost' THEN 'Price' END FROM crm_deals.stage AS s WHERE s.pipeline_id = d.pipeline_id AND s.status <> 'open' AND s.position % 2 = " . n(2) . ' AND d.id = ' . deal() } ],
-	reopen => [ 8, sub { "UPDATE crm_deals.deal AS d SET stage_id = s.id FROM crm_deals.stage AS s WHERE s.pipeline_id = d.pipeline_id AND s.status = 'open' AND s.position = " . (1 + n(5)) . " AND d.status <> 'open' AND d.id = (SELECT id FROM crm_deals.deal WHERE status <> 'open' ORDER BY (id * 7919 + " . n(99) . ') % 101 LIMIT 1)' } ],
-	whole_row => [ 6, sub { "UPDATE crm_deals.deal SET name = name || '!', stage_id = " . stage() . ', pipeline_id = pipeline_id, status = status, closed_at = closed_at, probability = probability, lost_reason = lost_reason, version = version + ' . n(2) . ' WHERE id = ' . deal() } ],
-	nothing => [ 2, sub { 'UPDATE crm_deals.deal SET name = name, amount = amount, version = version WHERE id % 3 = ' . n(3) } ],
-	from => [ 2, sub { 'UPDATE crm_deals.deal AS d SET stage_id = s.id FROM crm_deals.stage AS s WHERE s.pipeline_id = d.pipeline_id AND s.position = ' . (1 + n(4)) . ' AND d.id = ' . deal() } ],
-	upsert => [ 5, sub { 'INSERT INTO crm_deals.deal (name, external_id, stage_id, amount) VALUES (' . join('), (', map { join ', ', name(), external(), stage(), n(99) } 0 .. n(2)) . ") $upsert " . one('NOTHING', 'UPDATE SET stage_id = excluded.stage_id, amount = excluded.amount', 'UPDATE SET name = excluded.name') } ],
-	merge => [ 4, sub { 'MERGE INTO crm_deals.deal AS d USING (VALUES (' . deal() . ', ' . n(99) . '), (0, ' . n(99) . ')) AS v (id, amount) ON d.id = v.id WHEN MATCHED AND ' . one('true', 'd.amount > 50') . ' THEN ' . one('UPDATE SET amount = v.amount, stage_id = ' . stage(), 'UPDATE SET amount = v.amount', 'DELETE') . ' WHEN NOT MATCHED THEN ' . one("INSERT (name, amount) VALUES ('merged', v.amount)", 'DO NOTHING') } ],
-	with => [ 4, sub { my $k = 2 + n(3); 'WITH a AS (UPDATE crm_deals.deal SET ' . assignments() . " WHERE id % $k = 0 AND id % 5 = 1 RETURNING id), b AS (" . one("INSERT INTO crm_deals.deal (name) SELECT 'with' RETURNING id", 'DELETE FROM crm_deals.deal WHERE id % ' . ($k * 5) . ' = 3 RETURNING id') . ') SELECT count(*) FROM a, b' } ],
-	move_deal => [ 14, sub { 'SELECT crm_deals.move_deal(' . deal() . ', ' . one(stage_text(), stage_text(), stage()) . join('', arguments()) . (chance(0.1) ? ', expected_version => ' . (1 + n(5)) : '') . ')' } ],
-	move_deals => [ 5, sub { 'SELECT crm_deals.move_deals(' . one('proof.deals(' . n(99) . ', ' . (1 + n(12)) . ')', "'{1, 2, 3, 999999, NULL}'") . ', ' . stage_text() . join('', arguments()) . ')' } ],
+	move => [ 12,
+		sub { my $to = stage(); "UPDATE crm_deals.deal SET stage_id = $to, lost_reason = " . (chance(0.2) ? reason()
+			: "(SELECT 'Price' FROM crm_deals.stage WHERE id = $to AND status = 'lost')") . ' WHERE id = ' . deal() } ],
+	close => [ 5, sub { "UPDATE crm_deals.deal AS d SET stage_id = s.id, "
+		. "lost_reason = CASE s.status WHEN 'lost' THEN 'Price' END "
+		. 'FROM crm_deals.stage AS s '
+		. "WHERE s.pipeline_id = d.pipeline_id AND s.status <> 'open' AND s.position % 2 = " . n(2)
+		. ' AND d.id = ' . deal() } ],
+	reopen => [ 8, sub { "UPDATE crm_deals.deal AS d SET stage_id = s.id FROM crm_deals.stage AS s "
+		. "WHERE s.pipeline_id = d.pipeline_id AND s.status = 'open' AND s.position = " . (1 + n(5))
+		. " AND d.status <> 'open' AND d.id = (SELECT id FROM crm_deals.deal WHERE status <> 'open' "
+		. "ORDER BY (id * 7919 + " . n(99) . ') % 101 LIMIT 1)' } ],
+	whole_row => [ 6,
+		sub { "UPDATE crm_deals.deal SET name = name || '!', stage_id = " . stage()
+			. ', pipeline_id = pipeline_id, status = status, closed_at = closed_at, probability = probability, '
+				. 'lost_reason = lost_reason, version = version + '
+			. n(2) . ' WHERE id = ' . deal() } ],
+	nothing => [ 2,
+		sub { 'UPDATE crm_deals.deal SET name = name, amount = amount, version = version WHERE id % 3 = ' . n(3) } ],
+	from => [ 2, sub { 'UPDATE crm_deals.deal AS d SET stage_id = s.id FROM crm_deals.stage AS s '
+		. 'WHERE s.pipeline_id = d.pipeline_id AND s.position = ' . (1 + n(4)) . ' AND d.id = ' . deal() } ],
+	upsert => [ 5,
+		sub { 'INSERT INTO crm_deals.deal (name, external_id, stage_id, amount) VALUES (' . join('), (',
+			map { join ', ', name(), external(), stage(), n(99) } 0 .. n(2)) . ") $upsert " . one('NOTHING',
+			'UPDATE SET stage_id = excluded.stage_id, amount = excluded.amount', 'UPDATE SET name = excluded.name') } ],
+	merge => [ 4,
+		sub { 'MERGE INTO crm_deals.deal AS d USING (VALUES (' . deal() . ', ' . n(99) . '), (0, ' . n(99)
+			. ')) AS v (id, amount) ON d.id = v.id WHEN MATCHED AND ' . one('true', 'd.amount > 50') . ' THEN '
+			. one('UPDATE SET amount = v.amount, stage_id = ' . stage(), 'UPDATE SET amount = v.amount', 'DELETE')
+			. ' WHEN NOT MATCHED THEN ' . one("INSERT (name, amount) VALUES ('merged', v.amount)", 'DO NOTHING') } ],
+	with => [ 4,
+		sub { my $k = 2 + n(3); 'WITH a AS (UPDATE crm_deals.deal SET ' . assignments()
+			. " WHERE id % $k = 0 AND id % 5 = 1 RETURNING id), b AS ("
+			. one("INSERT INTO crm_deals.deal (name) SELECT 'with' RETURNING id",
+				'DELETE FROM crm_deals.deal WHERE id % ' . ($k * 5) . ' = 3 RETURNING id')
+			. ') SELECT count(*) FROM a, b' } ],
+	move_deal => [ 14,
+		sub { 'SELECT crm_deals.move_deal(' . deal() . ', ' . one(stage_text(), stage_text(), stage())
+			. join('', arguments()) . (chance(0.1) ? ', expected_version => ' . (1 + n(5)) : '') . ')' } ],
+	move_deals => [ 5,
+		sub { 'SELECT crm_deals.move_deals(' . one('proof.deals(' . n(99) . ', ' . (1 + n(12)) . ')',
+			"'{1, 2, 3, 999999, NULL}'") . ', ' . stage_text() . join('', arguments()) . ')' } ],
 	check_move => [ 1, sub { 'SELECT crm_deals.check_move(' . deal() . ', ' . stage_text() . ')' } ],
 	delete => [ 2, sub { 'DELETE FROM crm_deals.deal WHERE id = ' . deal() } ],
-	delete_many => [ 1, sub { 'DELETE FROM crm_deals.deal WHERE id < (SELECT max(id) - 60 FROM crm_deals.deal) OR id % 23 = ' . n(23) } ],
-	prepared => [ 5, sub { one('EXECUTE moving(' . deal() . ', ' . stage() . ')', 'EXECUTE pricing(' . n(999) . ', ' . deal() . ')', 'EXECUTE creating(' . name() . ')') } ],
-	stage_status => [ 2, sub { "UPDATE crm_deals.stage SET status = '" . one(qw(open won lost abandoned)) . "' WHERE id = " . stage() }, 'edits' ],
-	stage_statuses => [ 1, sub { "UPDATE crm_deals.stage SET status = CASE status WHEN 'won' THEN 'open' WHEN 'abandoned' THEN 'open' ELSE status END::text::crm_deals.deal_status, probability = probability / 2 + 1 WHERE pipeline_id = " . pipeline() }, 'edits' ],
-	stage_reset => [ 0.7, sub { "UPDATE crm_deals.stage SET required_fields = '{}', status = CASE WHEN key IN ('won', 'lost') THEN key WHEN key IN ('given_up', 'dropped') THEN 'abandoned' ELSE 'open' END::crm_deals.deal_status" }, 'edits' ],
-	stage_probability => [ 2, sub { 'UPDATE crm_deals.stage SET probability = ' . n(101) . ' WHERE id = ' . stage() }, 'edits' ],
-	stage_order => [ 2, sub { 'SELECT crm_deals.reorder_stages(p, ARRAY(SELECT key FROM crm_deals.stage WHERE pipeline_id = p ORDER BY md5(key || ' . n(99) . '))) FROM (VALUES (' . pipeline() . ')) AS v (p)' } ],
-	stage_fields => [ 1, sub { 'UPDATE crm_deals.stage SET required_fields = ' . one(q('{}'), q('{}'), q('{amount}'), q('{custom_fields.seats, owner}')) . ' WHERE id = ' . stage() } ],
+	delete_many => [ 1,
+		sub { 'DELETE FROM crm_deals.deal WHERE id < (SELECT max(id) - 60 FROM crm_deals.deal) OR id % 23 = '
+			. n(23) } ],
+	prepared => [ 5,
+		sub { one('EXECUTE moving(' . deal() . ', ' . stage() . ')', 'EXECUTE pricing(' . n(999) . ', ' . deal() . ')',
+			'EXECUTE creating(' . name() . ')') } ],
+	stage_status => [ 2,
+		sub { "UPDATE crm_deals.stage SET status = '" . one(qw(open won lost abandoned)) . "' WHERE id = " . stage() },
+		'edits' ],
+	stage_statuses => [ 1, sub { "UPDATE crm_deals.stage SET status = "
+		. "CASE status WHEN 'won' THEN 'open' WHEN 'abandoned' THEN 'open' "
+		. "ELSE status END::text::crm_deals.deal_status, probability = probability / 2 + 1 "
+		. 'WHERE pipeline_id = ' . pipeline() }, 'edits' ],
+	stage_reset => [ 0.7, sub { "UPDATE crm_deals.stage
+								 SET required_fields = '{}',
+									 status = CASE WHEN key IN ('won', 'lost') THEN key
+												   WHEN key IN ('given_up', 'dropped') THEN 'abandoned'
+												   ELSE 'open' END::crm_deals.deal_status" }, 'edits' ],
+	stage_probability => [ 2, sub { 'UPDATE crm_deals.stage SET probability = ' . n(101) . ' WHERE id = ' . stage() },
+		'edits' ],
+	stage_order => [ 2, sub { 'SELECT crm_deals.reorder_stages(p, ARRAY(SELECT key FROM crm_deals.stage '
+		. 'WHERE pipeline_id = p ORDER BY md5(key || ' . n(99) . '))) FROM (VALUES (' . pipeline() . ')) AS v (p)' } ],
+	stage_fields => [ 1,
+		sub { 'UPDATE crm_deals.stage SET required_fields = ' . one(q('{}'), q('{}'), q('{amount}'),
+			q('{custom_fields.seats, owner}')) . ' WHERE id = ' . stage() } ],
 	stage_name => [ 1, sub { "UPDATE crm_deals.stage SET name = name || '.' WHERE id = " . stage() } ],
-	stage_archive => [ 1, sub { 'UPDATE crm_deals.stage SET archived_at = ' . one('NULL WHERE true', 'NULL WHERE true', 'now() WHERE id = ' . stage()) } ],
-	stage_add => [ 0.3, sub { "SELECT crm_deals.add_stage(" . pipeline() . ", 'Stage', before_key => " . one('NULL', "'won'") . ', probability => ' . n(90) . ')' } ],
-	stage_remove => [ 0.3, sub { 'SELECT crm_deals.remove_stage(' . stage() . ', ' . one('NULL', stage()) . ')' }, 'edits' ],
-	gates => [ 3, sub { 'UPDATE crm_deals.pipeline SET ' . one(qw(forbid_skipping forbid_skipping forbid_backward forbid_unlisted lost_reason_required)) . ' = ' . one('true', 'false') . ' WHERE id = ' . one(1, 2, 3) } ],
-	gates_off => [ 3, sub { 'UPDATE crm_deals.pipeline SET forbid_skipping = false, forbid_backward = false, forbid_unlisted = false WHERE id = ' . one(1, 1, 2, 3) } ],
-	active => [ 1, sub { 'UPDATE crm_deals.pipeline SET is_active = ' . one('true WHERE true', 'true WHERE true', 'false WHERE id = ' . pipeline()) } ],
-	transition => [ 1, sub { one('INSERT INTO crm_deals.stage_transition (from_stage_id, to_stage_id) SELECT ' . one('NULL', stage()) . ', ' . stage() . ' ON CONFLICT DO NOTHING', 'DELETE FROM crm_deals.stage_transition WHERE id % 5 = ' . n(5)) } ],
-	catalogue => [ 1, sub { one("INSERT INTO crm_deals.lost_reason (pipeline_id, name) VALUES (" . pipeline() . ", 'Mood') ON CONFLICT DO NOTHING", 'DELETE FROM crm_deals.lost_reason WHERE pipeline_id <> 2', 'UPDATE crm_deals.lost_reason SET is_active = NOT is_active WHERE id % 2 = 0') } ],
-	field => [ 1, sub { one("INSERT INTO crm_deals.custom_field (entity, key, label, type) VALUES ('deal', 'seats', 'Seats', 'number') ON CONFLICT DO NOTHING", 'DELETE FROM crm_deals.custom_field') } ],
-	setting => [ 3, sub { 'SET crm_deals.' . one("default_lost_reason = 'Price'", "default_lost_reason = ''", 'enforce_gates = on', 'enforce_gates = on', 'enforce_gates = off', "actor = 'yan'", 'notify = on', 'notify = off', 'notify_limit = 2', "organization = 'acme'", "organization = ''") } ],
-	column => [ 0.5, sub { $has_priority = !$has_priority; $has_priority ? 'SELECT proof.add_column()' : 'SELECT proof.drop_column()' } ],
+	stage_archive => [ 1,
+		sub { 'UPDATE crm_deals.stage SET archived_at = ' . one('NULL WHERE true', 'NULL WHERE true',
+			'now() WHERE id = ' . stage()) } ],
+	stage_add => [ 0.3,
+		sub { "SELECT crm_deals.add_stage(" . pipeline() . ", 'Stage', before_key => " . one('NULL', "'won'")
+			. ', probability => ' . n(90) . ')' } ],
+	stage_remove => [ 0.3, sub { 'SELECT crm_deals.remove_stage(' . stage() . ', ' . one('NULL', stage()) . ')' },
+		'edits' ],
+	gates => [ 3,
+		sub { 'UPDATE crm_deals.pipeline SET ' . one(qw(forbid_skipping forbid_skipping forbid_backward
+			forbid_unlisted lost_reason_required)) . ' = ' . one('true', 'false') . ' WHERE id = ' . one(1, 2, 3) } ],
+	gates_off => [ 3, sub { 'UPDATE crm_deals.pipeline SET forbid_skipping = false, forbid_backward = false, '
+		. 'forbid_unlisted = false WHERE id = ' . one(1, 1, 2, 3) } ],
+	active => [ 1,
+		sub { 'UPDATE crm_deals.pipeline SET is_active = ' . one('true WHERE true', 'true WHERE true',
+			'false WHERE id = ' . pipeline()) } ],
+	transition => [ 1,
+		sub { one('INSERT INTO crm_deals.stage_transition (from_stage_id, to_stage_id) SELECT ' . one('NULL', stage())
+			. ', ' . stage() . ' ON CONFLICT DO NOTHING',
+			'DELETE FROM crm_deals.stage_transition WHERE id % 5 = ' . n(5)) } ],
+	catalogue => [ 1,
+		sub { one("INSERT INTO crm_deals.lost_reason (pipeline_id, name) VALUES (" . pipeline()
+			. ", 'Mood') ON CONFLICT DO NOTHING",
+			'DELETE FROM crm_deals.lost_reason WHERE pipeline_id <> 2',
+			'UPDATE crm_deals.lost_reason SET is_active = NOT is_active WHERE id % 2 = 0') } ],
+	field => [ 1,
+		sub { one("INSERT INTO crm_deals.custom_field (entity, key, label, type)
+				   VALUES ('deal', 'seats', 'Seats', 'number') ON CONFLICT DO NOTHING",
+			'DELETE FROM crm_deals.custom_field') } ],
+	setting => [ 3,
+		sub { 'SET crm_deals.' . one("default_lost_reason = 'Price'", "default_lost_reason = ''", 'enforce_gates = on',
+			'enforce_gates = on', 'enforce_gates = off', "actor = 'yan'", 'notify = on', 'notify = off',
+			'notify_limit = 2', "organization = 'acme'", "organization = ''") } ],
+	column => [ 0.5,
+		sub { $has_priority = !$has_priority;
+			$has_priority ? 'SELECT proof.add_column()' : 'SELECT proof.drop_column()' } ],
 );
 my $total_weight = 0;
 $total_weight += $_->[0] for values %kinds;
@@ -267,7 +350,8 @@ sub statement
 
 sub transaction
 {
-	my $script = one('BEGIN', 'BEGIN', 'BEGIN ISOLATION LEVEL REPEATABLE READ', 'BEGIN ISOLATION LEVEL SERIALIZABLE') . ";\n";
+	my $script = one('BEGIN', 'BEGIN', 'BEGIN ISOLATION LEVEL REPEATABLE READ',
+		'BEGIN ISOLATION LEVEL SERIALIZABLE') . ";\n";
 	my $savepoints = 0;
 
 	$script = '\set ON_ERROR_ROLLBACK ' . one('on', 'on', 'off') . "\n$script";

@@ -18,15 +18,18 @@ use Test::More;
 use Time::HiRes qw(sleep);
 
 my $new_bin = $ENV{CRM_DEALS_UPGRADE_TO}
-  or plan skip_all => 'CRM_DEALS_UPGRADE_TO names no later PostgreSQL (the folder of its executables, with crm_deals installed)';
+  or plan skip_all =>
+	'CRM_DEALS_UPGRADE_TO names no later PostgreSQL (the folder of its executables, with crm_deals installed)';
 chomp(my $old_bin = `pg_config --bindir`);
 my $seed = $ENV{SEED} || time ^ ($$ << 8);
 my $seconds = $ENV{SOAK} ? 60 : 3;
 note "SEED=$seed";
 srand($seed);
 
-my @settings = ('log_statement = none', 'max_connections = 60', 'max_prepared_transactions = 60', 'deadlock_timeout = 50ms', 'fsync = off', 'jit = off');
-my ($old, $new) = (PostgreSQL::Test::Cluster->new('old'), PostgreSQL::Test::Cluster->new('new', install_path => $new_bin =~ s{/bin/?$}{}r));
+my @settings = ('log_statement = none', 'max_connections = 60', 'max_prepared_transactions = 60',
+	'deadlock_timeout = 50ms', 'fsync = off', 'jit = off');
+my ($old, $new) = (PostgreSQL::Test::Cluster->new('old'),
+	PostgreSQL::Test::Cluster->new('new', install_path => $new_bin =~ s{/bin/?$}{}r));
 my $major = ($new->config_data('--version') =~ /(\d+)/)[0];
 for my $node ($old, $new)
 {
@@ -74,14 +77,17 @@ my $status = value($old, 'SELECT * FROM crm_deals.consumer_status ORDER BY consu
 $old->stop;
 
 chdir $PostgreSQL::Test::Utils::tmp_check or die $!;
-command_ok([ "$new_bin/pg_upgrade", '-b', $old_bin, '-B', $new_bin, '-d', $old->data_dir, '-D', $new->data_dir, '-p', $old->port, '-P', $new->port, '-s', $new->host ],
+command_ok([ "$new_bin/pg_upgrade", '-b', $old_bin, '-B', $new_bin, '-d', $old->data_dir, '-D', $new->data_dir, '-p',
+	$old->port, '-P', $new->port, '-s', $new->host ],
 	"pg_upgrade to $major");
 $new->start;
 note value($new, 'SELECT version()');
 is_deeply(rows_of($new), $rows, 'every row of every table, none besides');
-is(value($new, 'SELECT * FROM crm_deals.consumer_status ORDER BY consumer'), $status, 'consumers stand where they stood');
+is(value($new, 'SELECT * FROM crm_deals.consumer_status ORDER BY consumer'), $status,
+	'consumers stand where they stood');
 is(value($new, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
-is(value($new, "SELECT crm_deals.install() = extversion FROM pg_extension WHERE extname = 'crm_deals'"), 't', 'install() finds all in place');
+is(value($new, "SELECT crm_deals.install() = extversion FROM pg_extension WHERE extname = 'crm_deals'"), 't',
+	'install() finds all in place');
 $delivery->aim($new);
 load();
 $delivery->drain;
