@@ -24,8 +24,12 @@ SCHEMA = types account contact host_views pipeline custom_field deal deal_name n
 	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
 
 # What CREATE EXTENSION creates, in this order.
-FUNCTIONS = labels rules install pipelines moves duplicates corrections consumers dispatcher maintenance leads custom_fields import \
+FUNCTIONS = labels rules install pipelines moves duplicates corrections \
+	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields import \
 	filters board past forecast reports row_security verify access privileges
+
+consumers = selection subscriptions delivery payload_facts
+leads = host_tables find create parties deal convert
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DOCS = doc/crm_deals.md doc/contract.md

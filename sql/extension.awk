@@ -4,8 +4,9 @@
 # The line above each function says who may execute it: "-- access: LEVEL", where LEVEL is one that
 # grant_access() knows, or owner. crm_deals_internal.function_privileges() returns what stands there.
 
+# Returns the name of a file in its list of the Makefile: "deal", "import/write".
 function part(file) {
-    sub(/.*\//, "", file)
+    sub(/^.*sql\/(schema|functions)\//, "", file)
     sub(/\.sql$/, "", file)
     return file
 }
