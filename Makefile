@@ -25,11 +25,12 @@ SCHEMA = types account contact host_views pipeline custom_field deal deal_name n
 
 # What CREATE EXTENSION creates, in this order.
 FUNCTIONS = labels rules install pipelines moves duplicates corrections \
-	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields import \
+	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields $(import:%=import/%) \
 	filters board past forecast reports row_security verify access privileges
 
 consumers = selection subscriptions delivery payload_facts
 leads = host_tables find create parties deal convert
+import = call columns staging lookup custom_fields resolve refusals history views write judge result
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DOCS = doc/crm_deals.md doc/contract.md
