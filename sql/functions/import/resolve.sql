@@ -18,12 +18,14 @@ BEGIN
     FROM crm_deals.deal AS d
     WHERE false;
     CREATE INDEX ON pg_temp._crm_deals_rows (_row);
+    CREATE INDEX ON pg_temp._crm_deals_rows (id);
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_make_tables() IS
     'Internal: makes the empty tables _crm_deals_stages, _crm_deals_found and _crm_deals_rows.';
 
--- They are locked in the order of their ids, as every writer of several deals does.
+-- They are locked in the order of their ids, as every writer of several deals does. Each is looked up by its key: the
+-- planner may believe that deal is empty, if it was analysed while the first import was at work.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_lock_deals() RETURNS void
 LANGUAGE plpgsql
@@ -35,15 +37,15 @@ DECLARE
 BEGIN
     SELECT count(*)
     INTO locked
-    FROM (SELECT d.id
-          FROM crm_deals.deal AS d
-          WHERE d.id IN (SELECT x.id FROM crm_deals.deal AS x
-                         JOIN pg_temp._crm_deals_source AS s ON s.external_id = x.external_id
-                         UNION
-                         SELECT a.deal_id FROM crm_deals.deal_alias AS a
-                         JOIN pg_temp._crm_deals_source AS s ON s.external_id = a.old_external_id)
-          ORDER BY d.id
-          FOR NO KEY UPDATE) AS l;
+    FROM (SELECT x.id
+          FROM pg_temp._crm_deals_source AS s
+          LEFT JOIN crm_deals.deal AS x ON x.external_id = s.external_id
+          UNION
+          SELECT a.deal_id
+          FROM pg_temp._crm_deals_source AS s
+          LEFT JOIN crm_deals.deal_alias AS a ON a.old_external_id = s.external_id
+          ORDER BY id) AS w
+    CROSS JOIN LATERAL (SELECT FROM crm_deals.deal AS d WHERE d.id = w.id FOR NO KEY UPDATE) AS l;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_lock_deals() IS
@@ -179,12 +181,14 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_refuse_twins(bigint[]) IS
     'Internal: refuses rows that mean the deal of an earlier row.';
 
--- "given" are the columns of the source. "chosen" are numbers of rows; NULL stands for all.
+-- "given" are the columns of the source. "chosen" are numbers of rows; NULL stands for all. Without materialized inner
+-- sides no nested loop reads all deals for each row, even if the planner believes that there are none.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_resolve(given text[], create_accounts boolean, chosen bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET default_statistics_target = 10
+SET enable_material = off
 AS $$
 #variable_conflict use_variable
 BEGIN

@@ -5,6 +5,7 @@ CREATE FUNCTION crm_deals_internal.import_result()
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET enable_material = off    -- as in import_resolve()
 AS $$
 #variable_conflict use_variable
 BEGIN
