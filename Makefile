@@ -25,8 +25,13 @@ SCHEMA = types account contact host_views pipeline custom_field deal deal_name n
 	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
 
 # The internal functions, which CREATE EXTENSION creates in this order.
-FUNCTIONS = labels rules install pipelines moves duplicates corrections consumers dispatcher maintenance leads custom_fields import \
+FUNCTIONS = labels rules install pipelines moves duplicates corrections \
+	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields $(import:%=import/%) \
 	filters board past forecast reports row_security verify access
+
+consumers = selection subscriptions delivery payload_facts
+leads = host_tables find create parties deal convert
+import = call columns staging lookup custom_fields resolve refusals history views write judge result
 
 # The parts of the extension's script, in order. sql/public.sql calls what stands before it.
 SQL = $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) sql/public.sql sql/functions/privileges.sql

@@ -6,8 +6,9 @@
 #
 # sql/public.sql creates the functions of the schema crm_deals; no other file does.
 
+# Returns the name of a file in its list of the Makefile: "deal", "import/write".
 function part(file) {
-    sub(/.*\//, "", file)
+    sub(/^.*sql\/(schema|functions)\//, "", file)
     sub(/\.sql$/, "", file)
     return file
 }

@@ -1,9 +1,12 @@
--- Putting right what went wrong: a batch undone, a deleted deal brought back, two
--- deals that are one. The functions that start with "_" run as the caller; the public
--- ones (src/corrections.c) tell the rules what their statements mean.
+-- Corrections: undo_batch(), restore_deal() and merge_deals(). The functions of the schema crm_deals_internal run as
+-- the caller. The public functions (src/functions/corrections.c) call them and tell the rules what their statements
+-- mean.
 
--- What a column was before an event, custom fields put together, as one object. A
--- key that is not there was NULL.
+-- ----------
+-- Undo and restore
+-- ----------
+
+-- The result is one object; the custom fields are one key of it. A key that it lacks was NULL, or did not change.
 -- access: manager
 CREATE FUNCTION crm_deals_internal.values_before(changes jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -13,14 +16,15 @@ AS $$
            || CASE WHEN bool_or(c.key LIKE 'custom\_fields.%') THEN
                   jsonb_build_object('custom_fields',
                                      coalesce(jsonb_object_agg(substr(c.key, 15), c.value -> 0)
-                                                  FILTER (WHERE c.key LIKE 'custom\_fields.%' AND c.value -> 0 <> 'null'), '{}'))
+                                                  FILTER (WHERE c.key LIKE 'custom\_fields.%'
+                                                            AND c.value -> 0 <> 'null'), '{}'))
               ELSE '{}' END
     FROM jsonb_each(values_before.changes) AS c
 $$;
 COMMENT ON FUNCTION crm_deals_internal.values_before(jsonb) IS
-    'Internal: the old values of an event''s changes.';
+    'Internal: returns the values that columns had before an event.';
 
--- The columns of deal that a writer can set, but those that are derived or never change.
+-- organization and status are missing: the rules derive them.
 -- access: write
 CREATE FUNCTION crm_deals_internal.deal_columns() RETURNS TABLE (name text, may_be_null boolean)
 LANGUAGE sql STABLE
@@ -35,10 +39,11 @@ AS $$
       AND a.attname NOT IN ('organization', 'status')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.deal_columns() IS
-    'Internal: the columns of deal that are put back.';
+    'Internal: lists the columns of deal that a correction can write.';
 
+-- The two arrays are aligned.
 -- access: manager
-CREATE FUNCTION crm_deals_internal.put_back(deal_ids bigint[], changes jsonb[]) RETURNS void
+CREATE FUNCTION crm_deals_internal.revert_changes(deal_ids bigint[], changes jsonb[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -57,17 +62,18 @@ BEGIN
                     JOIN crm_deals.deal AS x ON x.id = w.deal_id
                     CROSS JOIN LATERAL jsonb_populate_record(x,
                         crm_deals_internal.values_before(w.changes)
-                        || jsonb_build_object(''custom_fields'', crm_deals_internal.custom_fields_before(x.custom_fields, w.changes))) AS r
+                        || jsonb_build_object(''custom_fields'', crm_deals_internal.custom_fields_before(
+                                                                   x.custom_fields, w.changes))) AS r
                     WHERE d.id = w.deal_id', columns)
     USING deal_ids, changes;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.put_back(bigint[], jsonb[]) IS
-    'Internal: gives the columns that events changed their old values.';
+COMMENT ON FUNCTION crm_deals_internal.revert_changes(bigint[], jsonb[]) IS
+    'Internal: sets the columns that these changes are about back to their old values.';
 
--- A column that cannot be NULL and did not exist then gets its default.
+-- A column that did not exist when a deal was deleted, and cannot be NULL, gets its default.
 -- access: manager
-CREATE FUNCTION crm_deals_internal.bring_back(events bigint[]) RETURNS void
+CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -88,14 +94,15 @@ BEGIN
     EXECUTE format('INSERT INTO crm_deals.deal (%s)
                     SELECT %s
                     FROM crm_deals.deal_event AS e
-                    CROSS JOIN LATERAL jsonb_populate_record(NULL::crm_deals.deal, crm_deals_internal.values_before(e.changes)) AS r
+                    CROSS JOIN LATERAL jsonb_populate_record(NULL::crm_deals.deal,
+                                                             crm_deals_internal.values_before(e.changes)) AS r
                     WHERE e.id = ANY ($1)
                     ORDER BY e.deal_id', columns, sources)
     USING events;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.bring_back(bigint[]) IS
-    'Internal: inserts deals again as they were when these events deleted them.';
+COMMENT ON FUNCTION crm_deals_internal.reinsert_deleted(bigint[]) IS
+    'Internal: inserts deals again, as they were when these events deleted them.';
 
 -- access: manager
 CREATE FUNCTION crm_deals_internal.restore_deal(deal_id bigint) RETURNS bigint
@@ -121,14 +128,14 @@ BEGIN
         RAISE EXCEPTION 'deal % does not exist', deal_id
             USING ERRCODE = 'P0002', DETAIL = 'The log does not know of a deal of this id that was deleted.';
     END IF;
-    PERFORM crm_deals_internal.bring_back(ARRAY[last.id]);
+    PERFORM crm_deals_internal.reinsert_deleted(ARRAY[last.id]);
     RETURN deal_id;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.restore_deal(bigint) IS
-    'Internal: restore_deal() as the caller.';
+    'Internal: does the work of restore_deal() as the caller.';
 
--- The events of a batch stand in the log from the one that gave it its number.
+-- The number of a batch is the id of its first event; the others have the same transaction and higher ids.
 -- access: manager
 CREATE FUNCTION crm_deals_internal.batch_events(batch_id bigint)
 RETURNS TABLE (id bigint, deal_id bigint, version integer, kind text, changes jsonb)
@@ -144,13 +151,13 @@ BEGIN
     WHERE f.id = batch_id AND e.batch_id = batch_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'batch % does not exist', batch_id
-            USING ERRCODE = 'P0002', DETAIL = 'The log has no event of this batch, or not the first any more.',
-                  HINT = 'The column batch_id of deal_event has the numbers.';
+            USING ERRCODE = 'P0002', DETAIL = 'The log has no event of this batch, or no longer its first one.',
+                  HINT = 'See column batch_id of deal_event.';
     END IF;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.batch_events(bigint) IS
-    'Internal: the events of one statement.';
+    'Internal: returns the events of a batch, that is, of one statement.';
 
 -- access: manager
 CREATE FUNCTION crm_deals_internal.undo_batch(batch_id bigint) RETURNS TABLE (deal_id bigint, outcome text, detail text)
@@ -159,7 +166,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    -- aligned with each other: the events that are the last of their deals
+    -- These arrays are aligned. They hold the events of the batch after which nothing happened to their deals.
     last_ids bigint[];
     last_deals bigint[];
     last_kinds text[];
@@ -177,15 +184,19 @@ BEGIN
     LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
     WHERE CASE e.kind WHEN 'merged' THEN false
                       WHEN 'deleted' THEN d.id IS NULL
-                           AND NOT EXISTS (SELECT FROM crm_deals.deal_event AS l WHERE l.deal_id = e.deal_id AND l.version > e.version)
+                           AND NOT EXISTS (SELECT FROM crm_deals.deal_event AS l
+                                           WHERE l.deal_id = e.deal_id AND l.version > e.version)
                       ELSE d.version = e.version END;
 
+    -- An event that changed the id from null created the deal.
     DELETE FROM crm_deals.deal AS d
-    WHERE d.id IN (SELECT l.deal_id FROM unnest(last_deals, last_changes) AS l (deal_id, changes) WHERE l.changes -> 'id' -> 0 = 'null');
+    WHERE d.id IN (SELECT l.deal_id FROM unnest(last_deals, last_changes) AS l (deal_id, changes)
+                   WHERE l.changes -> 'id' -> 0 = 'null');
     IF 'deleted' = ANY (last_kinds) THEN
-        PERFORM crm_deals_internal.bring_back(ARRAY(SELECT l.id FROM unnest(last_ids, last_kinds) AS l (id, kind) WHERE l.kind = 'deleted'));
+        PERFORM crm_deals_internal.reinsert_deleted(
+            ARRAY(SELECT l.id FROM unnest(last_ids, last_kinds) AS l (id, kind) WHERE l.kind = 'deleted'));
     END IF;
-    PERFORM crm_deals_internal.put_back(array_agg(l.deal_id), array_agg(l.changes))
+    PERFORM crm_deals_internal.revert_changes(array_agg(l.deal_id), array_agg(l.changes))
     FROM unnest(last_deals, last_kinds, last_changes) AS l (deal_id, kind, changes)
     WHERE l.kind <> 'deleted' AND NOT l.changes ? 'id'
     HAVING count(*) > 0;
@@ -204,9 +215,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.undo_batch(bigint) IS
-    'Internal: undo_batch() as the caller.';
+    'Internal: does the work of undo_batch() as the caller.';
 
--- Both locked, in the order of their ids; merged ones are followed.
+-- ----------
+-- Merge
+-- ----------
+
+-- The deals are locked in the order of their ids. An id of a deal that was merged means the deal that survived.
 -- access: write
 CREATE FUNCTION crm_deals_internal.lock_to_merge(survivor bigint, duplicate bigint) RETURNS bigint[]
 LANGUAGE plpgsql
@@ -227,19 +242,23 @@ BEGIN
     END IF;
     SELECT array_agg(d.organization)
     INTO organizations
-    FROM (SELECT d.id, d.organization FROM crm_deals.deal AS d WHERE d.id IN (survivor, duplicate) ORDER BY d.id FOR UPDATE) AS d;
+    FROM (SELECT d.id, d.organization
+          FROM crm_deals.deal AS d
+          WHERE d.id IN (survivor, duplicate)
+          ORDER BY d.id
+          FOR UPDATE) AS d;
     IF cardinality(organizations) IS DISTINCT FROM 2 THEN
         RAISE EXCEPTION 'one of the deals % and % is gone', survivor, duplicate USING ERRCODE = 'P0002';
     ELSIF organizations[1] IS DISTINCT FROM organizations[2] THEN
-        RAISE EXCEPTION 'deals of different organizations are not merged' USING ERRCODE = '22023';
+        RAISE EXCEPTION 'deals of different organizations cannot be merged' USING ERRCODE = '22023';
     END IF;
     RETURN ARRAY[survivor, duplicate];
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.lock_to_merge(bigint, bigint) IS
-    'Internal: the two deals of a merge, locked.';
+    'Internal: locks the two deals of a merge and returns their ids.';
 
--- Foreign keys of one column to deal, of any table; stakeholders, flags and aliases are treated apart.
+-- They are of one column, in any table. Stakeholders, flags and aliases are treated apart.
 -- access: write
 CREATE FUNCTION crm_deals_internal.references_to_deal() RETURNS TABLE (name text, relation regclass, field text)
 LANGUAGE sql STABLE
@@ -254,11 +273,12 @@ AS $$
       AND cardinality(c.conkey) = 1
       AND k.attname = 'id'
       AND c.conparentid = 0
-      AND c.conrelid NOT IN ('crm_deals.deal_contact'::regclass, 'crm_deals.deal_duplicate'::regclass, 'crm_deals.deal_alias'::regclass)
+      AND c.conrelid NOT IN ('crm_deals.deal_contact'::regclass, 'crm_deals.deal_duplicate'::regclass,
+                             'crm_deals.deal_alias'::regclass)
     ORDER BY c.conrelid::regclass::text, c.conname
 $$;
 COMMENT ON FUNCTION crm_deals_internal.references_to_deal() IS
-    'Internal: the foreign keys that a merge repoints.';
+    'Internal: lists the foreign keys to deal that a merge repoints.';
 
 -- access: write
 CREATE FUNCTION crm_deals_internal.repoint(survivor bigint, duplicate bigint) RETURNS void
@@ -270,12 +290,13 @@ DECLARE
 BEGIN
     FOR reference IN SELECT r.name, r.relation, r.field FROM crm_deals_internal.references_to_deal() AS r LOOP
         BEGIN
-            EXECUTE format('UPDATE %s SET %I = $1 WHERE %I = $2', reference.relation, reference.field, reference.field)
+            EXECUTE format('UPDATE %1$s SET %2$I = $1 WHERE %2$I = $2', reference.relation, reference.field)
             USING survivor, duplicate;
         EXCEPTION WHEN OTHERS THEN
-            RAISE EXCEPTION 'deal % cannot be merged: column "%" of table % cannot be repointed', duplicate, reference.field, reference.relation
-                USING ERRCODE = SQLSTATE, DETAIL = format('Foreign key "%s": %s', reference.name, SQLERRM), TABLE = reference.relation::text,
-                      COLUMN = reference.field, CONSTRAINT = reference.name;
+            RAISE EXCEPTION 'deal % cannot be merged: column "%" of table % cannot be repointed',
+                            duplicate, reference.field, reference.relation
+                USING ERRCODE = SQLSTATE, DETAIL = format('Foreign key "%s": %s', reference.name, SQLERRM),
+                      TABLE = reference.relation::text, COLUMN = reference.field, CONSTRAINT = reference.name;
         END;
     END LOOP;
     INSERT INTO crm_deals.deal_contact (deal_id, contact_id, role)
@@ -285,9 +306,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.repoint(bigint, bigint) IS
-    'Internal: what belonged to the duplicate belongs to the survivor.';
+    'Internal: lets everything that refers to the duplicate refer to the survivor.';
 
--- What the survivor lacks of the duplicate; stage, status and owner are its own.
+-- The survivor keeps its own stage, status and owner. An amount moves with its currency.
 -- access: write
 CREATE FUNCTION crm_deals_internal.values_lacking(survivor jsonb, duplicate jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -295,24 +316,27 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(jsonb_object_agg(d.key, d.value), '{}')
            || CASE WHEN survivor -> 'amount' = 'null' AND duplicate -> 'amount' <> 'null'
-                   THEN jsonb_build_object('amount', duplicate -> 'amount', 'currency', duplicate -> 'currency') ELSE '{}' END
+                   THEN jsonb_build_object('amount', duplicate -> 'amount', 'currency', duplicate -> 'currency')
+                   ELSE '{}' END
            || jsonb_build_object('custom_fields', (duplicate -> 'custom_fields') || (survivor -> 'custom_fields'))
     FROM jsonb_each(values_lacking.duplicate) AS d
     WHERE survivor -> d.key = 'null'
       AND d.value <> 'null'
-      AND d.key NOT IN ('id', 'organization', 'pipeline_id', 'stage_id', 'status', 'closed_at', 'lost_reason', 'owner', 'amount', 'currency',
-                        'probability', 'probability_overridden', 'last_open_stage_id', 'version', 'stage_entered_at', 'created_at', 'updated_at')
+      AND d.key NOT IN ('id', 'organization', 'pipeline_id', 'stage_id', 'status', 'closed_at', 'lost_reason', 'owner',
+                        'amount', 'currency', 'probability', 'probability_overridden', 'last_open_stage_id', 'version',
+                        'stage_entered_at', 'created_at', 'updated_at')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.values_lacking(jsonb, jsonb) IS
-    'Internal: values that a merge moves.';
+    'Internal: returns the values of the duplicate that the survivor lacks.';
 
 -- access: write
-CREATE FUNCTION crm_deals_internal.complete(deal bigint, duplicate jsonb) RETURNS void
+CREATE FUNCTION crm_deals_internal.fill_gaps_from_duplicate(deal bigint, duplicate jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    lacking jsonb := (SELECT crm_deals_internal.values_lacking(to_jsonb(d), duplicate) FROM crm_deals.deal AS d WHERE d.id = deal);
+    lacking jsonb := (SELECT crm_deals_internal.values_lacking(to_jsonb(d), duplicate)
+                      FROM crm_deals.deal AS d WHERE d.id = deal);
     columns text;
 BEGIN
     SELECT string_agg(format('%1$I = r.%1$I', c.name), ', ')
@@ -327,8 +351,8 @@ BEGIN
     USING deal, lacking;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.complete(bigint, jsonb) IS
-    'Internal: gives a deal the values that it lacks.';
+COMMENT ON FUNCTION crm_deals_internal.fill_gaps_from_duplicate(bigint, jsonb) IS
+    'Internal: gives a deal the values of its duplicate that it lacks.';
 
 -- access: write
 CREATE FUNCTION crm_deals_internal.merge_deals(survivor bigint, duplicate bigint) RETURNS text
@@ -341,9 +365,9 @@ DECLARE
 BEGIN
     PERFORM crm_deals_internal.repoint(survivor, duplicate);
     DELETE FROM crm_deals.deal AS d WHERE d.id = duplicate;
-    PERFORM crm_deals_internal.complete(survivor, gone);
+    PERFORM crm_deals_internal.fill_gaps_from_duplicate(survivor, gone);
     RETURN gone ->> 'external_id';
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.merge_deals(bigint, bigint) IS
-    'Internal: merge_deals() as the caller; returns the external id of the one that goes.';
+    'Internal: does the work of merge_deals() as the caller; returns the external id of the duplicate.';

@@ -22,7 +22,7 @@ CREATE FUNCTION crm_deals_internal.signatures_meet(signatures bigint[], query bi
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100
 AS 'MODULE_PATHNAME', 'crm_deals_signatures_meet';
 COMMENT ON FUNCTION crm_deals_internal.signatures_meet(bigint[], bigint[]) IS
-    'Internal: can the name with these signatures be similar to the name of the query?';
+    'Internal: returns whether the name with these signatures can be similar to the name of the query.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.signature_query(
@@ -56,7 +56,7 @@ CREATE OPERATOR crm_deals_internal.&&~ (
     LEFTARG = bigint[], RIGHTARG = bigint[], FUNCTION = crm_deals_internal.signatures_meet
 );
 COMMENT ON OPERATOR crm_deals_internal.&&~ (bigint[], bigint[]) IS
-    'Internal: can the name with these signatures be similar to the name of the query?';
+    'Internal: returns whether the name with these signatures can be similar to the name of the query.';
 
 CREATE OPERATOR CLASS crm_deals_internal.signature_ops FOR TYPE bigint[] USING gin AS
     OPERATOR 1 crm_deals_internal.&&~ (bigint[], bigint[]),

@@ -24,6 +24,7 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_broken_rules);
 PG_FUNCTION_INFO_V1(crm_deals_why_not);
+PG_FUNCTION_INFO_V1(crm_deals_import_broken_rules);
 
 /* ----------
  * Deals as arguments
@@ -157,6 +158,100 @@ crm_deals_why_not(PG_FUNCTION_ARGS)
 	if (old_desc != NULL)
 		ReleaseTupleDesc(old_desc);
 	ReleaseTupleDesc(new_desc);
+	if (why == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(why));
+}
+
+/* ----------
+ * A row of an import
+ * ----------
+ */
+
+/* Adds the rules to the text, one a line, gates apart. */
+static void
+append_rules(StringInfo why, List *broken)
+{
+	ListCell   *cell;
+
+	foreach(cell, broken)
+	{
+		const BrokenRule *rule = lfirst(cell);
+
+		if (rule->is_gate)
+			continue;
+		appendStringInfoString(why, why->len > 0 ? "\n" : "");
+		if (rule->detail != NULL)
+			appendStringInfo(why, "%s: %s", rule->message, rule->detail);
+		else
+			appendStringInfoString(why, rule->message);
+	}
+}
+
+/* Returns the existing deal as a row of an import wants it. */
+static DealRow
+as_stated(const DealRow *old, const DealRow *stated, DealStatus status)
+{
+	DealRow		new = deal_row_copy(old);
+
+	deal_set(&new, DEAL_STAGE_ID, deal_get(stated, DEAL_STAGE_ID));
+	deal_set(&new, DEAL_CUSTOM_FIELDS, deal_get(stated, DEAL_CUSTOM_FIELDS));
+	if (!deal_isnull(stated, DEAL_CREATED_AT))
+		deal_set(&new, DEAL_CREATED_AT, deal_get(stated, DEAL_CREATED_AT));
+	if (status == STATUS_LOST && deal_isnull(stated, DEAL_LOST_REASON))
+		deal_set_null(&new, DEAL_LOST_REASON);
+	else if (status == STATUS_LOST)
+		deal_set(&new, DEAL_LOST_REASON, deal_get(stated, DEAL_LOST_REASON));
+	return new;
+}
+
+/*
+ * Returns the rules that a row of an import breaks, or NULL.  The row must
+ * agree with itself, as a new deal must: what it says counts even if the deal
+ * has that value already.  Then the deal is judged as the row wants it.
+ */
+static char *
+why_not_import(const DealRow *old, const DealRow *stated)
+{
+	DealRow		new = deal_row_copy(stated);
+	List	   *contradictions = derive_deal(NULL, &new, moment_after(NULL));
+	const Stage *stage = deal_isnull(&new, DEAL_STAGE_ID) ? NULL : find_stage(deal_int64(&new, DEAL_STAGE_ID));
+	StringInfoData why;
+
+	if (stage != NULL && old != NULL)
+	{
+		new = as_stated(old, stated, stage->status);
+		contradictions = list_concat(contradictions, derive_deal(old, &new, moment_after(old)));
+	}
+	initStringInfo(&why);
+	append_rules(&why, contradictions);
+	if (stage != NULL)
+		append_rules(&why, broken_rules(old, &new));
+	return why.len > 0 ? why.data : NULL;
+}
+
+/* import_broken_rules(old, stated): "old" is NULL for a new deal */
+Datum
+crm_deals_import_broken_rules(PG_FUNCTION_ARGS)
+{
+	TupleDesc	old_desc = NULL;
+	TupleDesc	stated_desc;
+	DealRow		old;
+	DealRow		stated;
+	char	   *why;
+
+	check_is_deal(fcinfo);
+	if (PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	refresh_pipelines();
+	if (!PG_ARGISNULL(0))
+		old = deal_argument(fcinfo, 0, &old_desc);
+	stated = deal_argument(fcinfo, 1, &stated_desc);
+
+	why = why_not_import(old_desc != NULL ? &old : NULL, &stated);
+	if (old_desc != NULL)
+		ReleaseTupleDesc(old_desc);
+	ReleaseTupleDesc(stated_desc);
 	if (why == NULL)
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text(why));

@@ -1,10 +1,10 @@
 /*
  * import.c
- *		import_deals(): what the SQL of sql/functions/import.sql cannot say.
+ *		import_deals(): what SQL cannot do.
  *
- * The work is done by ordinary statements of the caller.  Here they get their
- * context, their results are handed on in slices, and values are asked of the
- * same code that the triggers ask.
+ * The work is done by ordinary statements of the caller, in
+ * sql/functions/import.  This file gives them their write context, hands their
+ * results on in slices, and draws ids.
  */
 #include "postgres.h"
 
@@ -16,7 +16,6 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -24,33 +23,28 @@
 
 #include "base/catalog.h"
 #include "base/compat.h"
-#include "base/currency.h"
 #include "base/owner_query.h"
 #include "base/write_context.h"
-#include "config/pipeline_cache.h"
-#include "rules/custom_fields.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_import_deals);
 PG_FUNCTION_INFO_V1(crm_deals_import_as);
 PG_FUNCTION_INFO_V1(crm_deals_next_deal_id);
-PG_FUNCTION_INFO_V1(crm_deals_wrong_custom_fields);
-PG_FUNCTION_INFO_V1(crm_deals_is_currency);
 
-#define SLICE 1000
+#define SLICE 1000				/* rows */
 #define ACTOR 4					/* the last argument: for the context, not for the query */
 
-/* The import that is running, and who did what has no actor of its own */
+/* The import that is running */
 typedef struct Import
 {
 	WriteContext context;
-	char	   *actor;
-	MemoryContext memory;		/* for the actors of its history */
+	char	   *actor;			/* of what has no actor of its own in the history */
+	MemoryContext memory;		/* for the actors of the history */
 	struct Import *outer;
 } Import;
 
 static Import *running = NULL;
 
-/* Not all at once: a million rows are many. */
+/* Runs the import and adds its outcomes to the result, in slices: a million rows at once would be many. */
 static void
 fetch_result(void *arg)
 {
@@ -117,7 +111,7 @@ crm_deals_import_deals(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* import_as(actor): what comes next was done by this one; NULL: by the actor of the import. */
+/* import_as(actor): names the actor of what is written next; NULL is the actor of the import. */
 Datum
 crm_deals_import_as(PG_FUNCTION_ARGS)
 {
@@ -138,8 +132,8 @@ crm_deals_import_as(PG_FUNCTION_ARGS)
 }
 
 /*
- * _next_deal_id(): who may insert a deal draws such a number with each, without
- * a right to the sequence.
+ * next_deal_id(): draws the next id of a deal.  The caller needs no right to the
+ * sequence: whoever may insert a deal draws an id with each.
  */
 Datum
 crm_deals_next_deal_id(PG_FUNCTION_ARGS)
@@ -156,30 +150,4 @@ crm_deals_next_deal_id(PG_FUNCTION_ARGS)
 		fcinfo->flinfo->fn_extra = sequence;
 	}
 	PG_RETURN_INT64(nextval_internal(*sequence, false));
-}
-
-/* wrong_custom_fields(pipeline_id, old, new): NULL where all are as defined */
-Datum
-crm_deals_wrong_custom_fields(PG_FUNCTION_ARGS)
-{
-	const Pipeline *pipeline;
-	char	   *wrong = NULL;
-
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
-		PG_RETURN_NULL();
-	refresh_pipelines();
-	pipeline = find_pipeline(PG_GETARG_INT64(0));
-	if (pipeline != NULL)
-		wrong = wrong_custom_fields(pipeline->deal_fields, PG_ARGISNULL(1) ? NULL : PG_GETARG_JSONB_P(1),
-									PG_GETARG_JSONB_P(2));
-	if (wrong == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(wrong));
-}
-
-/* is_currency(code) */
-Datum
-crm_deals_is_currency(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(is_currency_code(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }

@@ -158,26 +158,30 @@ SELECT is(outcome
 FROM result
 JOIN (VALUES (1, 'created'), (2, 'rejected: A deal needs a name.'), (3, 'rejected: Pipeline "Nowhere" does not exist.'),
              (4, 'rejected: Stage "nowhere" does not exist in the pipeline of the deal.'),
-    (5, 'rejected: Stage "Same" is ambiguous: it can be same, same2.'), (6, 'rejected: The stage is archived.'),
-    (7, 'rejected: The pipeline is not active.'), (8, 'rejected: Status "open" contradicts the stage, which is won.'),
+    (5, 'rejected: Stage "Same" is ambiguous: it can be same, same2.'),
+    (6, 'rejected: the stage takes no deals any more: Stage "Old" is archived.'),
+    (7, 'rejected: the pipeline takes no new deals: Pipeline "Inactive" is not active.'),
+    (8, 'rejected: status "open" contradicts the stage of the deal: '
+        'Stage "Won" has status "won"; a deal''s status follows its stage.'),
     (9, 'rejected: Account "Nobody" does not exist.'), (10, 'rejected: Account "Twice" is ambiguous: it can be 3, 4.'),
     (11, 'rejected: The amount is negative.'), (12, 'rejected: The amount is not finite.'),
-    (13, 'rejected: amount "1,5" is not of type numeric.'), (14, 'rejected: "Eur" is not a currency code.'),
+    (13, 'rejected: amount "1,5" is not of type numeric.'),
+    (14, 'rejected: "Eur" is not a currency code: Currencies are ISO 4217 codes, three capital letters.'),
     (15, 'rejected: The probability is not between 0 and 100.'),
     (16, 'rejected: expected_close_date "2023-02-29" is not of type date.'),
-    (17, 'rejected: A date is not finite.'), (18, 'rejected: An open deal has no closing time.'),
+    (17, 'rejected: A date is not finite.'),
+    (18, 'rejected: an open deal has no closing time: Stage "Lead" has status "open".'),
     (19, 'rejected: closed_at "yesterday noon" is not of type timestamp with time zone.'),
-    (20, 'rejected: A lost deal needs a lost_reason.'),
-    (21, 'rejected: "weather" is none of the lost reasons of the pipeline.'),
-    (22, 'rejected: A deal that is not lost has no lost reason.'),
-    (23, 'rejected: The deal was created at then already, that does not change.'),
+    (20, 'rejected: a lost deal needs a reason: Pipeline "Sales" requires lost_reason in stage "Lost".'),
+    (21, 'rejected: the lost reason is not one of the pipeline''s: "weather" is not one of "price".'),
+    (22, 'rejected: a deal that is not lost has no lost reason: Stage "Lead" has status "open".'),
+    (23, 'rejected: created_at of deal 1 cannot change: The log refers to a deal by its id and its creation time.'),
     (24, 'rejected: Contact 99 does not exist.'),
     (25, 'rejected: primary_contact_id "one" is not of type bigint.'),
-    (26, 'rejected: Organization "acme" contradicts the pipeline of the deal.'),
+    (26, 'rejected: organization contradicts the pipeline of the deal: '
+         'Pipeline "Sales" belongs to no organization; a deal''s organization follows it.'),
     (27, 'rejected: Row 1 has the same external_id.'),
-    (28,
-     'rejected: Pipeline "Nowhere" does not exist. The amount is negative. "x" is not a currency code. Account '
-     '"Nobody" does not exist.')) AS w (number, result) ON w.number = row_number
+    (28, 'rejected: Pipeline "Nowhere" does not exist. Account "Nobody" does not exist. The amount is negative.')) AS w (number, result) ON w.number = row_number
 ORDER BY row_number;
 SELECT is((SELECT count(*) || ' ' || max(row_number) || ' ' || count(DISTINCT deal_id) FROM result), '28 28 2',
           'import: every row has its outcome');
@@ -296,7 +300,8 @@ SELECT t.source('external_id, name, custom_fields.seats, custom_fields.renewal, 
     'f1 | F1 | 12 | yes | 2024-02-29 | small | red; blue | 5',
     'f2 | F2 | twelve | maybe | 29.2.2024 | medium | green | -', 'f3 | F3 | - | - | - | - | ["blue"] | -') \gset none_
 SELECT is(regexp_replace(t.import(), 'must be [^.]*', 'x', 'g')
-              ~ '^f1 created; f2 rejected: (Custom field "(seats|renewal|since|size|colours)" x[. ;]+){5}f3 created$',
+              ~ '^f1 created; f2 rejected: custom fields of the deal are not as defined: '
+                '(Custom field "(seats|renewal|since|size|colours)" x[. ;]+){5}f3 created$',
           true, 'import: custom fields against their definitions, all that are wrong');
 SELECT is(t.row('f1') || '; ' || t.row('f3'),
           'F1 lead open EUR 10 {"free": "5", "size": "small", "seats": 12, "since": "2024-02-29", "colours": ["red", '

@@ -1,0 +1,123 @@
+-- import_deals(): from a table of any origin to deals and their log.
+--
+-- This file has the call; the files after it have its steps, in their order. All statements run as the caller, in the
+-- write context that src/functions/import.c gives them. What a step finds stands in temporary tables until the call
+-- ends:
+--
+--   _crm_deals_source     the source, its columns converted to our types                         (staging.sql)
+--   _crm_deals_history    the history, likewise
+--   _crm_deals_pipelines  the pipelines that the rows name                                       (lookup.sql)
+--   _crm_deals_accounts   the accounts that the rows name
+--   _crm_deals_owners     the owners that the rows name
+--   _crm_deals_stages     the stages that the rows and the history name
+--   _crm_deals_found      for each row the deal that is there already, and its pipeline          (resolve.sql)
+--   _crm_deals_rows       for each row the keys that were found, or why it is refused
+--   _crm_deals_steps      the events of the history, numbered for each deal                      (history.sql)
+--   _crm_deals_new        a view: the deals to insert                                            (views.sql)
+--   _crm_deals_changes    a view: the deals to update
+
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_check_rights() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT (has_any_column_privilege('crm_deals.deal', 'INSERT')
+            AND has_any_column_privilege('crm_deals.deal', 'UPDATE')) THEN
+        RAISE EXCEPTION 'permission denied to import deals' USING ERRCODE = '42501';
+    END IF;
+    IF current_setting('session_replication_role') = 'replica' THEN
+        RAISE EXCEPTION 'deals cannot be imported while session_replication_role is replica'
+            USING ERRCODE = '55000', DETAIL = 'The triggers that derive and log what is imported are off.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_check_rights() IS
+    'Internal: refuses a caller who may not write deals at once, not for each row.';
+
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_check_names() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    taken text;
+BEGIN
+    SELECT string_agg(format('pg_temp.%I', c.relname), ', ')
+    INTO taken
+    FROM pg_class AS c
+    WHERE c.relnamespace = pg_my_temp_schema()
+      AND c.relname IN ('_crm_deals_source', '_crm_deals_history', '_crm_deals_pipelines', '_crm_deals_accounts',
+                        '_crm_deals_owners', '_crm_deals_stages', '_crm_deals_found', '_crm_deals_rows',
+                        '_crm_deals_steps', '_crm_deals_new', '_crm_deals_changes');
+    IF taken IS NOT NULL THEN
+        RAISE EXCEPTION 'names that import_deals needs are taken: %', taken
+            USING ERRCODE = '55006', DETAIL = 'They are free unless an import is at work in this session.',
+                  HINT = 'Drop or rename temporary tables of these names.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_check_names() IS
+    'Internal: refuses an import within an import, and temporary tables of the names that an import needs.';
+
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_drop() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DROP VIEW pg_temp._crm_deals_new, pg_temp._crm_deals_changes;
+    DROP TABLE pg_temp._crm_deals_source, pg_temp._crm_deals_history, pg_temp._crm_deals_pipelines,
+               pg_temp._crm_deals_accounts, pg_temp._crm_deals_owners, pg_temp._crm_deals_stages,
+               pg_temp._crm_deals_found, pg_temp._crm_deals_rows, pg_temp._crm_deals_steps;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_drop() IS
+    'Internal: drops the temporary tables and views of an import.';
+
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_deals(source regclass, history regclass, gates boolean,
+                                                create_accounts boolean)
+RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    names text[];
+    types text[];
+    given text[];    -- the columns that the source has
+BEGIN
+    PERFORM crm_deals_internal.check_installed();
+    PERFORM crm_deals_internal.import_check_rights();
+    PERFORM crm_deals_internal.import_check_names();
+    gates := coalesce(gates, false);
+    SELECT array_agg(c.name), array_agg(c.type) INTO names, types FROM crm_deals_internal.import_deal_columns() AS c;
+    PERFORM crm_deals_internal.import_check_columns(source, names, '{}', true);
+    given := ARRAY(SELECT c.name FROM crm_deals_internal.import_columns(source, names, types) AS c);
+    PERFORM crm_deals_internal.import_check_references(given);
+    create_accounts := coalesce(create_accounts, false) AND 'account' = ANY (given);
+    IF create_accounts THEN
+        PERFORM crm_deals_internal.import_check_accounts();
+    END IF;
+
+    PERFORM crm_deals_internal.import_stage('_crm_deals_source', source, names, types);
+    PERFORM crm_deals_internal.import_stage_history(history);
+    PERFORM crm_deals_internal.enter_as_writer();
+    PERFORM crm_deals_internal.import_find_pipelines();
+    PERFORM crm_deals_internal.import_find_names('account');
+    PERFORM crm_deals_internal.import_find_names('owner');
+    PERFORM crm_deals_internal.import_make_tables();
+    PERFORM crm_deals_internal.import_resolve(given, create_accounts, NULL);
+    PERFORM crm_deals_internal.import_number_steps(given);
+    PERFORM crm_deals_internal.import_refuse_histories();
+    PERFORM crm_deals_internal.import_make_views(given);
+    PERFORM crm_deals_internal.import_write_all(gates);
+    PERFORM crm_deals_internal.import_write_again(given, create_accounts, gates);
+    RETURN QUERY
+    SELECT r.row_number, r.external_id, r.outcome, r.deal_id, r.detail FROM crm_deals_internal.import_result() AS r;
+    PERFORM crm_deals_internal.import_drop();
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_deals(regclass, regclass, boolean, boolean) IS
+    'Internal: does the work of import_deals() in its write context.';

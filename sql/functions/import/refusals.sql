@@ -1,0 +1,99 @@
+-- Why a row is refused before anything is written. import_refuse_values() says early, and of all rows, what the
+-- constraints of the table would refuse one by one. All other rules are those that the triggers enforce, judged by the
+-- same code (src/rules).
+
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_refuse_values(given text[], chosen bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    gives_name boolean := 'name' = ANY (given);
+    gives_account boolean := 'account_id' = ANY (given);
+    gives_contact boolean := 'primary_contact_id' = ANY (given);
+BEGIN
+    UPDATE pg_temp._crm_deals_rows AS r
+    SET _problem = concat_ws(E'\n', r._problem, j.problem)
+    FROM (SELECT r._row, nullif(concat_ws(E'\n',
+              CASE WHEN (r._is_new OR gives_name) AND coalesce(btrim(s.name, E' \t\r\n'), '') = ''
+                   THEN 'A deal needs a name.' END,
+              CASE WHEN s.amount < 0 THEN 'The amount is negative.'
+                   WHEN s.amount >= 'Infinity' THEN 'The amount is not finite.' END,
+              CASE WHEN s.probability < 0 OR s.probability > 100 THEN 'The probability is not between 0 and 100.' END,
+              CASE WHEN NOT isfinite(s.expected_close_date) OR NOT isfinite(s.closed_at)
+                        OR NOT isfinite(s.created_at) OR NOT isfinite(s.stage_entered_at)
+                   THEN 'A date is not finite.' END,
+              CASE WHEN jsonb_typeof(r.custom_fields) <> 'object' THEN 'custom_fields is not an object.' END,
+              CASE WHEN gives_account AND s.account_id IS NOT NULL
+                        AND NOT EXISTS (SELECT FROM crm_deals._account AS a WHERE a.id = s.account_id)
+                   THEN format('Account %s does not exist.', s.account_id) END,
+              CASE WHEN gives_contact AND s.primary_contact_id IS NOT NULL
+                        AND NOT EXISTS (SELECT FROM crm_deals._contact AS c WHERE c.id = s.primary_contact_id)
+                   THEN format('Contact %s does not exist.', s.primary_contact_id) END), '') AS problem
+          FROM pg_temp._crm_deals_rows AS r
+          JOIN pg_temp._crm_deals_source AS s ON s._row = r._row
+          WHERE chosen IS NULL OR r._row = ANY (chosen)) AS j
+    WHERE r._row = j._row AND j.problem IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_refuse_values(text[], bigint[]) IS
+    'Internal: refuses rows with values that a constraint of deal refuses.';
+
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_broken_rules(old anyelement, stated anyelement) RETURNS text
+LANGUAGE c STABLE COST 100 AS 'MODULE_PATHNAME', 'crm_deals_import_broken_rules';
+COMMENT ON FUNCTION crm_deals_internal.import_broken_rules(anyelement, anyelement) IS
+    'Internal: returns the rules, gates apart, that a deal would break if it became what a row states, or NULL.';
+
+-- Columns that no rule judges are NULL. So are columns that the source lacks: of these it states nothing.
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_stated_deal() RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('ROW(%s)::crm_deals.deal', string_agg(coalesce(v.value, 'NULL'), ', ' ORDER BY a.attnum))
+    FROM pg_attribute AS a
+    LEFT JOIN (VALUES ('organization', 's.organization'), ('pipeline_id', 'p.given_id'), ('stage_id', 'r.stage_id'),
+                      ('status', 's.status'), ('currency', 's.currency'), ('closed_at', 's.closed_at'),
+                      ('lost_reason', 'x.lost_reason'), ('created_at', 's.created_at'),
+                      ('custom_fields', 'x.custom_fields')) AS v (name, value) ON v.name = a.attname
+    WHERE a.attrelid = 'crm_deals.deal'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_stated_deal() IS
+    'Internal: returns the expression that makes a row of deal of what a row of the source states.';
+
+-- A lost deal keeps the reason that it has, or gets the last one of its history, if the source states none.
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_refuse_contradictions(given text[], chosen bigint[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    EXECUTE format($query$
+        UPDATE pg_temp._crm_deals_rows AS r
+        SET _problem = concat_ws(E'\n', r._problem, j.problem)
+        FROM (SELECT r._row, crm_deals_internal.import_broken_rules(d, %s) AS problem
+              FROM pg_temp._crm_deals_rows AS r
+              JOIN pg_temp._crm_deals_source AS s ON s._row = r._row
+              JOIN pg_temp._crm_deals_pipelines AS p ON p._place = s._place
+              JOIN crm_deals.stage AS t ON t.id = r.stage_id
+              LEFT JOIN crm_deals.deal AS d ON NOT r._is_new AND d.id = r.id
+              LEFT JOIN (SELECT DISTINCT ON (h.external_id) h.external_id, h.lost_reason
+                         FROM pg_temp._crm_deals_history AS h ORDER BY h.external_id, h.entered_at DESC) AS h
+                     ON h.external_id = s.external_id
+              CROSS JOIN LATERAL (
+                  SELECT CASE WHEN t.status <> 'lost' THEN s.lost_reason
+                              WHEN s.lost_reason IS NULL AND h.lost_reason IS NOT NULL THEN h.lost_reason
+                              WHEN $1 OR d.id IS NULL THEN s.lost_reason
+                              ELSE d.lost_reason END AS lost_reason,
+                         CASE WHEN jsonb_typeof(r.custom_fields) = 'object' THEN r.custom_fields
+                              ELSE coalesce(d.custom_fields, '{}') END AS custom_fields) AS x
+              WHERE $2 IS NULL OR r._row = ANY ($2)) AS j
+        WHERE r._row = j._row AND j.problem IS NOT NULL
+        $query$, crm_deals_internal.import_stated_deal())
+    USING 'lost_reason' = ANY (given), chosen;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_refuse_contradictions(text[], bigint[]) IS
+    'Internal: refuses rows that contradict themselves, the configuration or the deal that is there.';

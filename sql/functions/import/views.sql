@@ -1,0 +1,109 @@
+-- What is to be written, as two temporary views: _crm_deals_new has a row for each deal to insert, _crm_deals_changes
+-- one for each deal to update. Their columns are those that the INSERT and the UPDATE write. Columns that begin with
+-- "_", and the id of a change, say which row it is about. Rows that are refused are in neither.
+
+-- A deal with a history begins with its first event.
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_values_of_new(given text[]) RETURNS TABLE (name text, value text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    VALUES ('id', 'r.id'), ('external_id', 'r.external_id'), ('name', 's.name'), ('pipeline_id', 'r.pipeline_id'),
+           ('stage_id', 'coalesce(f.stage_id, r.stage_id)'), ('account_id', 'r.account_id'),
+           ('primary_contact_id', 's.primary_contact_id'),
+           ('amount', 'CASE WHEN f._row IS NULL THEN s.amount ELSE f.amount END'), ('currency', 's.currency'),
+           ('probability', 'CASE WHEN f._row IS NULL THEN s.probability ELSE f.probability END'),
+           ('expected_close_date', 's.expected_close_date'),
+           ('closed_at', 'CASE WHEN f._row IS NULL THEN s.closed_at ELSE f.closed_at END'),
+           ('lost_reason', 'CASE WHEN f._row IS NULL THEN s.lost_reason ELSE f.lost_reason END'),
+           ('owner', 'r.owner'), ('source', 's.source'), ('notes', 's.notes'), ('custom_fields', 'r.custom_fields'),
+           ('stage_entered_at', 'CASE WHEN f._row IS NULL THEN s.stage_entered_at END'),
+           ('created_at', 'coalesce(s.created_at, f.entered_at)'), ('updated_at', 'f.entered_at')
+    UNION ALL
+    SELECT o.name, format('s.%I', o.name) FROM unnest(crm_deals_internal.import_own_columns(given)) AS o (name)
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_values_of_new(text[]) IS
+    'Internal: lists the columns of a new deal and the expressions that give their values.';
+
+-- A NULL of the source clears what a deal can be without. It ends an override of the probability.
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_values_of_changes(given text[])
+RETURNS TABLE (name text, value text, is_own boolean)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT a.name, a.value, false
+    FROM (VALUES ('name', 's.name', '{name}'::text[]),
+                 ('account_id', 'r.account_id', '{account,account_id}'),
+                 ('primary_contact_id', 's.primary_contact_id', '{primary_contact_id}'),
+                 ('pipeline_id', 'r.pipeline_id', '{pipeline,pipeline_id,stage,stage_id}'),
+                 ('stage_id', 'r.stage_id', '{pipeline,pipeline_id,stage,stage_id}'),
+                 ('amount', 's.amount', '{amount}'),
+                 ('currency', 'coalesce(s.currency, d.currency)', '{currency}'),
+                 ('probability',
+                  'coalesce(s.probability, CASE WHEN NOT d.probability_overridden THEN d.probability END)',
+                  '{probability}'),
+                 ('expected_close_date', 's.expected_close_date', '{expected_close_date}'),
+                 ('closed_at', 'coalesce(s.closed_at, d.closed_at)', '{closed_at}'),
+                 ('lost_reason', 's.lost_reason', '{lost_reason}'),
+                 ('owner', 'r.owner', '{owner}'), ('source', 's.source', '{source}'), ('notes', 's.notes', '{notes}')
+         ) AS a (name, value, columns)
+    WHERE a.columns && given
+    UNION ALL
+    SELECT 'custom_fields', 'r.custom_fields', false
+    WHERE EXISTS (SELECT FROM unnest(given) AS g (name) WHERE g.name ~ '^custom_fields')
+    UNION ALL
+    SELECT o.name, format('s.%I', o.name), true FROM unnest(crm_deals_internal.import_own_columns(given)) AS o (name)
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_values_of_changes(text[]) IS
+    'Internal: lists the columns that the source sets in a deal that exists, and the expressions of their values.';
+
+-- Deals that are already as the source says are not in _crm_deals_changes. A user's column is compared as text: its
+-- type may have no equality.
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_make_views(given text[]) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    new_deals text := (SELECT string_agg(format('%s AS %I', v.value, v.name), ', ')
+                       FROM crm_deals_internal.import_values_of_new(given) AS v);
+    changes text;
+    difference text;
+BEGIN
+    SELECT string_agg(format('%s AS %I', v.value, v.name), ', '),
+           string_agg(format(CASE WHEN v.is_own THEN 'd.%I::text IS DISTINCT FROM %s::text'
+                                  ELSE 'd.%I IS DISTINCT FROM %s' END, v.name, v.value), ' OR ')
+    INTO changes, difference
+    FROM crm_deals_internal.import_values_of_changes(given) AS v;
+
+    EXECUTE format('CREATE TEMPORARY VIEW _crm_deals_new AS '
+                   'SELECT r._row, f.actor AS _actor, %s '
+                   'FROM pg_temp._crm_deals_rows AS r '
+                   'JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
+                   'LEFT JOIN pg_temp._crm_deals_steps AS f ON f._row = r._row AND f.step = 1 '
+                   'WHERE r._is_new AND r._problem IS NULL AND NOT r._again', new_deals);
+    EXECUTE format('CREATE TEMPORARY VIEW _crm_deals_changes AS '
+                   'SELECT %s '
+                   'FROM pg_temp._crm_deals_rows AS r '
+                   'JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
+                   'JOIN crm_deals.deal AS d ON d.id = r.id '
+                   'WHERE NOT r._is_new AND r._problem IS NULL AND NOT r._again AND (%s)',
+                   concat_ws(', ', 'r._row', 'r.id', changes), coalesce(difference, 'false'));
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_make_views(text[]) IS
+    'Internal: makes the views _crm_deals_new and _crm_deals_changes.';
+
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_written_columns(view_name text) RETURNS text[]
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(array_agg(a.attname::text ORDER BY a.attnum), '{}')
+    FROM pg_attribute AS a
+    WHERE a.attrelid = to_regclass('pg_temp.' || view_name) AND a.attnum > 0 AND a.attname !~ '^_'
+      AND NOT (view_name = '_crm_deals_changes' AND a.attname = 'id')
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_written_columns(text) IS
+    'Internal: returns the columns of one of these views that are written.';

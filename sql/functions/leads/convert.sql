@@ -1,0 +1,99 @@
+-- convert_lead(): makes an account, a contact and a deal of a lead.
+
+-- The row is locked until commit: the second of two conversions waits and finds the lead converted.
+-- access: write
+CREATE FUNCTION crm_deals_internal.lead_to_convert(lead bigint) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    current jsonb;
+BEGIN
+    SELECT to_jsonb(l) INTO current FROM crm_deals.lead AS l WHERE l.id = lead FOR NO KEY UPDATE;
+    IF current IS NULL THEN
+        RAISE EXCEPTION 'lead % does not exist', lead USING ERRCODE = 'P0002';
+    ELSIF current ->> 'status' = 'converted' THEN
+        RAISE EXCEPTION 'lead % is converted already', lead
+            USING ERRCODE = '55000',
+                  DETAIL = format('It became account %s, contact %s, deal %s at %s.',
+                                  coalesce(current ->> 'account_id', 'none'),
+                                  coalesce(current ->> 'contact_id', 'none'),
+                                  -- a deal that the caller may not see is not named
+                                  coalesce((SELECT d.id::text FROM crm_deals.deal AS d
+                                            WHERE d.id = (current ->> 'deal_id')::bigint), 'none'),
+                                  current ->> 'converted_at');
+    ELSIF current ->> 'status' = 'disqualified' THEN
+        RAISE EXCEPTION 'lead % is disqualified', lead
+            USING ERRCODE = '55000', HINT = 'Set its status to qualified first.';
+    END IF;
+    RETURN current;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.lead_to_convert(bigint) IS
+    'Internal: locks a lead that may be converted and returns it.';
+
+-- The activities of the lead become activities of the account, the contact and the deal, too.
+-- access: write
+CREATE FUNCTION crm_deals_internal.mark_converted(lead bigint, account text, contact text, deal bigint) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    account_type text := (SELECT h.key_type FROM crm_deals_internal.host('account') AS h);
+    contact_type text := (SELECT h.key_type FROM crm_deals_internal.host('contact') AS h);
+    changed bigint;
+BEGIN
+    EXECUTE format('UPDATE crm_deals.lead SET status = ''converted'', converted_at = now(), '
+                   'account_id = $2::%s, contact_id = $3::%s, deal_id = $4 WHERE id = $1', account_type, contact_type)
+    USING lead, account, contact, deal;
+    GET DIAGNOSTICS changed = ROW_COUNT;
+    IF changed <> 1 THEN
+        RAISE EXCEPTION 'the conversion of lead % was suppressed', lead
+            USING ERRCODE = '09000', DETAIL = 'A trigger or a rule on crm_deals.lead let no row be updated.';
+    END IF;
+    EXECUTE format('UPDATE crm_deals.activity SET account_id = coalesce(account_id, $2::%s), '
+                   'contact_id = coalesce(contact_id, $3::%s), deal_id = coalesce(deal_id, $4) WHERE lead_id = $1',
+                   account_type, contact_type)
+    USING lead, account, contact, deal;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.mark_converted(bigint, text, text, bigint) IS
+    'Internal: notes in a lead and in its activities what the lead became.';
+
+-- access: write
+CREATE FUNCTION crm_deals_internal.convert_lead(lead bigint, create_deal boolean, deal jsonb, use_account text,
+                                                use_contact text, actor text, OUT account_id text,
+                                                OUT contact_id text, OUT deal_id bigint)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    current jsonb;
+BEGIN
+    PERFORM crm_deals_internal.check_installed();
+    IF lead IS NULL THEN
+        RAISE EXCEPTION 'convert_lead needs a lead' USING ERRCODE = '22004';
+    END IF;
+    deal := coalesce(deal, '{}');
+    PERFORM crm_deals_internal.check_deal_argument(deal);
+
+    -- Every writer of deals does this before it locks a row.
+    PERFORM crm_deals_internal.enter_as_writer();
+    current := crm_deals_internal.lead_to_convert(lead);
+    contact_id := CASE WHEN use_contact IS NOT NULL THEN crm_deals_internal.given_key('contact', use_contact) END;
+    account_id := CASE WHEN use_account IS NOT NULL THEN crm_deals_internal.given_key('account', use_account) END;
+    SELECT p.account, p.contact
+    INTO account_id, contact_id
+    FROM crm_deals_internal.parties_of_lead(current, account_id, contact_id) AS p;
+    IF create_deal IS NOT FALSE THEN
+        deal_id := crm_deals_internal.insert_deal(
+            crm_deals_internal.deal_of_lead(current, deal, account_id, contact_id), actor);
+    END IF;
+    PERFORM crm_deals_internal.mark_converted(lead, account_id, contact_id, deal_id);
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.convert_lead(bigint, boolean, jsonb, text, text, text) IS
+    'Internal: what crm_deals.convert_lead() does.';

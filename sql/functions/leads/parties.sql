@@ -1,0 +1,95 @@
+-- The account and the contact of a lead: those that the caller names, else those that are there, else new ones.
+
+-- The error keeps the SQLSTATE, the table, the column and the constraint of the one that it stands for.
+-- access: write
+CREATE FUNCTION crm_deals_internal.raise_refused(entity text, state text, message text, detail text,
+                                                 table_name text, column_name text, constraint_name text) RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+    RAISE EXCEPTION 'the % of the lead cannot be found or written in table %',
+                    entity, (SELECT h.host FROM crm_deals_internal.host(entity) AS h)
+        USING ERRCODE = state, DETAIL = concat_ws(E'\n', message, nullif(detail, '')),
+              HINT = crm_deals_internal.way_out(entity),
+              TABLE = table_name, COLUMN = column_name, CONSTRAINT = constraint_name;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.raise_refused(text, text, text, text, text, text, text) IS
+    'Internal: raises an error of a table of accounts or contacts again, with the hint to use_account or use_contact.';
+
+-- What is not found is looked for once more under the lock: another conversion may have created it meanwhile.
+-- access: write
+CREATE FUNCTION crm_deals_internal.find_contact_or_lock(lead jsonb) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    contact text := crm_deals_internal.find_contact(lead);
+BEGIN
+    IF contact IS NULL THEN
+        PERFORM crm_deals_internal.lock_new('contact', lead ->> 'organization',
+                                            crm_deals_internal.filled(lead ->> 'email'));
+        contact := crm_deals_internal.find_contact(lead);
+    END IF;
+    RETURN contact;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.find_contact_or_lock(jsonb) IS
+    'Internal: finds the contact of a lead; if there is none, no other conversion creates it until this one ends.';
+
+-- A lead that names no company gets no new account.
+-- access: write
+CREATE FUNCTION crm_deals_internal.find_or_create_account(lead jsonb, contact text) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    account text := crm_deals_internal.find_account(lead, contact);
+    company text := crm_deals_internal.filled(lead ->> 'company_name');
+BEGIN
+    IF account IS NULL AND company IS NOT NULL THEN
+        PERFORM crm_deals_internal.lock_new('account', lead ->> 'organization', company);
+        account := coalesce(crm_deals_internal.find_account(lead, contact), crm_deals_internal.create_account(lead));
+    END IF;
+    RETURN account;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.find_or_create_account(jsonb, text) IS
+    'Internal: finds the account of a lead, else creates it.';
+
+-- The contact is looked for first, as the account can be found by it, but created last, as it names its account.
+-- access: write
+CREATE FUNCTION crm_deals_internal.parties_of_lead(lead jsonb, INOUT account text, INOUT contact text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    entity text;
+    state text;
+    message text;
+    detail text;
+    table_name text;
+    column_name text;
+    constraint_name text;
+BEGIN
+    entity := 'contact';
+    contact := coalesce(contact, crm_deals_internal.find_contact_or_lock(lead));
+    entity := 'account';
+    account := coalesce(account, crm_deals_internal.find_or_create_account(lead, contact));
+    IF contact IS NULL AND crm_deals_internal.names_person(lead) THEN
+        entity := 'contact';
+        contact := crm_deals_internal.create_contact(lead, account);
+    END IF;
+EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation THEN
+    GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
+                            table_name = TABLE_NAME, column_name = COLUMN_NAME, constraint_name = CONSTRAINT_NAME;
+    PERFORM crm_deals_internal.raise_refused(entity, state, message, detail, table_name, column_name, constraint_name);
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.parties_of_lead(jsonb, text, text) IS
+    'Internal: finds or creates the account and the contact of a lead, those that are not given.';
