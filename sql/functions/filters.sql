@@ -2,50 +2,56 @@
 -- pieces of SQL over a row of deal called d. Values get into them only as literals that format() quotes.
 
 -- access: read
+CREATE FUNCTION crm_deals_internal.pipeline_in(organization text, pipeline text) RETURNS bigint
+LANGUAGE sql STABLE PARALLEL SAFE COST 100
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN pipeline IS NULL
+                THEN coalesce((SELECT p.id FROM crm_deals.pipeline AS p
+                               WHERE p.is_default AND p.organization = pipeline_in.organization),
+                              (SELECT p.id FROM crm_deals.pipeline AS p
+                               WHERE p.is_default AND p.organization IS NULL))
+                ELSE coalesce((SELECT p.id FROM crm_deals.pipeline AS p
+                               WHERE p.name = pipeline AND p.organization = pipeline_in.organization),
+                              (SELECT p.id FROM crm_deals.pipeline AS p
+                               WHERE p.name = pipeline AND p.organization IS NULL),
+                              (SELECT p.id FROM crm_deals.pipeline AS p
+                               WHERE p.id = CASE WHEN pipeline ~ '^[0-9]{1,18}$' THEN pipeline::bigint END)) END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.pipeline_in(text, text) IS
+    'Internal: finds a pipeline by name in an organization, then system-wide, then by its id as text. NULL finds the '
+    'default pipeline. Returns NULL if there is none.';
+
+-- access: read
 CREATE FUNCTION crm_deals_internal.find_pipeline(pipeline text) RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
-    here text := nullif(current_setting('crm_deals.organization', true), '');
     found_id bigint;
 BEGIN
-    SELECT p.id
-    INTO found_id
-    FROM crm_deals.pipeline AS p
-    WHERE p.name = pipeline AND (p.organization = here OR p.organization IS NULL)
-    ORDER BY p.organization NULLS LAST
-    LIMIT 1;
-    IF found_id IS NULL AND pipeline ~ '^[0-9]{1,18}$' THEN
-        SELECT p.id INTO found_id FROM crm_deals.pipeline AS p WHERE p.id = pipeline::bigint;
-    END IF;
-    IF found_id IS NULL AND pipeline IS NOT NULL THEN
-        PERFORM crm_deals_internal.raise_unknown_pipeline(pipeline);
+    IF pipeline IS NOT NULL THEN
+        found_id := crm_deals_internal.pipeline_in(nullif(current_setting('crm_deals.organization', true), ''),
+                                                   pipeline);
+        IF found_id IS NULL THEN
+            PERFORM crm_deals_internal.raise_unknown_pipeline(pipeline);
+        END IF;
     END IF;
     RETURN found_id;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.find_pipeline(text) IS
-    'Internal: finds a pipeline by name, in the session''s organization, then system-wide, or by its id as text. NULL '
-    'finds NULL.';
+    'Internal: finds a pipeline for the session, or raises an error. NULL finds NULL.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.default_pipeline() RETURNS bigint
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
-    found_id bigint;
+    found_id bigint := crm_deals_internal.pipeline_in(
+        nullif(current_setting('crm_deals.organization', true), ''), NULL);
 BEGIN
-    SELECT p.id
-    INTO found_id
-    FROM crm_deals.pipeline AS p
-    WHERE p.is_default
-      AND (p.organization = current_setting('crm_deals.organization', true) OR p.organization IS NULL)
-    ORDER BY p.organization NULLS LAST
-    LIMIT 1;
     IF found_id IS NULL THEN
         RAISE EXCEPTION 'there is no default pipeline'
             USING ERRCODE = 'P0002', HINT = 'Name a pipeline, or make one the default.';
@@ -54,7 +60,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.default_pipeline() IS
-    'Internal: returns the default pipeline of the session''s organization, else the system''s.';
+    'Internal: returns the default pipeline of the session''s organization, else the system''s, or raises an error.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.organization_of(pipeline_id bigint) RETURNS text

@@ -4,37 +4,6 @@
 -- Pipelines
 -- ----------
 
--- A text is a name in the organization, else one of the whole system, else an id.
--- access: write
-CREATE FUNCTION crm_deals_internal.import_pipeline(pipeline text, organization text) RETURNS bigint
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT p.id
-    FROM crm_deals.pipeline AS p
-    WHERE p.name = import_pipeline.pipeline
-          AND (p.organization = import_pipeline.organization OR p.organization IS NULL)
-       OR p.id::text = import_pipeline.pipeline
-    ORDER BY p.name = import_pipeline.pipeline DESC, p.organization IS NULL
-    LIMIT 1
-$$;
-COMMENT ON FUNCTION crm_deals_internal.import_pipeline(text, text) IS
-    'Internal: returns the pipeline that a text means in an organization.';
-
--- access: write
-CREATE FUNCTION crm_deals_internal.import_default_pipeline(organization text) RETURNS bigint
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT p.id
-    FROM crm_deals.pipeline AS p
-    WHERE p.is_default AND (p.organization = import_default_pipeline.organization OR p.organization IS NULL)
-    ORDER BY p.organization IS NULL
-    LIMIT 1
-$$;
-COMMENT ON FUNCTION crm_deals_internal.import_default_pipeline(text) IS
-    'Internal: returns the pipeline of rows that name none.';
-
 -- "searched" is the organization in which names are looked for. "owner" is the organization of the pipeline: in it the
 -- row's external_id is looked for.
 -- access: write
@@ -52,10 +21,10 @@ BEGIN
                 WHEN w.given_id IS NULL AND w.pipeline_id IS NOT NULL
                 THEN format('Pipeline %s does not exist.', w.pipeline_id) END AS problem
     FROM (SELECT r.*,
-                 CASE WHEN r.pipeline IS NOT NULL THEN crm_deals_internal.import_pipeline(r.pipeline, r.searched)
+                 CASE WHEN r.pipeline IS NOT NULL THEN crm_deals_internal.pipeline_in(r.searched, r.pipeline)
                       ELSE (SELECT p.id FROM crm_deals.pipeline AS p WHERE p.id = r.pipeline_id) END AS given_id,
                  CASE WHEN num_nonnulls(r.pipeline, r.pipeline_id) = 0
-                      THEN crm_deals_internal.import_default_pipeline(r.searched) END AS default_id
+                      THEN crm_deals_internal.pipeline_in(r.searched, NULL) END AS default_id
           FROM (SELECT DISTINCT s._place, s.pipeline, s.pipeline_id,
                        coalesce(s.organization, nullif(current_setting('crm_deals.organization', true), '')) AS searched
                 FROM pg_temp._crm_deals_source AS s) AS r) AS w

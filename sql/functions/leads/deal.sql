@@ -36,24 +36,14 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.check_deal_argument(jsonb) IS
     'Internal: refuses an argument "deal" with keys that a deal does not have.';
 
--- A name is looked for in the organization, then among the pipelines of the whole system; else the text is an id.
 -- access: write
 CREATE FUNCTION crm_deals_internal.pipeline_for(pipeline text, organization text) RETURNS bigint
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
-    found_id bigint;
+    found_id bigint := crm_deals_internal.pipeline_in(organization, pipeline);
 BEGIN
-    SELECT p.id
-    INTO found_id
-    FROM crm_deals.pipeline AS p
-    WHERE CASE WHEN pipeline IS NULL THEN p.is_default ELSE p.name = pipeline END
-      AND (p.organization = organization OR p.organization IS NULL)
-    ORDER BY p.organization NULLS LAST
-    LIMIT 1;
-    found_id := coalesce(found_id, (SELECT p.id FROM crm_deals.pipeline AS p WHERE p.id::text = pipeline));
     IF found_id IS NULL AND pipeline IS NULL THEN
         RAISE EXCEPTION 'there is no default pipeline'
             USING ERRCODE = 'P0002', HINT = 'Name one: deal => ''{"pipeline": "..."}''.';
