@@ -361,19 +361,25 @@ ok(wait_until(10, sub { heard($listener) > 0 }), 'one that is committed while th
 
 heard($listener);
 my $from = value($node, 'SELECT max(id) FROM crm_deals.deal_event', database => $database);
-my @loaders;
-for my $number (1 .. 3)
-{
-	push @loaders, start_psql($database, $number, map { move("id = 1$number", $_ % 2 ? 'a' : 'b') } 1 .. 500);
-}
 my $killed = 0;
 my @heard;
 
-while (any_is_running(@loaders))
+# Writers load it again until the worker was killed twice: a fast machine is done with one load before that.
+for (my $loads = 0; $killed < 2 && $loads < 50; $loads++)
 {
-	$killed += kill_worker($database);
-	push @heard, heard($listener);
-	sleep 0.05;
+	my @loaders;
+
+	for my $number (1 .. 3)
+	{
+		push @loaders, start_psql($database, $number, map { move("id = 1$number", $_ % 2 ? 'a' : 'b') } 1 .. 500);
+	}
+
+	while (any_is_running(@loaders))
+	{
+		$killed += kill_worker($database);
+		push @heard, heard($listener);
+		sleep 0.05;
+	}
 }
 $node->safe_psql($database, "SET crm_deals.notify = 'dispatch';" . move(7, 'w'));
 ok(all_sent($database), 'all is sent');
