@@ -112,6 +112,24 @@ crm_deals_broken_rules(PG_FUNCTION_ARGS)
  * ----------
  */
 
+/* Adds the rules to the text, one a line; gates only if they count. */
+static void
+append_rules(StringInfo why, List *broken, bool gates)
+{
+	ListCell   *cell;
+
+	foreach(cell, broken)
+	{
+		const BrokenRule *rule = lfirst(cell);
+
+		if (rule->is_gate && !gates)
+			continue;
+		appendStringInfo(why, "%s%s", why->len > 0 ? "\n" : "", rule->message);
+		if (rule->detail != NULL)
+			appendStringInfo(why, ": %s", rule->detail);
+	}
+}
+
 /*
  * Returns why a deal may not become so, or NULL if it may.  A deal that
  * contradicts its stage is not judged by the gates.
@@ -121,24 +139,15 @@ why_not(const DealRow *old, DealRow *new, bool gates)
 {
 	List	   *broken = derive_deal(old, new, moment_after(old));
 	StringInfoData why;
-	ListCell   *cell;
 
-	if (broken == NIL)
-		broken = broken_rules(old, new);
 	initStringInfo(&why);
-	foreach(cell, broken)
-	{
-		const BrokenRule *rule = lfirst(cell);
-
-		if (gates || !rule->is_gate)
-			appendStringInfo(&why, "%s%s", why.len > 0 ? "\n" : "", broken_rule_text(rule));
-	}
+	append_rules(&why, broken != NIL ? broken : broken_rules(old, new), gates);
 	return why.len > 0 ? why.data : NULL;
 }
 
-/* why_not(old, new, gates): "old" is NULL for a new deal */
-Datum
-crm_deals_why_not(PG_FUNCTION_ARGS)
+/* Answers a call (old, new): "old" is NULL for a new deal. */
+static Datum
+answer(FunctionCallInfo fcinfo, bool gates, char *(*judge) (const DealRow *old, DealRow *new, bool gates))
 {
 	TupleDesc	old_desc = NULL;
 	TupleDesc	new_desc;
@@ -154,7 +163,7 @@ crm_deals_why_not(PG_FUNCTION_ARGS)
 		old = deal_argument(fcinfo, 0, &old_desc);
 	new = deal_argument(fcinfo, 1, &new_desc);
 
-	why = why_not(old_desc != NULL ? &old : NULL, &new, bool_argument(fcinfo, 2) && setting_enforce_gates);
+	why = judge(old_desc != NULL ? &old : NULL, &new, gates);
 	if (old_desc != NULL)
 		ReleaseTupleDesc(old_desc);
 	ReleaseTupleDesc(new_desc);
@@ -163,30 +172,17 @@ crm_deals_why_not(PG_FUNCTION_ARGS)
 	PG_RETURN_TEXT_P(cstring_to_text(why));
 }
 
+/* why_not(old, new, gates) */
+Datum
+crm_deals_why_not(PG_FUNCTION_ARGS)
+{
+	return answer(fcinfo, bool_argument(fcinfo, 2) && setting_enforce_gates, why_not);
+}
+
 /* ----------
  * A row of an import
  * ----------
  */
-
-/* Adds the rules to the text, one a line, gates apart. */
-static void
-append_rules(StringInfo why, List *broken)
-{
-	ListCell   *cell;
-
-	foreach(cell, broken)
-	{
-		const BrokenRule *rule = lfirst(cell);
-
-		if (rule->is_gate)
-			continue;
-		appendStringInfoString(why, why->len > 0 ? "\n" : "");
-		if (rule->detail != NULL)
-			appendStringInfo(why, "%s: %s", rule->message, rule->detail);
-		else
-			appendStringInfoString(why, rule->message);
-	}
-}
 
 /* Returns the existing deal as a row of an import wants it. */
 static DealRow
@@ -211,7 +207,7 @@ as_stated(const DealRow *old, const DealRow *stated, DealStatus status)
  * has that value already.  Then the deal is judged as the row wants it.
  */
 static char *
-why_not_import(const DealRow *old, const DealRow *stated)
+why_not_import(const DealRow *old, DealRow *stated, bool gates)
 {
 	DealRow		new = deal_row_copy(stated);
 	List	   *contradictions = derive_deal(NULL, &new, moment_after(NULL));
@@ -224,35 +220,15 @@ why_not_import(const DealRow *old, const DealRow *stated)
 		contradictions = list_concat(contradictions, derive_deal(old, &new, moment_after(old)));
 	}
 	initStringInfo(&why);
-	append_rules(&why, contradictions);
+	append_rules(&why, contradictions, gates);
 	if (stage != NULL)
-		append_rules(&why, broken_rules(old, &new));
+		append_rules(&why, broken_rules(old, &new), gates);
 	return why.len > 0 ? why.data : NULL;
 }
 
-/* import_broken_rules(old, stated): "old" is NULL for a new deal */
+/* import_broken_rules(old, stated) */
 Datum
 crm_deals_import_broken_rules(PG_FUNCTION_ARGS)
 {
-	TupleDesc	old_desc = NULL;
-	TupleDesc	stated_desc;
-	DealRow		old;
-	DealRow		stated;
-	char	   *why;
-
-	check_is_deal(fcinfo);
-	if (PG_ARGISNULL(1))
-		PG_RETURN_NULL();
-	refresh_pipelines();
-	if (!PG_ARGISNULL(0))
-		old = deal_argument(fcinfo, 0, &old_desc);
-	stated = deal_argument(fcinfo, 1, &stated_desc);
-
-	why = why_not_import(old_desc != NULL ? &old : NULL, &stated);
-	if (old_desc != NULL)
-		ReleaseTupleDesc(old_desc);
-	ReleaseTupleDesc(stated_desc);
-	if (why == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_TEXT_P(cstring_to_text(why));
+	return answer(fcinfo, false, why_not_import);
 }

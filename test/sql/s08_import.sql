@@ -345,8 +345,10 @@ SELECT crm_deals.create_pipeline('Strict',
 SELECT t.source('external_id, name, pipeline, stage, amount', 's1 | S1 | Strict | a | -', 's2 | S2 | Strict | b | -',
                 's3 | S3 | Strict | won | -', format('s4 | S4 | %s | b | -', :strict)) \gset none_
 SELECT is(t.import($$'source', gates => true$$),
-          's1 created; s2 rejected: A deal starts in "A", not in "B".; s3 rejected: A deal starts in "A", '
-          'not in "Won". Stage "Won" needs amount.; s4 rejected: A deal starts in "A", not in "B".',
+          's1 created; s2 rejected: a gate forbids this move: A deal starts in "A", not in "B".; '
+          's3 rejected: a gate forbids this move: A deal starts in "A", not in "Won". '
+          'the stage requires fields that are not filled in: Stage "Won" needs amount.; '
+          's4 rejected: a gate forbids this move: A deal starts in "A", not in "B".',
           'import: gates are asked with gates => true');
 SELECT is(t.import(), 's1 unchanged; s2 created; s3 created; s4 created', 'import: else not');
 SELECT is((SELECT count(*) FROM crm_deals.deal_event WHERE bypassed IS NOT NULL), 0::bigint,
@@ -354,7 +356,9 @@ SELECT is((SELECT count(*) FROM crm_deals.deal_event WHERE bypassed IS NOT NULL)
 SELECT t.source('external_id, stage', 's1 | won', 's2 | c') \gset none_
 SELECT is(
     t.import($$'source', gates => true$$),
-    's1 rejected: "Won" is entered from "C" only. Stage "Won" needs amount.; s2 rejected: Stage "C" needs amount.',
+    's1 rejected: a gate forbids this move: "Won" is entered from "C" only. '
+    'the stage requires fields that are not filled in: Stage "Won" needs amount.; '
+    's2 rejected: the stage requires fields that are not filled in: Stage "C" needs amount.',
     'import: gates of a change');
 SELECT is(t.import() || ' ' || t.state('S1') || '; ' || t.state('S2'),
           's1 updated; s2 updated won won 100 closed v2; c open 0 v2', 'import: a change without gates');
