@@ -2,7 +2,8 @@
 \getenv here PG_ABS_SRCDIR
 \set include :here /sql/include
 \i :include/installed.sql
--- Section 4: the rules are written once. What a plain INSERT or UPDATE refuses, import_deals() refuses in the same words.
+-- Section 4: the rules are written once. import_deals() refuses what a plain INSERT or UPDATE refuses, in the same
+-- words.
 INSERT INTO crm_deals.lost_reason (pipeline_id, name)
 SELECT id, 'price' FROM crm_deals.pipeline WHERE is_default;
 INSERT INTO crm_deals.custom_field (entity, key, type) VALUES ('deal', 'seats', 'number');
@@ -15,7 +16,8 @@ CREATE TABLE t.case AS
 SELECT c.number, c.external_id, c.columns, c.row
 FROM (VALUES
     (1, NULL, 'stage_id = t.stage(''won''), status = ''open''', '{"stage": "won", "status": "open"}'),
-    (2, NULL, 'stage_id = t.stage(''lead''), closed_at = ''2024-03-01''', '{"stage": "lead", "closed_at": "2024-03-01"}'),
+    (2, NULL, 'stage_id = t.stage(''lead''), closed_at = ''2024-03-01''',
+     '{"stage": "lead", "closed_at": "2024-03-01"}'),
     (3, NULL, 'stage_id = t.stage(''lead''), lost_reason = ''price''', '{"stage": "lead", "lost_reason": "price"}'),
     (4, NULL, 'stage_id = t.stage(''lost'')', '{"stage": "lost"}'),
     (5, NULL, 'stage_id = t.stage(''lost''), lost_reason = ''weather''', '{"stage": "lost", "lost_reason": "weather"}'),

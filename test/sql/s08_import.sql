@@ -181,7 +181,8 @@ JOIN (VALUES (1, 'created'), (2, 'rejected: A deal needs a name.'), (3, 'rejecte
     (26, 'rejected: organization contradicts the pipeline of the deal: '
          'Pipeline "Sales" belongs to no organization; a deal''s organization follows it.'),
     (27, 'rejected: Row 1 has the same external_id.'),
-    (28, 'rejected: Pipeline "Nowhere" does not exist. Account "Nobody" does not exist. The amount is negative.')) AS w (number, result) ON w.number = row_number
+    (28, 'rejected: Pipeline "Nowhere" does not exist. Account "Nobody" does not exist. The amount is negative.'))
+    AS w (number, result) ON w.number = row_number
 ORDER BY row_number;
 SELECT is((SELECT count(*) || ' ' || max(row_number) || ' ' || count(DISTINCT deal_id) FROM result), '28 28 2',
           'import: every row has its outcome');
