@@ -43,6 +43,14 @@ deal_set_null(DealRow *row, DealColumn column)
 	row->isnull[deal_index(row, column)] = true;
 }
 
+/* Gives the row the other's value of the column, which may be NULL. */
+static inline void
+deal_set_from(DealRow *row, const DealRow *other, DealColumn column)
+{
+	row->values[deal_index(row, column)] = deal_get(other, column);
+	row->isnull[deal_index(row, column)] = deal_isnull(other, column);
+}
+
 #define deal_int64(row, column)		DatumGetInt64(deal_get(row, column))
 #define deal_int32(row, column)		DatumGetInt32(deal_get(row, column))
 #define deal_bool(row, column)		DatumGetBool(deal_get(row, column))

@@ -190,14 +190,12 @@ as_stated(const DealRow *old, const DealRow *stated, DealStatus status)
 {
 	DealRow		new = deal_row_copy(old);
 
-	deal_set(&new, DEAL_STAGE_ID, deal_get(stated, DEAL_STAGE_ID));
-	deal_set(&new, DEAL_CUSTOM_FIELDS, deal_get(stated, DEAL_CUSTOM_FIELDS));
+	deal_set_from(&new, stated, DEAL_STAGE_ID);
+	deal_set_from(&new, stated, DEAL_CUSTOM_FIELDS);
 	if (!deal_isnull(stated, DEAL_CREATED_AT))
-		deal_set(&new, DEAL_CREATED_AT, deal_get(stated, DEAL_CREATED_AT));
-	if (status == STATUS_LOST && deal_isnull(stated, DEAL_LOST_REASON))
-		deal_set_null(&new, DEAL_LOST_REASON);
-	else if (status == STATUS_LOST)
-		deal_set(&new, DEAL_LOST_REASON, deal_get(stated, DEAL_LOST_REASON));
+		deal_set_from(&new, stated, DEAL_CREATED_AT);
+	if (status == STATUS_LOST)
+		deal_set_from(&new, stated, DEAL_LOST_REASON);
 	return new;
 }
 

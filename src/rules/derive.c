@@ -418,10 +418,8 @@ derive_last_open_stage(const DealRow *old, DealRow *new, const Stage *stage, boo
 		return;
 	else if (deal_status(old) == STATUS_OPEN)
 		deal_set(new, DEAL_LAST_OPEN_STAGE_ID, deal_get(old, DEAL_STAGE_ID));
-	else if (deal_isnull(old, DEAL_LAST_OPEN_STAGE_ID))
-		deal_set_null(new, DEAL_LAST_OPEN_STAGE_ID);
 	else
-		deal_set(new, DEAL_LAST_OPEN_STAGE_ID, deal_get(old, DEAL_LAST_OPEN_STAGE_ID));
+		deal_set_from(new, old, DEAL_LAST_OPEN_STAGE_ID);
 }
 
 /* Says when the deal was created and when it entered its stage. */
@@ -500,7 +498,9 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 	derive_stamps(old, new, stage, now, restores);
 	deal_set(new, DEAL_PIPELINE_ID, Int64GetDatum(stage->pipeline->id));
 	deal_set(new, DEAL_STAGE_ID, Int64GetDatum(stage->id));
-	derive_version(old, new, now, restores);
+	/* The last version has none after it, which must not hide the rules that are broken. */
+	if (broken == NIL)
+		derive_version(old, new, now, restores);
 	return broken;
 }
 

@@ -352,12 +352,14 @@ static BrokenRule *
 judge_custom_fields(const Move *move)
 {
 	const DealRow *old = move->old;
+	bool		had_any = old != NULL && !deal_isnull(old, DEAL_CUSTOM_FIELDS);
 	char	   *wrong;
 
-	if (old != NULL && deal_column_same(old, move->new, DEAL_CUSTOM_FIELDS))
+	if (deal_isnull(move->new, DEAL_CUSTOM_FIELDS) ||
+		(had_any && deal_column_same(old, move->new, DEAL_CUSTOM_FIELDS)))
 		return NULL;
 	wrong = wrong_custom_fields(move->pipeline->deal_fields,
-								old != NULL ? DatumGetJsonbP(deal_get(old, DEAL_CUSTOM_FIELDS)) : NULL,
+								had_any ? DatumGetJsonbP(deal_get(old, DEAL_CUSTOM_FIELDS)) : NULL,
 								DatumGetJsonbP(deal_get(move->new, DEAL_CUSTOM_FIELDS)));
 	if (wrong == NULL)
 		return NULL;

@@ -155,6 +155,8 @@ UPDATE crm_deals.deal SET version = 2147483647 WHERE name = 'd3';
 ALTER TABLE crm_deals.deal ENABLE TRIGGER USER;
 SELECT is(t.dry($$UPDATE crm_deals.deal SET amount = 1 WHERE name = 'd3'$$) ~ '^(22003|23514|UD001)', true,
           'rule 6: a version at its limit does not wrap round');
+SELECT is(t.dry($$UPDATE crm_deals.deal SET version = 5 WHERE name = 'd3'$$), 'UD001 deal.version deal_version',
+          'rule 6: nor does it hide that an update comes too late');
 ALTER TABLE crm_deals.deal DISABLE TRIGGER USER;
 UPDATE crm_deals.deal SET version = 1 WHERE name = 'd3';
 ALTER TABLE crm_deals.deal ENABLE TRIGGER USER;
@@ -196,6 +198,34 @@ END
 $$;
 SELECT is((SELECT version || ' ' || amount FROM crm_deals.deal WHERE name = 'd2'), '101 199',
           'rule 7: of two hundred savepoints the half that stayed');
+
+-- Rows of deal that no table can hold: each column NULL in turn, before a change and after it.
+CREATE FUNCTION t.without(column_name name) RETURNS SETOF crm_deals.deal LANGUAGE sql AS $$
+    SELECT n.* FROM crm_deals.deal AS d, jsonb_populate_record(d, jsonb_build_object(column_name, NULL)) AS n
+$$;
+CREATE FUNCTION t.judged(call text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE call;
+    RETURN 'answered';
+EXCEPTION WHEN OTHERS THEN
+    RETURN 'refused';
+END
+$$;
+SELECT is((SELECT count(t.judged(format(c.call, a.attname)))
+           FROM pg_attribute AS a,
+                (VALUES ('SELECT crm_deals_internal.why_not(NULL, n, true) FROM t.without(%L) AS n'),
+                        ('SELECT crm_deals_internal.why_not(d, n, true) FROM crm_deals.deal AS d, t.without(%L) AS n'),
+                        ('SELECT crm_deals_internal.why_not(n, d, true) FROM crm_deals.deal AS d, t.without(%L) AS n'),
+                        ('SELECT crm_deals_internal.import_broken_rules(d, n) '
+                         'FROM crm_deals.deal AS d, t.without(%L) AS n'),
+                        ('SELECT crm_deals_internal.import_broken_rules(n, d) '
+                         'FROM crm_deals.deal AS d, t.without(%L) AS n'),
+                        ('SELECT b FROM t.without(%L) AS n, crm_deals.stage AS s, '
+                         'crm_deals_internal.broken_rules(n, s.id, NULL, false) AS b')) AS c (call)
+           WHERE a.attrelid = 'crm_deals.deal'::regclass AND a.attnum > 0 AND NOT a.attisdropped),
+          (SELECT 6 * count(*) FROM pg_attribute AS a
+           WHERE a.attrelid = 'crm_deals.deal'::regclass AND a.attnum > 0 AND NOT a.attisdropped),
+          'section 10: the rules judge rows without any of the columns, or refuse them');
 SELECT is(pg_backend_pid(), :backend, 'section 10: it is the same session still');
 -- Folding thirty thousand keys takes too long.
 DELETE FROM crm_deals.deal WHERE id = :d1;
