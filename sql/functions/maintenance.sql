@@ -230,6 +230,56 @@ COMMENT ON FUNCTION crm_deals_internal.redact_owner(regclass, text) IS
     'Internal: blanks an owner in accounts, contacts and leads if an owner is a text.';
 
 -- access: owner
+CREATE FUNCTION crm_deals_internal.redact_activities(contact text, lead bigint, deals bigint[], actor text)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    deleted bigint;
+    blanked bigint;
+BEGIN
+    DELETE FROM crm_deals.activity AS a WHERE a.contact_id::text = contact OR a.lead_id = lead;
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    UPDATE crm_deals.activity AS a
+    SET subject = CASE WHEN a.deal_id = ANY (deals) THEN '[redacted]' ELSE a.subject END,
+        body = CASE WHEN a.deal_id = ANY (deals) AND a.body IS NOT NULL THEN '[redacted]' ELSE a.body END,
+        actor = CASE WHEN a.actor = actor THEN '[redacted]' ELSE a.actor END
+    WHERE a.deal_id = ANY (deals) OR a.actor = actor;
+    GET DIAGNOSTICS blanked = ROW_COUNT;
+    RETURN deleted + blanked;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.redact_activities(text, bigint, bigint[], text) IS
+    'Internal: deletes the activities of a contact or a lead, and blanks those of deals and of an actor.';
+
+-- access: owner
+CREATE FUNCTION crm_deals_internal.redact_events(deals bigint[], actor text, owner text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    n bigint;
+BEGIN
+    UPDATE crm_deals.deal_event AS e
+    SET note = CASE WHEN e.deal_id = ANY (deals) AND e.kind <> 'redacted' AND e.note IS NOT NULL THEN '[redacted]'
+        ELSE e.note END,
+        changes = crm_deals_internal.redacted_changes(e.changes, e.deal_id = ANY (deals), owner),
+        actor = CASE WHEN e.actor = actor THEN '[redacted]' ELSE e.actor END,
+        session_user_name = CASE WHEN e.session_user_name = actor THEN '[redacted]' ELSE e.session_user_name END,
+        owner = CASE WHEN e.owner = owner THEN '[redacted]' ELSE e.owner END
+    WHERE e.deal_id = ANY (deals)
+       OR e.actor = actor OR e.session_user_name = actor OR e.owner = owner OR e.changes -> 'owner' ? owner;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.redact_events(bigint[], text, text) IS
+    'Internal: blanks what the log says of deals, of an actor and of an owner.';
+
+-- access: owner
 CREATE FUNCTION crm_deals_internal.redact(contact text, lead bigint, deals bigint[], actor text)
 RETURNS TABLE (relation text, rows bigint)
 LANGUAGE plpgsql
@@ -257,31 +307,8 @@ BEGIN
     IF lead IS NOT NULL THEN
         RETURN QUERY SELECT 'lead', crm_deals_internal.redact_lead(lead);
     END IF;
-    RETURN QUERY
-    WITH gone AS (
-        DELETE FROM crm_deals.activity AS a WHERE a.contact_id::text = contact OR a.lead_id = lead RETURNING 1
-    ), blanked AS (
-        UPDATE crm_deals.activity AS a
-        SET subject = CASE WHEN a.deal_id = ANY (deals) THEN '[redacted]' ELSE a.subject END,
-            body = CASE WHEN a.deal_id = ANY (deals) AND a.body IS NOT NULL THEN '[redacted]' ELSE a.body END,
-            actor = CASE WHEN a.actor = actor THEN '[redacted]' ELSE a.actor END
-        WHERE (a.deal_id = ANY (deals) OR a.actor = actor)
-          AND (a.contact_id::text = contact OR a.lead_id = lead) IS NOT TRUE
-        RETURNING 1
-    )
-    SELECT 'activity', (SELECT count(*) FROM gone) + (SELECT count(*) FROM blanked);
-
-    UPDATE crm_deals.deal_event AS e
-    SET note = CASE WHEN e.deal_id = ANY (deals) AND e.kind <> 'redacted' AND e.note IS NOT NULL THEN '[redacted]'
-        ELSE e.note END,
-        changes = crm_deals_internal.redacted_changes(e.changes, e.deal_id = ANY (deals), owner),
-        actor = CASE WHEN e.actor = actor THEN '[redacted]' ELSE e.actor END,
-        session_user_name = CASE WHEN e.session_user_name = actor THEN '[redacted]' ELSE e.session_user_name END,
-        owner = CASE WHEN e.owner = owner THEN '[redacted]' ELSE e.owner END
-    WHERE e.deal_id = ANY (deals)
-       OR e.actor = actor OR e.session_user_name = actor OR e.owner = owner OR e.changes -> 'owner' ? owner;
-    GET DIAGNOSTICS n = ROW_COUNT;
-    RETURN QUERY SELECT 'deal_event', n;
+    RETURN QUERY SELECT 'activity', crm_deals_internal.redact_activities(contact, lead, deals, actor);
+    RETURN QUERY SELECT 'deal_event', crm_deals_internal.redact_events(deals, actor, owner);
 
     IF actor IS NOT NULL THEN
         UPDATE crm_deals.deal_duplicate AS u SET resolved_by = '[redacted]' WHERE u.resolved_by = actor;

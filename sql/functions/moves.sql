@@ -86,6 +86,50 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.check_move(bigint, text, text) IS
     'Internal: what crm_deals.check_move() does.';
 
+-- Deals are locked in the order of their ids, and judged by the code that enforces the rules. "asked" is the id that
+-- the caller gave; "id" is the deal that it means, merged deals followed, and NULL if there is none.
+-- access: write
+CREATE FUNCTION crm_deals_internal.lock_to_move(deal_ids bigint[], to_stage text, lost_reason text, overrides boolean)
+RETURNS TABLE (asked bigint, id bigint, source bigint, target bigint, reason text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    asked_ids bigint[] := ARRAY(SELECT DISTINCT a.id FROM unnest(deal_ids) AS a (id)
+                                WHERE a.id IS NOT NULL ORDER BY a.id);
+    -- parallel to asked_ids
+    meant_ids bigint[];
+BEGIN
+    PERFORM crm_deals_internal.enter_as_writer();
+    meant_ids := ARRAY(SELECT coalesce(d.id, l.deal_id)
+                       FROM unnest(asked_ids) WITH ORDINALITY AS a (id, number)
+                       LEFT JOIN crm_deals.deal AS d ON d.id = a.id
+                       LEFT JOIN crm_deals.deal_alias AS l ON l.old_id = a.id
+                       ORDER BY a.number);
+    RETURN QUERY
+    WITH judged AS MATERIALIZED (
+        SELECT f.id, f.source, f.target,
+               CASE WHEN f.target IS NULL THEN format('Stage "%s" does not exist in its pipeline.', to_stage)
+                    WHEN f.target <> f.source
+                    THEN (SELECT string_agg(b.detail, E'\n')
+                          FROM crm_deals_internal.broken_rules(f.locked, f.target, lost_reason, overrides) AS b)
+               END AS reason
+        FROM (SELECT l.id, l.source, l.locked, crm_deals_internal.find_stage(l.pipeline, to_stage) AS target
+              FROM (SELECT d.id, d.stage_id AS source, d.pipeline_id AS pipeline, d AS locked
+                    FROM crm_deals.deal AS d
+                    WHERE d.id = ANY (meant_ids)
+                    ORDER BY d.id
+                    FOR NO KEY UPDATE) AS l) AS f
+    )
+    SELECT a.asked, j.id, j.source, j.target, j.reason
+    FROM unnest(asked_ids, meant_ids) AS a (asked, meant)
+    LEFT JOIN judged AS j ON j.id = a.meant;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.lock_to_move(bigint[], text, text, boolean) IS
+    'Internal: locks the deals of move_deals(), and says where each goes and why it may not.';
+
 -- access: write
 CREATE FUNCTION crm_deals_internal.move_deals(deal_ids bigint[], to_stage text, note text, actor text,
                                               lost_reason text, override text)
@@ -95,10 +139,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    asked bigint[] := ARRAY(SELECT DISTINCT a.id FROM unnest(deal_ids) AS a (id) WHERE a.id IS NOT NULL ORDER BY a.id);
-    -- parallel to asked: the deal that each id means, merged deals followed
-    meant bigint[];
-    -- parallel to each other: the deals that were found, their stages, their new stages, the refusals
+    -- parallel to each other, as lock_to_move() returns them
+    asked bigint[];
     found bigint[];
     sources bigint[];
     targets bigint[];
@@ -109,69 +151,44 @@ BEGIN
     IF to_stage IS NULL THEN
         RAISE EXCEPTION 'move_deals needs a stage' USING ERRCODE = '22004';
     END IF;
-    PERFORM crm_deals_internal.enter_as_writer();
-    meant := ARRAY(SELECT coalesce(d.id, l.deal_id)
-                   FROM unnest(asked) WITH ORDINALITY AS a (id, number)
-                   LEFT JOIN crm_deals.deal AS d ON d.id = a.id
-                   LEFT JOIN crm_deals.deal_alias AS l ON l.old_id = a.id
-                   ORDER BY a.number);
-
-    -- Deals are locked in the order of their ids, and judged by the code that enforces the rules.
-    SELECT array_agg(j.id ORDER BY j.id), array_agg(j.source ORDER BY j.id), array_agg(j.target ORDER BY j.id),
-           array_agg(CASE WHEN j.target IS NULL THEN format('Stage "%s" does not exist in its pipeline.', to_stage)
-                          WHEN j.target <> j.source THEN
-                              (SELECT string_agg(b.detail, E'\n')
-                               FROM crm_deals_internal.broken_rules(j.locked, j.target, lost_reason,
-                                                                    override IS NOT NULL) AS b) END
-                     ORDER BY j.id)
-    INTO found, sources, targets, reasons
-    FROM (SELECT l.id, l.source, l.locked, crm_deals_internal.find_stage(l.pipeline, to_stage) AS target
-          FROM (SELECT d.id, d.stage_id AS source, d.pipeline_id AS pipeline, d AS locked
-                FROM crm_deals.deal AS d
-                WHERE d.id = ANY (meant)
-                ORDER BY d.id
-                FOR NO KEY UPDATE) AS l) AS j;
+    SELECT array_agg(j.asked), array_agg(j.id), array_agg(j.source), array_agg(j.target), array_agg(j.reason)
+    INTO asked, found, sources, targets, reasons
+    FROM crm_deals_internal.lock_to_move(deal_ids, to_stage, lost_reason, override IS NOT NULL) AS j;
 
     FOREACH destination IN ARRAY ARRAY(SELECT DISTINCT f.target
                                        FROM unnest(sources, targets, reasons) AS f (source, target, reason)
                                        WHERE f.target <> f.source AND f.reason IS NULL)
     LOOP
         batches := batches || crm_deals_internal.move(
-            ARRAY(SELECT f.id FROM unnest(found, sources, targets, reasons) AS f (id, source, target, reason)
-                  WHERE f.target = destination AND f.target <> f.source AND f.reason IS NULL),
+            ARRAY(SELECT DISTINCT f.id FROM unnest(found, sources, targets, reasons) AS f (id, source, target, reason)
+                  WHERE f.target = destination AND f.target <> f.source AND f.reason IS NULL ORDER BY f.id),
             destination, note, actor, lost_reason, override);
     END LOOP;
 
     RETURN QUERY
     WITH moved AS (
-        SELECT e.id, e.deal_id, e.occurred_at, e.actor
+        SELECT e.id, e.deal_id, e.occurred_at, e.actor, e.from_stage_id, e.to_stage_id
         FROM crm_deals.deal_event AS e
         WHERE e.id >= (SELECT min(b.id) FROM unnest(batches) AS b (id)) AND e.batch_id = ANY (batches)
-    ), result AS (
-        SELECT a.id AS asked, m.id AS event,
-               CASE WHEN f.id IS NULL THEN 'not_found'
-                    WHEN f.reason IS NOT NULL THEN 'rejected'
-                    WHEN f.target = f.source THEN 'unchanged'
-                    WHEN m.id IS NULL THEN 'rejected'
-                    ELSE 'moved' END AS outcome,
-               CASE WHEN f.reason IS NULL AND f.target <> f.source AND m.id IS NULL
-                   THEN 'A trigger suppressed the move.'
-                    ELSE f.reason END AS reason
-        FROM unnest(asked, meant) AS a (id, meant)
-        LEFT JOIN unnest(found, sources, targets, reasons) AS f (id, source, target, reason) ON f.id = a.meant
-        LEFT JOIN moved AS m ON m.deal_id = f.id
     ), noted AS (
         INSERT INTO crm_deals.activity (kind, subject, body, occurred_at, actor, deal_id)
         SELECT 'note', crm_deals_internal.moved_subject(s.name, t.name), note, m.occurred_at, m.actor, m.deal_id
         FROM moved AS m
-        JOIN unnest(found, sources, targets) AS f (id, source, target) ON f.id = m.deal_id
-        JOIN crm_deals.stage AS s ON s.id = f.source
-        JOIN crm_deals.stage AS t ON t.id = f.target
+        JOIN crm_deals.stage AS s ON s.id = m.from_stage_id
+        JOIN crm_deals.stage AS t ON t.id = m.to_stage_id
         WHERE note IS NOT NULL
     )
-    SELECT r.asked, r.outcome, r.reason, r.event
-    FROM result AS r
-    ORDER BY r.asked;
+    SELECT f.asked,
+           CASE WHEN f.id IS NULL THEN 'not_found'
+                WHEN f.reason IS NULL AND f.target = f.source THEN 'unchanged'
+                WHEN m.id IS NULL THEN 'rejected'
+                ELSE 'moved' END,
+           CASE WHEN f.reason IS NULL AND f.target <> f.source AND m.id IS NULL THEN 'A trigger suppressed the move.'
+                ELSE f.reason END,
+           m.id
+    FROM unnest(asked, found, sources, targets, reasons) AS f (asked, id, source, target, reason)
+    LEFT JOIN moved AS m ON m.deal_id = f.id
+    ORDER BY f.asked;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.move_deals(bigint[], text, text, text, text, text) IS
