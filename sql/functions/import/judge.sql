@@ -22,21 +22,29 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+    changed_values text;
+    differs text;
+    refused bigint;
 BEGIN
-    UPDATE pg_temp._crm_deals_rows AS r
-    SET _problem = j.why
-    FROM (SELECT n._row, crm_deals_internal.why_not(
-                     NULL::crm_deals.deal, jsonb_populate_record(NULL::crm_deals.deal, to_jsonb(n)), true) AS why
-          FROM pg_temp._crm_deals_new AS n
-          WHERE n._row BETWEEN low AND high
-          UNION ALL
-          SELECT n._row, crm_deals_internal.why_not(
-                     d, jsonb_populate_record(d, to_jsonb(n)), true)
-          FROM pg_temp._crm_deals_changes AS n
-          JOIN crm_deals.deal AS d ON d.id = n.id
-          WHERE n._row BETWEEN low AND high) AS j
-    WHERE r._row = j._row AND j.why IS NOT NULL AND NOT (r._creates_account AND r.account_id IS NULL);
-    RETURN FOUND;
+    SELECT c.changed_values, c.differs INTO changed_values, differs FROM crm_deals_internal.import_changes() AS c;
+    EXECUTE format($query$
+        UPDATE pg_temp._crm_deals_rows AS r
+        SET _problem = j.why
+        FROM (SELECT n._row, crm_deals_internal.why_not(
+                         NULL::crm_deals.deal, jsonb_populate_record(NULL::crm_deals.deal, to_jsonb(n)), true) AS why
+              FROM pg_temp._crm_deals_new AS n
+              WHERE n._row BETWEEN $1 AND $2
+              UNION ALL
+              SELECT n._row, crm_deals_internal.why_not(
+                         d, jsonb_populate_record(d, to_jsonb((SELECT c FROM (SELECT %s) AS c))), true)
+              FROM crm_deals.deal AS d, pg_temp._crm_deals_changes AS n
+              WHERE d.id = n.id AND n._row BETWEEN $1 AND $2 AND (%s)) AS j
+        WHERE r._row = j._row AND j.why IS NOT NULL AND NOT (r._creates_account AND r.account_id IS NULL)
+        $query$, coalesce(changed_values, 'd.id'), coalesce(differs, 'false'))
+    USING low, high;
+    GET DIAGNOSTICS refused = ROW_COUNT;
+    RETURN refused > 0;
 EXCEPTION WHEN OTHERS THEN
     -- A value that does not fit into a column of the user's own, for example. Halving finds its row.
     IF crm_deals_internal.import_is_fatal(SQLSTATE) THEN

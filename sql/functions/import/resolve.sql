@@ -24,8 +24,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_make_tables() IS
     'Internal: makes the empty tables _crm_deals_stages, _crm_deals_found and _crm_deals_rows.';
 
--- They are locked in the order of their ids, as every writer of several deals does. Each is looked up by its key: the
--- planner may believe that deal is empty, if it was analysed while the first import was at work.
+-- They are locked in the order of their ids, as every writer of several deals does.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_lock_deals() RETURNS void
 LANGUAGE plpgsql
@@ -37,15 +36,15 @@ DECLARE
 BEGIN
     SELECT count(*)
     INTO locked
-    FROM (SELECT x.id
-          FROM pg_temp._crm_deals_source AS s
-          LEFT JOIN crm_deals.deal AS x ON x.external_id = s.external_id
-          UNION
-          SELECT a.deal_id
-          FROM pg_temp._crm_deals_source AS s
-          LEFT JOIN crm_deals.deal_alias AS a ON a.old_external_id = s.external_id
-          ORDER BY id) AS w
-    CROSS JOIN LATERAL (SELECT FROM crm_deals.deal AS d WHERE d.id = w.id FOR NO KEY UPDATE) AS l;
+    FROM (SELECT d.id
+          FROM crm_deals.deal AS d
+          WHERE d.id IN (SELECT x.id FROM crm_deals.deal AS x
+                         JOIN pg_temp._crm_deals_source AS s ON s.external_id = x.external_id
+                         UNION
+                         SELECT a.deal_id FROM crm_deals.deal_alias AS a
+                         JOIN pg_temp._crm_deals_source AS s ON s.external_id = a.old_external_id)
+          ORDER BY d.id
+          FOR NO KEY UPDATE) AS l;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_lock_deals() IS
@@ -181,17 +180,32 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_refuse_twins(bigint[]) IS
     'Internal: refuses rows that mean the deal of an earlier row.';
 
--- "given" are the columns of the source. "chosen" are numbers of rows; NULL stands for all. Without materialized inner
--- sides no nested loop reads all deals for each row, even if the planner believes that there are none.
+-- The planner may believe that there are no deals, if deal was analysed while a first import was at work. Then it
+-- chooses nested loops that read all deals for each row. The callers have "SET enable_nestloop", so that the setting
+-- ends with them. They fire no trigger: a trigger would keep plans that were made under the setting.
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_forbid_wrong_plans() RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT set_config('enable_nestloop', 'off', true)
+    FROM pg_temp._crm_deals_source AS s
+    HAVING count(*) > pg_relation_size('crm_deals.deal') / current_setting('block_size')::integer
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_forbid_wrong_plans() IS
+    'Internal: forbids nested loops if the source has more rows than deal has pages, so that reading deal is quick.';
+
+-- "given" are the columns of the source. "chosen" are numbers of rows; NULL stands for all.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_resolve(given text[], create_accounts boolean, chosen bigint[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET default_statistics_target = 10
-SET enable_material = off
+SET enable_nestloop = on
 AS $$
 #variable_conflict use_variable
 BEGIN
+    PERFORM crm_deals_internal.import_forbid_wrong_plans();
     PERFORM crm_deals_internal.import_lock_deals();
     PERFORM crm_deals_internal.import_find_deals(chosen);
     PERFORM crm_deals_internal.import_fill_rows(given, create_accounts, chosen);

@@ -5,10 +5,11 @@ CREATE FUNCTION crm_deals_internal.import_result()
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET enable_material = off    -- as in import_resolve()
+SET enable_nestloop = on
 AS $$
 #variable_conflict use_variable
 BEGIN
+    PERFORM crm_deals_internal.import_forbid_wrong_plans();
     -- "|| ''" copies a text: a long value that the temporary table keeps out of line is gone when the table is dropped.
     RETURN QUERY
     SELECT r._row, r.external_id || '',

@@ -1,6 +1,6 @@
--- What is to be written, as two temporary views: _crm_deals_new has a row for each deal to insert, _crm_deals_changes
--- one for each deal to update. Their columns are those that the INSERT and the UPDATE write. Columns that begin with
--- "_", and the id of a change, say which row it is about. Rows that are refused are in neither.
+-- What the source says of the deals to write, as two temporary views: _crm_deals_new has a row for each deal to insert,
+-- _crm_deals_changes one for each deal that exists. Their columns are those that the INSERT and the UPDATE write.
+-- Columns that begin with "_", and the id of a change, say which row it is about. Rows that are refused are in neither.
 
 -- A deal with a history begins with its first event.
 -- access: write
@@ -25,41 +25,33 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_values_of_new(text[]) IS
     'Internal: lists the columns of a new deal and the expressions that give their values.';
 
--- A NULL of the source clears what a deal can be without. It ends an override of the probability.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_values_of_changes(given text[])
-RETURNS TABLE (name text, value text, is_own boolean)
+CREATE FUNCTION crm_deals_internal.import_values_of_changes(given text[]) RETURNS TABLE (name text, value text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT a.name, a.value, false
+    SELECT a.name, a.value
     FROM (VALUES ('name', 's.name', '{name}'::text[]),
                  ('account_id', 'r.account_id', '{account,account_id}'),
                  ('primary_contact_id', 's.primary_contact_id', '{primary_contact_id}'),
                  ('pipeline_id', 'r.pipeline_id', '{pipeline,pipeline_id,stage,stage_id}'),
                  ('stage_id', 'r.stage_id', '{pipeline,pipeline_id,stage,stage_id}'),
-                 ('amount', 's.amount', '{amount}'),
-                 ('currency', 'coalesce(s.currency, d.currency)', '{currency}'),
-                 ('probability',
-                  'coalesce(s.probability, CASE WHEN NOT d.probability_overridden THEN d.probability END)',
-                  '{probability}'),
+                 ('amount', 's.amount', '{amount}'), ('currency', 's.currency', '{currency}'),
+                 ('probability', 's.probability', '{probability}'), ('closed_at', 's.closed_at', '{closed_at}'),
                  ('expected_close_date', 's.expected_close_date', '{expected_close_date}'),
-                 ('closed_at', 'coalesce(s.closed_at, d.closed_at)', '{closed_at}'),
                  ('lost_reason', 's.lost_reason', '{lost_reason}'),
                  ('owner', 'r.owner', '{owner}'), ('source', 's.source', '{source}'), ('notes', 's.notes', '{notes}')
          ) AS a (name, value, columns)
     WHERE a.columns && given
     UNION ALL
-    SELECT 'custom_fields', 'r.custom_fields', false
+    SELECT 'custom_fields', 'r.custom_fields'
     WHERE EXISTS (SELECT FROM unnest(given) AS g (name) WHERE g.name ~ '^custom_fields')
     UNION ALL
-    SELECT o.name, format('s.%I', o.name), true FROM unnest(crm_deals_internal.import_own_columns(given)) AS o (name)
+    SELECT o.name, format('s.%I', o.name) FROM unnest(crm_deals_internal.import_own_columns(given)) AS o (name)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_values_of_changes(text[]) IS
-    'Internal: lists the columns that the source sets in a deal that exists, and the expressions of their values.';
+    'Internal: lists the columns that the source gives for a deal that exists, and the expressions of their values.';
 
--- Deals that are already as the source says are not in _crm_deals_changes. A user's column is compared as text: its
--- type may have no equality.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_make_views(given text[]) RETURNS void
 LANGUAGE plpgsql
@@ -68,15 +60,9 @@ AS $$
 DECLARE
     new_deals text := (SELECT string_agg(format('%s AS %I', v.value, v.name), ', ')
                        FROM crm_deals_internal.import_values_of_new(given) AS v);
-    changes text;
-    difference text;
+    changes text := (SELECT string_agg(format('%s AS %I', v.value, v.name), ', ')
+                     FROM crm_deals_internal.import_values_of_changes(given) AS v);
 BEGIN
-    SELECT string_agg(format('%s AS %I', v.value, v.name), ', '),
-           string_agg(format(CASE WHEN v.is_own THEN 'd.%I::text IS DISTINCT FROM %s::text'
-                                  ELSE 'd.%I IS DISTINCT FROM %s' END, v.name, v.value), ' OR ')
-    INTO changes, difference
-    FROM crm_deals_internal.import_values_of_changes(given) AS v;
-
     EXECUTE format('CREATE TEMPORARY VIEW _crm_deals_new AS '
                    'SELECT r._row, f.actor AS _actor, %s '
                    'FROM pg_temp._crm_deals_rows AS r '
@@ -87,9 +73,8 @@ BEGIN
                    'SELECT %s '
                    'FROM pg_temp._crm_deals_rows AS r '
                    'JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
-                   'JOIN crm_deals.deal AS d ON d.id = r.id '
-                   'WHERE NOT r._is_new AND r._problem IS NULL AND NOT r._again AND (%s)',
-                   concat_ws(', ', 'r._row', 'r.id', changes), coalesce(difference, 'false'));
+                   'WHERE NOT r._is_new AND r._problem IS NULL AND NOT r._again',
+                   concat_ws(', ', 'r._row', 'r._version', 'r.id', changes));
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_make_views(text[]) IS
@@ -107,3 +92,28 @@ AS $$
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_written_columns(text) IS
     'Internal: returns the columns of one of these views that are written.';
+
+-- A NULL of the source clears what a deal can be without, and ends an override of the probability. A user's column is
+-- compared as text: its type may have no equality. "d" is the deal, "n" its row in _crm_deals_changes.
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_changes(OUT assignments text, OUT changed_values text, OUT differs text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH given AS (
+        SELECT c.name,
+               CASE WHEN c.name IN ('currency', 'closed_at') THEN format('coalesce(n.%1$I, d.%1$I)', c.name)
+                    WHEN c.name = 'probability'
+                    THEN 'coalesce(n.probability, CASE WHEN NOT d.probability_overridden THEN d.probability END)'
+                    ELSE format('n.%I', c.name) END AS value,
+               c.name = ANY (crm_deals_internal.import_own_columns(ARRAY[c.name])) AS is_own
+        FROM unnest(crm_deals_internal.import_written_columns('_crm_deals_changes')) AS c (name)
+    )
+    SELECT string_agg(format('%I = %s', g.name, g.value), ', '),
+           string_agg(format('%s AS %I', g.value, g.name), ', '),
+           string_agg(format(CASE WHEN g.is_own THEN 'd.%I::text IS DISTINCT FROM %s::text'
+                                  ELSE 'd.%I IS DISTINCT FROM %s' END, g.name, g.value), ' OR ')
+    FROM given AS g
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_changes() IS
+    'Internal: returns what the UPDATE sets, as assignments and as columns, and in which deals that is a change.';

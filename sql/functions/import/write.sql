@@ -143,6 +143,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_write_history(bigint, bigint) IS
     'Internal: writes the later events of the history of these rows.';
 
+-- Deals that are already as the source says are not touched.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_write_changes(low bigint, high bigint) RETURNS void
 LANGUAGE plpgsql
@@ -150,31 +151,38 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    columns text[] := crm_deals_internal.import_written_columns('_crm_deals_changes');
-    change text := (SELECT format('UPDATE crm_deals.deal AS d SET %s FROM pg_temp._crm_deals_changes AS n '
-                                  'WHERE d.id = n.id AND n._row BETWEEN $1 AND $2',
-                                  string_agg(format('%1$I = n.%1$I', c.name), ', '))
-                    FROM unnest(columns) AS c (name));
+    change record;
+    statement text;
     expected bigint;
     written bigint;
 BEGIN
-    SELECT count(*) INTO expected FROM pg_temp._crm_deals_changes AS n WHERE n._row BETWEEN low AND high;
+    SELECT * INTO change FROM crm_deals_internal.import_changes();
+    IF change.assignments IS NULL THEN
+        RETURN;
+    END IF;
+    EXECUTE format('SELECT count(*) FROM crm_deals.deal AS d, pg_temp._crm_deals_changes AS n '
+                   'WHERE d.id = n.id AND n._row BETWEEN $1 AND $2 AND (%s)', change.differs)
+    INTO expected
+    USING low, high;
     IF expected = 0 THEN
         RETURN;
     END IF;
-    EXECUTE change USING low, high;
+    statement := format('UPDATE crm_deals.deal AS d SET %s FROM pg_temp._crm_deals_changes AS n '
+                        'WHERE d.id = n.id AND n._row BETWEEN $1 AND $2 AND (%s)', change.assignments, change.differs);
+    EXECUTE statement USING low, high;
     GET DIAGNOSTICS written = ROW_COUNT;
     IF written < expected THEN
-        UPDATE pg_temp._crm_deals_rows AS r
-        SET _problem = 'A trigger or row security suppressed the change.'
-        FROM pg_temp._crm_deals_changes AS n
-        JOIN crm_deals.deal AS d ON d.id = n.id
-        WHERE r._row = n._row AND r._row BETWEEN low AND high AND d.version = r._version;
+        EXECUTE format('UPDATE pg_temp._crm_deals_rows AS r '
+                       'SET _problem = ''A trigger or row security suppressed the change.'' '
+                       'FROM pg_temp._crm_deals_changes AS n JOIN crm_deals.deal AS d ON d.id = n.id '
+                       'WHERE r._row = n._row AND n._row BETWEEN $1 AND $2 AND d.version = n._version AND (%s)',
+                       change.differs)
+        USING low, high;
     END IF;
     -- A closing time or probability that the deal had before it moved is no statement of the UPDATE that moves it. The
     -- source does state it: hence once more.
-    IF columns && ARRAY['closed_at', 'probability'] THEN
-        EXECUTE change USING low, high;
+    IF crm_deals_internal.import_written_columns('_crm_deals_changes') && ARRAY['closed_at', 'probability'] THEN
+        EXECUTE statement USING low, high;
     END IF;
 END
 $$;
