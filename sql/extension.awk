@@ -83,7 +83,8 @@ FNR == 1 && FILENAME !~ /schema\// {
 
 # The list stands where this line stands.
 /^-- @function_privileges@$/ {
-    print "CREATE FUNCTION crm_deals_internal.function_privileges() RETURNS TABLE (level text, schema text, function text)"
+    print "CREATE FUNCTION crm_deals_internal.function_privileges()"
+    print "RETURNS TABLE (level text, schema text, function text)"
     print "LANGUAGE sql IMMUTABLE PARALLEL SAFE"
     print "SET search_path = pg_catalog, pg_temp"
     print "AS $$"
