@@ -110,7 +110,6 @@ typedef struct QueryCall
 	OwnerQuery *query;
 	Datum	   *values;
 	const char *nulls;
-	uint64		processed;
 } QueryCall;
 
 /* Runs the query of a QueryCall: the work of write_context_run(). */
@@ -119,17 +118,16 @@ run_call(void *arg)
 {
 	QueryCall  *call = arg;
 
-	call->processed = owner_query_run(call->query, call->values, call->nulls);
+	(void) owner_query_run(call->query, call->values, call->nulls);
 }
 
 /* Runs the query; what it writes of deals means what the context says. */
-uint64
+void
 owner_query_run_in_context(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context)
 {
-	QueryCall	call = {query, values, nulls, 0};
+	QueryCall	call = {query, values, nulls};
 
 	write_context_run(context, run_call, &call);
-	return call.processed;
 }
 
 /* Writes all rows that are committed now, or fails to serialize. */

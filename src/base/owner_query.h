@@ -36,7 +36,7 @@ extern Portal owner_query_cursor(OwnerQuery *query, Datum *values, const char *n
 extern uint64 owner_query_run(OwnerQuery *query, Datum *values, const char *nulls);
 
 /* Does the same; what it writes of deals means what the context says. */
-extern uint64 owner_query_run_in_context(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context);
+extern void owner_query_run_in_context(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context);
 
 /*
  * Writes all rows that are committed now. A transaction whose own snapshot is

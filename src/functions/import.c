@@ -12,18 +12,18 @@
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/tuplestore.h"
 
+#include "base/arguments.h"
 #include "base/catalog.h"
 #include "base/compat.h"
 #include "base/owner_query.h"
+#include "base/result_set.h"
 #include "base/write_context.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_import_deals);
@@ -53,14 +53,10 @@ fetch_result(void *arg)
 	static SPIPlanPtr plan = NULL;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Datum		values[lengthof(types)];
-	char		nulls[lengthof(types) + 1] = {0};
+	char		nulls[lengthof(types) + 1];
 	Portal		portal;
 
-	for (int i = 0; i < (int) lengthof(types); i++)
-	{
-		values[i] = PG_GETARG_DATUM(i);
-		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
-	}
+	spi_arguments(fcinfo, lengthof(types), values, nulls);
 	portal = SPI_cursor_open(NULL, kept_plan(&plan, "SELECT * FROM crm_deals_internal.import_deals($1, $2, $3, $4)",
 											 lengthof(types), types, false), values, nulls, false);
 	for (;;)
@@ -69,8 +65,7 @@ fetch_result(void *arg)
 		SPI_cursor_fetch(portal, true, SLICE);
 		if (SPI_processed == 0)
 			break;
-		for (uint64 i = 0; i < SPI_processed; i++)
-			tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
+		result_set_add_spi_rows(result);
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);
@@ -89,13 +84,13 @@ crm_deals_import_deals(PG_FUNCTION_ARGS)
 	(void) installed_table("deal");
 	import.context.imports = true;
 	import.context.every_statement = true;
-	import.context.no_gates = PG_ARGISNULL(2) || !PG_GETARG_BOOL(2);
-	import.actor = PG_ARGISNULL(ACTOR) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(ACTOR));
+	import.context.no_gates = !bool_argument(fcinfo, 2);
+	import.actor = text_argument(fcinfo, ACTOR);
 	import.context.actor = import.actor;
 	import.memory = AllocSetContextCreate(CurrentMemoryContext, "crm_deals import", ALLOCSET_SMALL_SIZES);
 	import.outer = running;
 
-	InitMaterializedSRF(fcinfo, 0);
+	(void) result_set_begin(fcinfo);
 	SPI_connect();
 	PG_TRY();
 	{

@@ -26,7 +26,7 @@ maintain(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *cont
 {
 	(void) installed_table("log_pruning");
 	context->maintenance = true;
-	(void) owner_query_run_in_context(query, values, nulls, context);
+	owner_query_run_in_context(query, values, nulls, context);
 }
 
 static OwnerQuery prune_query = {
