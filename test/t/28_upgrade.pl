@@ -133,7 +133,8 @@ sub create_fresh
 	return;
 }
 
-# The rows of every table: the statement is made before, so that it is about the columns of before.
+# Statements that count the rows of every table and of the user's views, and sum them up. They are made before the
+# upgrade, so that they are about the columns of before.
 sub count_rows
 {
 	my ($database) = @_;
@@ -144,9 +145,9 @@ SELECT format('SELECT %L, count(*), md5(string_agg(t::text, '' '' ORDER BY t::te
 			  (SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute AS a
 			   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), c.oid::regclass)
 FROM pg_class AS c
-WHERE c.relkind = 'r' AND c.relnamespace IN ('crm_deals'::regnamespace, 'public'::regnamespace)
-	OR c.relnamespace = 'public'::regnamespace AND c.relkind IN ('v', 'm')
-ORDER BY c.oid::regclass::text
+WHERE c.relkind IN ('r', 'm') AND c.relnamespace IN ('crm_deals'::regnamespace, 'public'::regnamespace)
+	OR c.relkind = 'v' AND c.relnamespace = 'public'::regnamespace
+ORDER BY c.relkind, c.oid::regclass::text
 SQL
 }
 
@@ -261,9 +262,11 @@ for my $variant ('_keeper', '_hosts')
 	my ($rows, $privileges) = (run($database, $count_rows), privileges($database));
 
 	refuses_writes($database, qr/ALTER EXTENSION crm_deals UPDATE; SELECT crm_deals\.install\(\)/, 'before');
+	run($database, $install);
+	is(run($database, 'SELECT version FROM crm_deals.installation'), $old_version,
+		"$database, before: install() does not say that the tables are new");
 	works($database, $upgrade, "$database: the first step");
 	refuses_writes($database, qr/SELECT crm_deals\.install\(\)/, 'between the steps');
-	is(run($database, $count_rows), $rows, "$database, between the steps: every row is there");
 	is(run($database, $install), $new_version, "$database: the second step");
 	is(run($database, $count_rows), $rows, "$database: every row of every table and view is there");
 	is(lost($privileges, privileges($database)), '', "$database: no role has lost a privilege");
@@ -311,7 +314,7 @@ for my $database ('fresh', 'upgraded', 'upgraded_hosts_keeper')
 create_database('consumers', 'upgraded');
 my $last = run('consumers', 'SELECT max(id) FROM crm_deals.deal_event');
 my $read = 'SELECT string_agg(id::text, \' \' ORDER BY id) FROM crm_deals.read_events';
-my $all_after = 'SELECT string_agg(id::text, \' \' ORDER BY id) FROM crm_deals.deal_event WHERE id >';
+my $all_after = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM crm_deals.deal_event WHERE origin = 'live' AND id >";
 
 is(run('consumers', "$read('half', 20)"), join(' ', 21 .. 40), 'a consumer gets what it read and did not acknowledge');
 is(run('consumers', "SELECT FROM crm_deals.ack_events('half', 40); $read('half', 1000)"), run('consumers', "$all_after 40"),
@@ -330,14 +333,14 @@ my $listener = Delivery::Session->new($node->connstr('consumers'), 'listener', "
 $listener->must('LISTEN crm_deals');
 works('consumers', "SET crm_deals.notify = dispatch; UPDATE crm_deals.deal SET amount = 3 WHERE name = 'new'",
 	'a write that the dispatcher announces');
-my $heard = '';
-for (1 .. 500)
+my @heard;
+for (1 .. 1000)
 {
-	$heard = join "\n", $listener->must('SELECT 1');
-	last if $heard =~ /Asynchronous/;
-	$listener->must('SELECT pg_sleep(0.02)');
+	push @heard, grep { /^Asynchronous/ } $listener->must('SELECT pg_sleep(0.02)');
+	last if @heard;
 }
-like($heard, qr/Asynchronous notification "crm_deals"/, 'the dispatcher goes on');
+like("@heard", qr/^Asynchronous notification "crm_deals"/, 'the dispatcher goes on');
+is(scalar @heard, 1, '... and says nothing twice');
 $listener->close_session;
 
 # ----------
@@ -359,8 +362,8 @@ is($session->{state}, '55000', 'a session before the upgrade: its write is refus
 works('sessions', "BEGIN; $upgrade; $install; COMMIT", '... the upgrade runs beside it');
 $session->run('EXECUTE edit (1, 5)');
 is("$session->{state} $session->{count}", '00000 1', '... then its prepared write works') or diag($session->{message});
-is($session->run('EXECUTE overview'), $counted, '... and its prepared reading') or diag($session->{message});
-like($session->run($board) // $session->{message}, qr/^\d+$/, '... and a board');
+is(($session->run('EXECUTE overview'))[0], $counted, '... and its prepared reading') or diag($session->{message});
+like(($session->run($board))[0] // $session->{message}, qr/^\d+$/, '... and a board');
 $session->run("SELECT FROM crm_deals.move_deal(5, 'won', override => 'x')");
 is($session->{state}, '00000', '... and a move') or diag($session->{message});
 is(run('sessions', 'SELECT v::text FROM crm_deals.verify() AS v'), '', '... and all of it was logged');
@@ -389,13 +392,14 @@ for my $dump ([ 'upgraded', 'Fc', 'dumped' ], [ 'two_steps_keeper', 'Fp', 'dumpe
 	goes_on($to, 'a dump of an upgraded database, restored');
 }
 
-# A superuser restores the owner's dump into the owner's database.
+# A superuser restores the owner's dump into the owner's database: only the extensions, and so the functions, are his.
 create_database('by_superuser_keeper');
-command_ok([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('by_superuser_keeper'),
-	"$folder/dumped_hosts_keeper" ],
-	'a superuser restores into the database of its owner');
-is(differences(catalog($node, 'by_superuser_keeper'), catalog($node, 'dumped_hosts_keeper')), '',
-	'... with the same catalogs');
+my ($printed, $errors) = run_command([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('by_superuser_keeper'),
+	"$folder/dumped_hosts_keeper" ]);
+is($errors, '', 'a superuser restores into the database of its owner');
+my ($his, $hers) = map { [ grep { !/^extension|: postgres may EXECUTE/ } @{ catalog($node, $_) } ] } 'by_superuser_keeper',
+  'dumped_hosts_keeper';
+is(differences($his, $hers), '', '... with the same catalogs');
 
 # ----------
 # A dump of the old version, restored where only this version is
@@ -431,7 +435,9 @@ sub obstacles
 	my %queries = (
 		function => "SELECT p.oid, format('CREATE VIEW public.in_the_way_%s AS SELECT count(*) AS n FROM %s(%s) AS f',
 									  p.oid, p.oid::regproc,
-									  (SELECT string_agg('NULL::' || format_type(t.type, NULL), ', ' ORDER BY t.n)
+									  (SELECT string_agg('NULL::' || CASE t.type WHEN 'anyelement'::regtype THEN 'text'
+																	  ELSE format_type(t.type, NULL) END,
+											  ', ' ORDER BY t.n)
 									   FROM unnest(p.proargtypes) WITH ORDINALITY AS t (type, n))),
 							'in_the_way_' || p.oid
 					 FROM pg_proc AS p

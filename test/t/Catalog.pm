@@ -1,9 +1,10 @@
 # The catalogs of a database as lines of text, so that two databases can be compared.
 #
 #   catalog($node, $database)     every line, sorted: "kind: object, what it is like"
-#   differences($got, $expected)  the lines of one list alone: "+line" is too much, "-line" is missing
+#   differences($got, $expected)  the lines of one list alone: "+line" is too much, "-line" is missing; the first fifty
 #
-# A line says nothing of OIDs, of the order of a table's columns, nor of who granted a privilege. The objects of every
+# A line says nothing of OIDs, of the order of a table's columns, of the version that PostgreSQL 15.20 keeps among the
+# options of a column, nor of who granted a privilege. The objects of every
 # schema are there, those of users, too.
 package Catalog;
 use strict;
@@ -47,12 +48,13 @@ my %query = (
 							 'statistics %s, options %s, comment %L', c.oid::regclass, a.attname,
 							 format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
 							 a.attidentity, a.attgenerated, nullif(a.attcollation, 0)::regcollation, a.attstorage,
-							 a.attcompression, nullif(a.attstattarget, -1), a.attoptions,
+							 a.attcompression, nullif(a.attstattarget, -1),
+							 ARRAY(SELECT o FROM unnest(a.attoptions) AS o WHERE o !~ '^pg_attver='),
 							 col_description(c.oid, a.attnum))
 			   FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
 			   JOIN pg_namespace AS n ON n.oid = c.relnamespace
 			   LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-			   WHERE $ours AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind <> 'S'",
+			   WHERE $ours AND a.attnum > 0 AND NOT a.attisdropped AND c.relkind NOT IN ('S', 'i', 'I')",
 	'column privilege' => _privileges("format('%s.%I', c.attrelid::regclass, c.attname)", 'c', 'c.attacl',
 		"(SELECT a.* FROM pg_attribute AS a JOIN pg_class AS r ON r.oid = a.attrelid
 		  JOIN pg_namespace AS n ON n.oid = r.relnamespace WHERE $ours AND NOT a.attisdropped) AS c"),
@@ -153,7 +155,10 @@ sub differences
 	my ($got, $expected) = @_;
 	my ($here, $there) = map { +{ map { $_ => 1 } @$_ } } $got, $expected;
 
-	return join "\n", map({ "+$_" } grep { !$there->{$_} } @$got), map({ "-$_" } grep { !$here->{$_} } @$expected);
+	my @lines = (map({ "+$_" } grep { !$there->{$_} } @$got), map({ "-$_" } grep { !$here->{$_} } @$expected));
+	my $more = @lines - 50;
+
+	return join "\n", $more > 0 ? (@lines[0 .. 49], "... and $more more") : @lines;
 }
 
 1;
