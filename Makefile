@@ -43,7 +43,7 @@ SQL = $(SCHEMA:%=sql/schema/%.sql) $(foreach m,$(MIGRATIONS),sql/migrations/$(m)
 	$(FUNCTIONS:%=sql/functions/%.sql) sql/public.sql sql/functions/privileges.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql $(UPGRADES:%=$(EXTENSION)--%--$(EXTVERSION).sql)
-DOCS = doc/crm_deals.md doc/contract.md
+DOCS = doc/crm_deals.md doc/contract.md doc/upgrading.md
 
 # The contract's sections, s02 first.
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))

@@ -2,8 +2,7 @@
 -- to be there is not written down a second time. The tables of the schema are made once more, empty and under other
 -- names, PostgreSQL describes them, and a rollback to a savepoint takes them away.
 
--- The DDL of the models. Names of tables get a prefix, and so do the names that are unique in a schema. An E string
--- means the same under any standard_conforming_strings.
+-- The DDL of the models. Names of tables get a prefix, and so do the names that are unique in a schema.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.model_of(ddl text) RETURNS text
 LANGUAGE sql IMMUTABLE
@@ -12,7 +11,7 @@ AS $$
     SELECT regexp_replace(
         replace(replace(ddl, 'crm_deals.', 'crm_deals.as_installed_'),
                 'crm_deals.as_installed_deal_status', 'crm_deals.deal_status'),
-        '(INDEX|CONSTRAINT) ([a-z_]+) (ON|UNIQUE|PRIMARY)', E'\\1 as_installed_\\2 \\3', 'g')
+        '(INDEX|CONSTRAINT) ([a-z_]+) (ON|UNIQUE|PRIMARY)', '\1 as_installed_\2 \3', 'g')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.model_of(text) IS
     'Internal: returns DDL that makes a model of what it would make.';
@@ -233,7 +232,7 @@ BEGIN
         RAISE EXCEPTION 'install() cannot bring back all that crm_deals needs'
             USING ERRCODE = '55000',
                   DETAIL = array_to_string(failures, E'\n'),
-                  HINT = 'Repair what is named, then run SELECT crm_deals.install() again.';
+                  HINT = 'Repair what is named, then call install() again.';
     END IF;
 END
 $$;

@@ -133,8 +133,9 @@ DECLARE
     installed record;
     words jsonb;
 BEGIN
-    IF to_regclass('crm_deals.deal') IS NULL THEN
-        PERFORM crm_deals_internal.check_tables_are_whole(crm_deals_internal.parts_of_tables(false, false));
+    IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass) THEN
+        -- Under REPEATABLE READ the snapshot can be older than the tables: another installer has just done all.
+        RETURN;
     ELSIF to_regclass('crm_deals.installation') IS NULL THEN
         PERFORM crm_deals_internal.record_installation('{}');
     END IF;
@@ -151,8 +152,8 @@ BEGIN
     PERFORM crm_deals_internal.check_tables_are_whole(
         crm_deals_internal.parts_of_tables(installed.account_table = to_regclass('crm_deals.account'),
                                            installed.contact_table = to_regclass('crm_deals.contact')));
-    IF (installed.version, installed.columns)
-       IS DISTINCT FROM (SELECT (crm_deals_internal.extension_version(), i.columns) FROM crm_deals.installation AS i) THEN
+    IF EXISTS (SELECT FROM crm_deals.installation AS i
+               WHERE i.version <> crm_deals_internal.extension_version() OR i.columns <> installed.columns) THEN
         PERFORM crm_deals_internal.record_installation(installed.columns);
     END IF;
     PERFORM crm_deals_internal.bring_back(words);
@@ -168,6 +169,8 @@ CREATE FUNCTION crm_deals_internal.install(account_table regclass, contact_table
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
 AS $$
 DECLARE
     granted record;
@@ -177,8 +180,8 @@ BEGIN
     PERFORM crm_deals_internal.check_library_version();
     PERFORM crm_deals_internal.check_columns(coalesce(columns, '{}'));
 
-    IF to_regclass('crm_deals.deal') IS NULL AND to_regclass('crm_deals.pipeline') IS NULL
-       AND to_regclass('crm_deals.deal_event') IS NULL THEN
+    IF to_regclass('crm_deals.installation') IS NULL
+       AND (to_regclass('crm_deals.deal') IS NULL OR to_regclass('crm_deals.deal_event') IS NULL) THEN
         PERFORM crm_deals_internal.create_tables(account_table, contact_table, owner_table, coalesce(columns, '{}'));
     ELSE
         PERFORM crm_deals_internal.check_installed_with(account_table, contact_table, owner_table);
