@@ -25,19 +25,25 @@ SCHEMA = types account contact host_views pipeline custom_field deal deal_name n
 	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
 
 # The internal functions, which CREATE EXTENSION creates in this order.
-FUNCTIONS = labels rules install pipelines moves duplicates corrections \
+FUNCTIONS = labels rules $(install:%=install/%) pipelines moves duplicates corrections \
 	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields $(import:%=import/%) \
 	filters board past forecast reports row_security verify access
 
+install = words versions create migrate bring_back install
 consumers = selection subscriptions delivery payload_facts
 leads = host_tables find create parties deal convert
 import = call columns staging lookup custom_fields resolve refusals history views write judge result
 
-# The parts of the extension's script, in order. sql/public.sql calls what stands before it.
-SQL = $(SCHEMA:%=sql/schema/%.sql) $(FUNCTIONS:%=sql/functions/%.sql) sql/public.sql sql/functions/privileges.sql
+# The releases that change tables, oldest first, and those from which one can upgrade to this one.
+MIGRATIONS = 0.2.0
+UPGRADES   = 0.1.0
 
-DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-DOCS = doc/crm_deals.md doc/contract.md
+# The parts of the extension's script, in order. sql/public.sql calls what stands before it.
+SQL = $(SCHEMA:%=sql/schema/%.sql) $(foreach m,$(MIGRATIONS),sql/migrations/$(m).sql sql/migrations/$(m)-obstacles.sql) \
+	$(FUNCTIONS:%=sql/functions/%.sql) sql/public.sql sql/functions/privileges.sql
+
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql $(UPGRADES:%=$(EXTENSION)--%--$(EXTVERSION).sql)
+DOCS = doc/crm_deals.md doc/contract.md doc/upgrading.md
 
 # The contract's sections, s02 first.
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
@@ -48,9 +54,9 @@ ISOLATION_OPTS = --inputdir=test --outputdir=.
 # PostgreSQL's own headers are not ours to keep free of warnings. The internal ones come last: they have a c.h, too,
 # which on Debian may be another major's.
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -I$(if $(srcdir),$(srcdir),.)/src -isystem $(shell $(PG_CONFIG) --includedir-server) \
-	-isystem $(shell $(PG_CONFIG) --pkgincludedir)/internal
-PG_CFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
+PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -I$(if $(srcdir),$(srcdir),.)/src \
+	-isystem $(shell $(PG_CONFIG) --includedir-server) -isystem $(shell $(PG_CONFIG) --pkgincludedir)/internal
+PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
 
 EXTRA_CLEAN = $(DATA_built) $(DATA_built:%=%.new)
 
@@ -59,6 +65,13 @@ include $(PGXS)
 
 $(EXTENSION)--$(EXTVERSION).sql: sql/extension.awk $(SQL) Makefile
 	awk -f sql/extension.awk $(SQL) > $@.new
+	mv $@.new $@
+
+# An upgrade script: what one does by hand, then every function.
+$(EXTENSION)--%--$(EXTVERSION).sql: sql/upgrade/%--$(EXTVERSION).sql sql/upgrade/retire.sql sql/upgrade.awk \
+		$(EXTENSION)--$(EXTVERSION).sql $(MIGRATIONS:%=sql/migrations/%-obstacles.sql)
+	awk -f sql/upgrade.awk -v obstacles='$(MIGRATIONS:%=sql/migrations/%-obstacles.sql)' \
+		$(EXTENSION)--$(EXTVERSION).sql $< sql/upgrade/retire.sql $(EXTENSION)--$(EXTVERSION).sql > $@.new
 	mv $@.new $@
 
 # Objects follow every header: there are few.

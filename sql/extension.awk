@@ -1,5 +1,5 @@
-# Joins the SQL files into the extension's script. Files come in the Makefile's order: those of sql/schema
-# become the parts that crm_deals_internal.schema() returns, the others follow as they are.
+# Joins the SQL files into the extension's script. Files come in the Makefile's order: those of sql/schema and
+# sql/migrations become the parts that crm_deals_internal.schema() returns, the others follow as they are.
 #
 # The line above each function says who may execute it: "-- access: LEVEL". The LEVEL is one that grant_access()
 # knows, or "owner". crm_deals_internal.function_privileges() returns all of these lines.
@@ -8,7 +8,7 @@
 
 # Returns the name of a file in its list of the Makefile: "deal", "import/write".
 function part(file) {
-    sub(/^.*sql\/(schema|functions)\//, "", file)
+    sub(/^.*sql\/(schema|migrations|functions)\//, "", file)
     sub(/\.sql$/, "", file)
     return file
 }
@@ -17,6 +17,11 @@ function fail(file, number, message) {
     print file ":" number ": " message > "/dev/stderr"
     failed = 1
     exit 1
+}
+
+# Returns whether the file holds DDL that install() runs.
+function is_ddl(file) {
+    return file ~ /(^|\/)sql\/(schema|migrations)\//
 }
 
 # Notes who may execute the function that the line creates.
@@ -38,7 +43,7 @@ function note_access(file, number, line, above,    level, name) {
 # The list stands before functions that it names: all files are read for it first.
 function read_access_lines(    i, number, line, above) {
     for (i = 1; i < ARGC; i++) {
-        if (ARGV[i] ~ /schema\//)
+        if (is_ddl(ARGV[i]))
             continue
         above = ""
         for (number = 1; (getline line < ARGV[i]) > 0; number++) {
@@ -54,6 +59,9 @@ BEGIN {
     read_access_lines()
     print "\\echo Use \"CREATE EXTENSION crm_deals CASCADE\" to load this file. \\quit"
     print ""
+    print "-- Nothing that a user made can be meant by a name in this script."
+    print "SET LOCAL search_path = pg_catalog, pg_temp;"
+    print ""
     print "-- What is internal stands in a schema of its own, in which nobody else creates anything."
     print "CREATE SCHEMA crm_deals_internal;"
     print "GRANT USAGE ON SCHEMA crm_deals_internal TO PUBLIC;"
@@ -65,17 +73,24 @@ BEGIN {
     print "SELECT CASE schema.part"
 }
 
-FNR == 1 && FILENAME ~ /schema\// {
+FNR == 1 && is_ddl(FILENAME) {
+    if (FILENAME ~ /migrations\/[0-9.]+\.sql$/)
+        migrations = migrations (migrations ? ", " : "") "'" part(FILENAME) "'"
     if (in_schema) print "$ddl$"
     printf "WHEN '%s' THEN $ddl$\n", part(FILENAME)
     in_schema = 1
 }
 
-FNR == 1 && FILENAME !~ /schema\// {
+FNR == 1 && !is_ddl(FILENAME) {
     if (in_schema) {
         print "$ddl$\nEND\n$schema$;\n"
         print "COMMENT ON FUNCTION crm_deals_internal.schema(text) IS"
-        print "    'Internal: the DDL that install() runs, part by part.';"
+        print "    'Internal: the DDL that install() runs, part by part.';\n"
+        print "CREATE FUNCTION crm_deals_internal.migrations() RETURNS text[]"
+        print "LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp"
+        print "AS $$ SELECT ARRAY[" migrations "] $$;"
+        print "COMMENT ON FUNCTION crm_deals_internal.migrations() IS"
+        print "    'Internal: the versions that change tables, each a part of schema().';"
     }
     in_schema = 0
     printf "\n-- %s\n\n", part(FILENAME)

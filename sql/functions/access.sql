@@ -247,6 +247,34 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.revoke_levels(text) IS
     'Internal: takes the privileges of every level from a role.';
 
+-- An earlier version may have given a level a function that this one keeps to itself. Public functions are left alone:
+-- a grant on one can be the user's own.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.revoke_retired_privileges() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    retired record;
+BEGIN
+    FOR retired IN
+        SELECT m.oid::regprocedure AS function, g.role_name
+        FROM crm_deals_internal.members() AS m
+        CROSS JOIN LATERAL aclexplode(m.acl) AS a
+        JOIN pg_roles AS r ON r.oid = a.grantee
+        JOIN crm_deals_internal.granted_levels() AS g ON g.role_name = r.rolname
+        WHERE m.schema = 'crm_deals_internal'
+          AND NOT EXISTS (SELECT FROM crm_deals_internal.function_privileges() AS f
+                          WHERE f.schema = m.schema AND f.function = m.name
+                            AND f.level = ANY (crm_deals_internal.level_includes(g.level)))
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %I', retired.function, retired.role_name);
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.revoke_retired_privileges() IS
+    'Internal: takes internal functions from roles whose level no longer needs them.';
+
 -- The owner has every privilege without a level, and C code acts as the owner.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.check_no_owner(role regrole) RETURNS void

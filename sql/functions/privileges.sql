@@ -1,20 +1,24 @@
--- Only the role that creates the extension may execute its functions; grant_access() passes the right on. The schema
--- may hold functions of others, which stay as they are.
+-- Only the role that creates the extension and the owner of the schema may execute its functions; grant_access() passes
+-- the right on. Privileges are set on functions that this script has made, no others: on older ones PostgreSQL would take
+-- the user's grants for the extension's, and pg_dump would leave them out. An older one has initial privileges already.
 DO $$
 DECLARE
     member regprocedure;
+    schema_owner regrole := (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = 'crm_deals');
 BEGIN
     FOR member IN
         SELECT d.objid::regprocedure
-        FROM pg_catalog.pg_depend AS d
-        JOIN pg_catalog.pg_extension AS e ON e.oid = d.refobjid
-        WHERE d.classid = 'pg_catalog.pg_proc'::regclass
-          AND d.refclassid = 'pg_catalog.pg_extension'::regclass
+        FROM pg_depend AS d
+        JOIN pg_extension AS e ON e.oid = d.refobjid
+        WHERE d.classid = 'pg_proc'::regclass
+          AND d.refclassid = 'pg_extension'::regclass
           AND d.deptype = 'e'
           AND e.extname = 'crm_deals'
+          AND NOT EXISTS (SELECT FROM pg_init_privs AS i WHERE i.classoid = d.classid AND i.objoid = d.objid)
     LOOP
-        EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', member);
-        EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO @extowner@ WITH GRANT OPTION', member);
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', member);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO @extowner@ WITH GRANT OPTION', member);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', member, schema_owner);
     END LOOP;
 END
 $$;

@@ -1,6 +1,11 @@
 /*
  * installation.c
- *		The version of the tables that install() left.
+ *		The versions of the library, the functions and the tables.
+ *
+ * The library changes if its file is replaced; a session that has loaded it
+ * keeps the old one. ALTER EXTENSION UPDATE changes the functions, install()
+ * the tables. The functions' version counts: if one of the others is of
+ * another release, writes are refused with the command that mends it.
  */
 #include "postgres.h"
 
@@ -11,46 +16,150 @@
 #include "base/owner_query.h"
 #include "base/spi_result.h"
 
+PG_FUNCTION_INFO_V1(crm_deals_library_version);
+PG_FUNCTION_INFO_V1(crm_deals_check_library_version);
 PG_FUNCTION_INFO_V1(crm_deals_code_version);
 
+#define UPDATE_COMMANDS "ALTER EXTENSION crm_deals UPDATE; SELECT crm_deals.install()"
+
 static OwnerQuery version_query = {
-	.sql = "SELECT i.version FROM crm_deals.installation AS i",
+	.sql = "SELECT e.extversion, i.version"
+	" FROM pg_catalog.pg_extension AS e, crm_deals.installation AS i"
+	" WHERE e.extname OPERATOR(pg_catalog.=) 'crm_deals'",
 };
 
-/* Returns the version in the caller's memory; it is empty if the row is missing. */
+static const char *const extension_query =
+	"SELECT e.extversion FROM pg_catalog.pg_extension AS e WHERE e.extname OPERATOR(pg_catalog.=) 'crm_deals'";
+
+/* Returns the release of a version as one number: 0.2 of "0.2.1". It is 0 if the text is no version. */
+static long
+release_of(const char *version)
+{
+	char	   *end;
+	long		major = strtol(version, &end, 10);
+
+	return *end == '.' ? major * 1000 + strtol(end + 1, NULL, 10) : 0;
+}
+
+/* Raises that two versions do not fit, with the command to run. */
+static void
+raise_other_release(const char *what, const char *version, const char *functions, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the functions of crm_deals and %s are of different releases", what),
+			 errdetail("The functions are of version \"%s\"; %s: version \"%s\".", functions, what, version),
+			 errhint("%s", hint)));
+}
+
+/* Raises an error if the library and the functions are of different releases. */
+static void
+check_library(const char *functions)
+{
+	if (release_of(functions) < release_of(CRM_DEALS_VERSION))
+		raise_other_release("the library", CRM_DEALS_VERSION, functions,
+							"Run " UPDATE_COMMANDS ".");
+	if (release_of(functions) > release_of(CRM_DEALS_VERSION))
+		raise_other_release("the library of this session", CRM_DEALS_VERSION, functions,
+							"Connect again. If that does not help, install the library of that version.");
+}
+
+/* Raises an error if the tables and the functions are of different releases. */
+static void
+check_tables(const char *functions, const char *tables)
+{
+	if (release_of(tables) < release_of(functions))
+		raise_other_release("the tables", tables, functions,
+							"Run SELECT crm_deals.install().");
+	if (release_of(tables) > release_of(functions))
+		raise_other_release("the tables", tables, functions,
+							"Run ALTER EXTENSION crm_deals UPDATE.");
+}
+
+/* Returns a column of the only row, as a text that is never NULL. */
+static const char *
+version_in_row(int column)
+{
+	char	   *version = SPI_processed == 1
+		? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column) : NULL;
+
+	return version != NULL ? version : "";
+}
+
+/* Raises an error unless library, functions and tables are of the same release. */
+void
+check_versions(void)
+{
+	SPI_connect();
+	owner_query_read_latest(&version_query, NULL, NULL);
+	check_library(version_in_row(1));
+	check_tables(version_in_row(1), version_in_row(2));
+	SPI_finish();
+}
+
+/* Returns the version of the functions, in the caller's memory. */
 static char *
-version_of_tables(void)
+version_of_functions(void)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	char	   *version;
 
 	SPI_connect();
-	owner_query_read_latest(&version_query, NULL, NULL);
-	version = MemoryContextStrdup(caller, SPI_processed == 1
-								  ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : "");
+	SPI_execute(extension_query, true, 1);
+	version = MemoryContextStrdup(caller, version_in_row(1));
 	SPI_finish();
 	return version;
 }
 
-/* Raises an error if tables and library are of different major versions. */
-void
-check_version_of_tables(void)
+/* check_library_version() */
+Datum
+crm_deals_check_library_version(PG_FUNCTION_ARGS)
 {
-	char	   *version = version_of_tables();
-
-	if (version[0] == '\0' || atoi(version) != atoi(CRM_DEALS_VERSION))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("the tables of crm_deals do not fit its library"),
-				 errdetail("The tables are of version \"%s\", the library is of version \"%s\".",
-						   version, CRM_DEALS_VERSION),
-				 errhint("Run ALTER EXTENSION crm_deals UPDATE; SELECT crm_deals.install().")));
+	(void) fcinfo;
+	check_library(version_of_functions());
+	PG_RETURN_VOID();
 }
 
-/* code_version() */
+/* _code_version() of 0.1, whose install() notes it as the version of the tables that it makes */
 Datum
 crm_deals_code_version(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
+	PG_RETURN_TEXT_P(cstring_to_text(version_of_functions()));
+}
+
+/* library_version() */
+Datum
+crm_deals_library_version(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
 	PG_RETURN_TEXT_P(cstring_to_text(CRM_DEALS_VERSION));
 }
+
+/* ----------
+ * C functions of older releases. A session can load this library while the
+ * functions are still the older release's: these tell what to do.
+ *
+ * A C function whose arguments or result change gets a new name, and its old
+ * name comes here. Otherwise old functions would pass it what it misreads.
+ * ----------
+ */
+
+/* Raises that the extension is older than the library. */
+static void
+raise_retired(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("this function of crm_deals is older than the library"),
+			 errdetail("The library is of version \"%s\".", CRM_DEALS_VERSION),
+			 errhint("Run " UPDATE_COMMANDS ".")));
+}
+
+#define RETIRED(name) \
+	PG_FUNCTION_INFO_V1(name); \
+	Datum name(PG_FUNCTION_ARGS) { raise_retired(); PG_RETURN_NULL(); }
+
+/* of 0.1 */
+RETIRED(crm_deals_is_currency)
+RETIRED(crm_deals_wrong_custom_fields)

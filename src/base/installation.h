@@ -1,11 +1,11 @@
 /*
  * installation.h
- *		The version of the tables that install() left.
+ *		The versions of the library, the functions and the tables.
  */
 #ifndef CRM_DEALS_INSTALLATION_H
 #define CRM_DEALS_INSTALLATION_H
 
-/* The tables and this library must be of one major version. */
-extern void check_version_of_tables(void);
+/* Raises 55000, with the command to run, unless library, functions and tables are of the same release. */
+extern void check_versions(void);
 
 #endif							/* CRM_DEALS_INSTALLATION_H */

@@ -95,7 +95,7 @@ refresh_pipelines(void)
 
 	if (relation_unchanged(&watch) && cache.stages != NULL)
 		return;
-	check_version_of_tables();
+	check_versions();
 	relation_watch_begin(&watch, writers_token());
 
 	if (cache.memory != NULL)

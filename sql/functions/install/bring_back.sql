@@ -1,0 +1,240 @@
+-- install() brings back what is missing: NOT NULL, defaults, constraints, indexes, views, triggers, comments. What has
+-- to be there is not written down a second time. The tables of the schema are made once more, empty and under other
+-- names, PostgreSQL describes them, and a rollback to a savepoint takes them away.
+
+-- The DDL of the models. Names of tables get a prefix, and so do the names that are unique in a schema.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.model_of(ddl text) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT regexp_replace(
+        replace(replace(ddl, 'crm_deals.', 'crm_deals.as_installed_'),
+                'crm_deals.as_installed_deal_status', 'crm_deals.deal_status'),
+        '(INDEX|CONSTRAINT) ([a-z_]+) (ON|UNIQUE|PRIMARY)', '\1 as_installed_\2 \3', 'g')
+$$;
+COMMENT ON FUNCTION crm_deals_internal.model_of(text) IS
+    'Internal: returns DDL that makes a model of what it would make.';
+
+-- A model does not refer to a table of the host, since that would lock it. It refers to a copy without rows.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.create_model_of_host(entity text, words jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    model text := 'crm_deals.as_installed_host_' || entity;
+BEGIN
+    EXECUTE format('CREATE TABLE %s (LIKE %s)', model, words ->> (entity || '_table'));
+    EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (%s)', model, words ->> (entity || '_primary_key'));
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.create_model_of_host(text, jsonb) IS
+    'Internal: makes the model of a table of the host.';
+
+-- access: owner
+CREATE FUNCTION crm_deals_internal.create_models(words jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    entity text;
+    part text;
+    own text[] := '{}';
+BEGIN
+    FOREACH entity IN ARRAY ARRAY['account', 'contact', 'owner'] LOOP
+        IF words ->> (entity || '_table') = 'crm_deals.' || entity THEN
+            own := own || entity;
+        ELSIF words ->> (entity || '_reference') <> '' THEN
+            PERFORM crm_deals_internal.create_model_of_host(entity, words);
+            words := words || jsonb_build_object(
+                entity || '_table', 'crm_deals.host_' || entity,
+                entity || '_reference', 'REFERENCES crm_deals.host_' || entity);
+        END IF;
+    END LOOP;
+    FOREACH part IN ARRAY crm_deals_internal.parts_of_tables('account' = ANY (own), 'contact' = ANY (own))
+                          || ARRAY['views', 'triggers']
+                          || ARRAY(SELECT 'own_' || o || '_triggers' FROM unnest(own) AS o)
+    LOOP
+        EXECUTE crm_deals_internal.model_of(crm_deals_internal.fill(crm_deals_internal.schema(part), words));
+    END LOOP;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.create_models(jsonb) IS
+    'Internal: makes models of all tables, views and triggers.';
+
+-- Describes the relations of the schema whose names begin with the prefix: each column, NOT NULL, default, constraint,
+-- index, view, trigger and comment. "turn" is the order in which they can be made.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.objects(prefix text)
+RETURNS TABLE (turn integer, made oid, kind text, relation text, name text, definition text, detail text)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH relation AS (
+        SELECT c.oid, substr(c.relname, length(prefix) + 1) AS name, c.relkind, c.reloptions
+        FROM pg_class AS c
+        WHERE c.relnamespace = 'crm_deals'::regnamespace AND starts_with(c.relname, prefix)
+          AND c.relkind IN ('r', 'p', 'v')
+    ), attribute AS (
+        SELECT r.oid, r.name AS relation, a.attname::text AS name, a.attnum, a.attnotnull, a.attidentity, a.attgenerated,
+               format_type(a.atttypid, a.atttypmod) AS type, d.adbin
+        FROM relation AS r
+        JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+        LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+        WHERE r.relkind <> 'v'
+    ), described AS (
+        SELECT 1, a.oid, 'column', a.relation, a.name,
+               a.type || CASE WHEN a.attidentity <> '' THEN ' identity' ELSE '' END, NULL
+        FROM attribute AS a
+        UNION ALL
+        SELECT 2, a.oid, 'not null', a.relation, a.name, 'NOT NULL', NULL
+        FROM attribute AS a
+        WHERE a.attnotnull
+        UNION ALL
+        SELECT 3, a.oid, 'default', a.relation, a.name, pg_get_expr(a.adbin, a.oid), NULL
+        FROM attribute AS a
+        WHERE a.adbin IS NOT NULL AND a.attgenerated = ''
+        UNION ALL
+        SELECT CASE WHEN c.contype IN ('p', 'u') THEN 4 WHEN c.contype = 'f' THEN 6 ELSE 5 END, c.oid, 'constraint',
+               r.name, c.conname::text, pg_get_constraintdef(c.oid), NULL
+        FROM relation AS r
+        JOIN pg_constraint AS c ON c.conrelid = r.oid AND c.contype IN ('p', 'u', 'c', 'f', 'x')
+        UNION ALL
+        SELECT 7, i.indexrelid, 'index', r.name, c.relname::text, pg_get_indexdef(i.indexrelid), NULL
+        FROM relation AS r
+        JOIN pg_index AS i ON i.indrelid = r.oid
+        JOIN pg_class AS c ON c.oid = i.indexrelid
+        WHERE NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid)
+        UNION ALL
+        SELECT 8, r.oid, 'view', r.name, r.name, pg_get_viewdef(r.oid), array_to_string(r.reloptions, ', ')
+        FROM relation AS r
+        WHERE r.relkind = 'v'
+        UNION ALL
+        SELECT 9, t.oid, 'trigger', r.name, t.tgname::text, pg_get_triggerdef(t.oid), t.tgenabled::text
+        FROM relation AS r
+        JOIN pg_trigger AS t ON t.tgrelid = r.oid AND NOT t.tgisinternal
+        UNION ALL
+        SELECT 10, r.oid, 'comment', r.name, coalesce(a.attname::text, ''), d.description, r.relkind::text
+        FROM relation AS r
+        JOIN pg_description AS d ON d.classoid = 'pg_class'::regclass AND d.objoid = r.oid
+        LEFT JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum = d.objsubid
+    )
+    SELECT d.turn, d.made, d.kind, d.relation, replace(d.name, prefix, ''), replace(d.definition, prefix, ''), d.detail
+    FROM described AS d (turn, made, kind, relation, name, definition, detail)
+$$;
+COMMENT ON FUNCTION crm_deals_internal.objects(text) IS
+    'Internal: describes tables, views and what belongs to them.';
+
+-- access: owner
+CREATE FUNCTION crm_deals_internal.wanted_objects(words jsonb)
+RETURNS TABLE (turn integer, made oid, kind text, relation text, name text, definition text, detail text)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+    described jsonb;
+    entity text;
+BEGIN
+    BEGIN
+        PERFORM crm_deals_internal.create_models(words);
+        SELECT jsonb_agg(to_jsonb(o)) INTO described
+        FROM crm_deals_internal.objects('as_installed_') AS o
+        WHERE o.relation NOT LIKE 'host!_%' ESCAPE '!';
+        RAISE EXCEPTION USING ERRCODE = 'UD000', MESSAGE = 'the models are not kept';
+    EXCEPTION WHEN SQLSTATE 'UD000' THEN
+        NULL;
+    END;
+    RETURN QUERY
+    SELECT o.turn, o.made, o.kind, o.relation, o.name,
+           replace(replace(replace(o.definition, 'crm_deals.host_account', words ->> 'account_table'),
+                           'crm_deals.host_contact', words ->> 'contact_table'),
+                   'crm_deals.host_owner', words ->> 'owner_table'),
+           o.detail
+    FROM jsonb_to_recordset(described)
+         AS o (turn integer, made oid, kind text, relation text, name text, definition text, detail text);
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.wanted_objects(jsonb) IS
+    'Internal: describes what install() makes in this version.';
+
+-- A view or trigger that is of another version is replaced. A constraint, an index or a default that the user changed
+-- stays: only its name has to be there.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.missing_objects(words jsonb)
+RETURNS TABLE (kind text, relation text, name text, command text)
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT w.kind, w.relation, w.name,
+           CASE w.kind
+               WHEN 'not null' THEN format('ALTER TABLE crm_deals.%I ALTER COLUMN %I SET NOT NULL', w.relation, w.name)
+               WHEN 'default' THEN format('ALTER TABLE crm_deals.%I ALTER COLUMN %I SET DEFAULT %s', w.relation, w.name,
+                                          w.definition)
+               WHEN 'constraint' THEN format('ALTER TABLE crm_deals.%I ADD CONSTRAINT %I %s', w.relation, w.name,
+                                             w.definition)
+               WHEN 'index' THEN w.definition
+               WHEN 'view' THEN format('CREATE OR REPLACE VIEW crm_deals.%I WITH (%s) AS %s', w.relation, w.detail,
+                                       w.definition)
+               -- A trigger that the user made ENABLE ALWAYS or disabled stays so.
+               WHEN 'trigger' THEN regexp_replace(w.definition, '^CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER')
+                    || CASE p.detail WHEN 'A' THEN format('; ALTER TABLE crm_deals.%I ENABLE ALWAYS TRIGGER %I',
+                                                          w.relation, w.name)
+                                     WHEN 'R' THEN format('; ALTER TABLE crm_deals.%I ENABLE REPLICA TRIGGER %I',
+                                                          w.relation, w.name)
+                                     WHEN 'D' THEN format('; ALTER TABLE crm_deals.%I DISABLE TRIGGER %I',
+                                                          w.relation, w.name)
+                                     ELSE '' END
+               WHEN 'comment' THEN format('COMMENT ON %s IS %L',
+                                          CASE WHEN w.name <> '' THEN format('COLUMN crm_deals.%I.%I', w.relation, w.name)
+                                               WHEN w.detail = 'v' THEN format('VIEW crm_deals.%I', w.relation)
+                                               ELSE format('TABLE crm_deals.%I', w.relation) END, w.definition)
+           END
+    FROM crm_deals_internal.wanted_objects(words) AS w
+    LEFT JOIN crm_deals_internal.objects('') AS p
+        ON p.kind = w.kind AND p.relation = w.relation AND p.name = w.name
+    WHERE p.kind IS NULL OR (w.kind IN ('column', 'view', 'trigger') AND p.definition <> w.definition)
+    ORDER BY w.turn, w.made
+$$;
+COMMENT ON FUNCTION crm_deals_internal.missing_objects(jsonb) IS
+    'Internal: returns what is missing, each with the command that makes it, or NULL.';
+
+-- What cannot be brought back is named, all of it at once: a column that is gone or of another type, a constraint that
+-- rows break.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.bring_back(words jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    missing record;
+    reason text;
+    state text;
+    failures text[] := '{}';
+BEGIN
+    FOR missing IN SELECT m.* FROM crm_deals_internal.missing_objects(words) AS m LOOP
+        BEGIN
+            IF missing.command IS NULL THEN
+                RAISE EXCEPTION 'it is missing or of another type';
+            END IF;
+            EXECUTE missing.command;
+        EXCEPTION WHEN OTHERS THEN
+            GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
+            IF left(state, 2) IN ('40', '53', '57', '58', 'XX') OR state = '55P03' THEN
+                RAISE;
+            END IF;
+            failures := failures || format('The %s "%s" of crm_deals.%s: %s.', missing.kind, missing.name,
+                                           missing.relation, reason);
+        END;
+    END LOOP;
+    IF failures <> '{}' THEN
+        RAISE EXCEPTION 'install() cannot bring back all that crm_deals needs'
+            USING ERRCODE = '55000',
+                  DETAIL = array_to_string(failures, E'\n'),
+                  HINT = 'Repair what is named, then call install() again.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.bring_back(jsonb) IS
+    'Internal: makes what is missing or of an older version.';

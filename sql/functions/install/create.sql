@@ -1,0 +1,58 @@
+-- The first call of install().
+
+-- The parts of the schema that hold tables, in the order in which they are made. The host may have accounts and
+-- contacts of its own.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.parts_of_tables(own_account boolean, own_contact boolean) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN own_account THEN ARRAY['account'] ELSE '{}' END
+           || CASE WHEN own_contact THEN ARRAY['contact'] ELSE '{}' END
+           || ARRAY['host_views', 'pipeline', 'custom_field', 'deal', 'deal_name', 'lead', 'activity', 'event_log',
+                    'consumers']
+$$;
+COMMENT ON FUNCTION crm_deals_internal.parts_of_tables(boolean, boolean) IS
+    'Internal: lists the parts of the schema that hold tables.';
+
+-- access: owner
+CREATE FUNCTION crm_deals_internal.create_tables(account_table regclass, contact_table regclass, owner_table regclass,
+                                                 columns jsonb) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    own_account boolean := account_table IS NULL;
+    own_contact boolean := contact_table IS NULL;
+    words jsonb := crm_deals_internal.words_of('owner', owner_table, columns);
+    part text;
+BEGIN
+    EXECUTE crm_deals_internal.schema('types');
+    IF NOT own_account THEN
+        words := words || crm_deals_internal.words_of('account', account_table, columns);
+    END IF;
+    IF NOT own_contact THEN
+        words := words || crm_deals_internal.words_of('contact', contact_table, columns);
+    END IF;
+
+    FOREACH part IN ARRAY crm_deals_internal.parts_of_tables(own_account, own_contact) LOOP
+        EXECUTE crm_deals_internal.fill(crm_deals_internal.schema(part), words);
+        IF part IN ('account', 'contact') THEN
+            words := words || crm_deals_internal.words_of(part, to_regclass('crm_deals.' || part), columns);
+        END IF;
+    END LOOP;
+    PERFORM crm_deals_internal.record_installation(columns);
+
+    EXECUTE crm_deals_internal.schema('views');
+    EXECUTE crm_deals_internal.schema('triggers');
+    IF own_account THEN
+        EXECUTE crm_deals_internal.schema('own_account_triggers');
+    END IF;
+    IF own_contact THEN
+        EXECUTE crm_deals_internal.schema('own_contact_triggers');
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals_internal.create_tables(regclass, regclass, regclass, jsonb) IS
+    'Internal: does the first call of install().';

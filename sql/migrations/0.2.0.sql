@@ -1,0 +1,1 @@
+-- Tables of 0.1.0 become those of 0.2.0.
