@@ -51,9 +51,11 @@ REGRESS_OPTS = --inputdir=test
 ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
 ISOLATION_OPTS = --inputdir=test --outputdir=.
 
-# PostgreSQL's own headers are not ours to keep free of warnings.
+# PostgreSQL's own headers are not ours to keep free of warnings. The internal ones come last: they have a c.h, too,
+# which on Debian may be another major's.
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -I$(if $(srcdir),$(srcdir),.)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -I$(if $(srcdir),$(srcdir),.)/src \
+	-isystem $(shell $(PG_CONFIG) --includedir-server) -isystem $(shell $(PG_CONFIG) --pkgincludedir)/internal
 PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
 
 EXTRA_CLEAN = $(DATA_built) $(DATA_built:%=%.new)
