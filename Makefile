@@ -59,8 +59,9 @@ endif
 
 EXTRA_CLEAN = $(DATA_built) $(DATA_built:%=%.new) $(EXTENSION)-$(EXTVERSION).zip
 
+# A server has PGXS, perhaps without its headers.
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
-ifneq ($(PGXS),)
+ifneq ($(and $(PGXS),$(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)),)
 include $(PGXS)
 else
 # Nothing can be built. What has a rule below does without, or installs what is missing.
@@ -79,10 +80,12 @@ $(OBJS) $(BITCODE): $(wildcard $(source)src/*/*.h $(source)src/*/*/*.h) | $(fold
 src/base/installation.o src/base/installation.bc: crm_deals.control
 $(folders): ; mkdir -p $@
 
-.PHONY: demo test soak lint bench
+.PHONY: dist deb demo test soak lint bench
+dist: ; git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
+deb: ; packaging/build-deb
 demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
 test: ; test/harness/run-tests
-soak: ; test/fuzz/run 300 && SOAK=1 TESTS="$(basename $(notdir $(wildcard test/t/1[1-8]_*.pl test/t/20_*.pl)))" test/harness/run-tests
+soak: ; test/fuzz/run 300 && SOAK=1 TESTS="$(basename $(notdir $(wildcard test/t/1[1-8]_*.pl test/t/20_*.pl)))" test/harness/run-tests && test/harness/packages-in-chroot
 lint: ; test/harness/lint
 bench: ; bench/run
 
