@@ -75,10 +75,13 @@ $(EXTENSION)--%--$(EXTVERSION).sql: sql/upgrade/%--$(EXTVERSION).sql sql/upgrade
 # Objects follow every header: there are few.
 $(OBJS): $(wildcard src/*/*.h src/*/*/*.h)
 
+# The tests that have a longer form
+LONG = $(basename $(notdir $(shell grep -l 'ENV{SOAK}' test/t/*.pl)))
+
 .PHONY: demo test soak lint bench
 demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
 test: ; test/harness/run-tests
-soak: ; test/fuzz/run 300 && SOAK=1 TESTS="$(basename $(notdir $(wildcard test/t/1[1-8]_*.pl test/t/20_*.pl)))" test/harness/run-tests
+soak: ; test/harness/packages test node && test/fuzz/run 300 && SOAK=1 TESTS="$(LONG)" test/harness/run-tests
 lint: ; test/harness/lint
 bench: ; bench/run
 
