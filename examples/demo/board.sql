@@ -1,7 +1,7 @@
 -- board() returns a row for each column. Here they stand side by side, with their newest two cards.
-\echo SELECT * FROM crm_deals.board(:'pipeline', card_limit => 2)
+\echo SELECT * FROM crm_deals.board(:'pipeline', card_limit => 2);
 SELECT line.title AS " ",
-       format(E'%s\n%s deals', b.label, b.deal_count) AS label,
+       format(E'%s\n%s deal%s', b.label, b.deal_count, CASE WHEN b.deal_count <> 1 THEN 's' END) AS label,
        line.content,
        b.ordinal
 FROM crm_deals.board(:'pipeline', card_limit => 2) AS b,

@@ -1,6 +1,6 @@
 -- forecast() returns a row for each month and currency: open deals by the month they are expected to close in, won
 -- deals by the month they were won in. Here each month is one row.
-\echo SELECT * FROM crm_deals.forecast()
+\echo SELECT * FROM crm_deals.forecast();
 SELECT coalesce(to_char(month, 'YYYY-MM'), 'no date') AS month,
        sum(deal_count) AS "open deals",
        string_agg(to_char(amount, 'FM999,999,999 ') || currency, ' + ' ORDER BY currency)
