@@ -331,10 +331,8 @@ like(state_of($relay), qr/^200 (active|standby)$/, '/healthz');
 wait_until(sub { state_of($relay) eq '200 active' }, 'the relay is active');
 sleep 3.2;    # it looks some more times, as long as a relay before it could have had a lease
 $node->safe_psql('postgres', "BEGIN; INSERT INTO crm_deals.deal (name) VALUES ('Undone'); ROLLBACK");
-my $start = time;
-my ($deal) = write_deals(1);
-wait_until(sub { seen('accepted') == 3 }, 'the doorbell wakes the relay');
-cmp_ok(time - $start, '<', 5, '... at once');
+write_deals(1);
+wait_until(sub { seen('accepted') == 3 }, 'the doorbell wakes the relay, which would look again in an hour');
 my ($first, $second) = map { $_->{body} } seen('arrived');
 is($json->decode($first)->{event}, 'deal.created', 'the body is the payload');
 like($second, qr/100000000000000000001\b/, '... with every digit of an amount');
