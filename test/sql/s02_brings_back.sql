@@ -197,6 +197,15 @@ SELECT is_empty('SELECT l.what, r.of_all FROM t.all_lost AS l, t.refusal AS r
                  WHERE r.of_all !~ (''^55000 .*: .*\m'' || l.named || ''\M'')',
                 'section 2: an error names all of it at once');
 
+-- So does an index of names that was made on another server, and came with a dump.
+DROP INDEX crm_deals.deal_name_signatures;
+CREATE INDEX deal_name_signatures ON crm_deals.deal_name
+    USING gin (crm_deals_internal.signatures(organization, name, 0.85::real, 'elsewhere'::text)
+               crm_deals_internal.signature_ops)
+    WITH (fastupdate = off);
+SELECT crm_deals.install() \gset
+SELECT unalike(pg_get_indexdef('crm_deals.deal_name_signatures'::regclass), '%elsewhere%',
+               'section 2: an index of names that this server cannot use is made anew');
 -- The view that holds the arguments of install() comes back, too.
 DROP VIEW crm_deals.installation;
 SET client_min_messages = error;

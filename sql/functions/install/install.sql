@@ -204,8 +204,9 @@ BEGIN
         PERFORM crm_deals_internal.check_installed_with(account_table, contact_table, owner_table);
         PERFORM crm_deals_internal.update_tables(columns);
     END IF;
-    -- While the triggers were gone, nobody kept the names.
-    IF to_regclass('crm_deals.deal_name_signatures') IS NULL THEN
+    -- While the triggers were gone, nobody kept the names. After a restore the index can be of another server.
+    IF strpos(coalesce(pg_get_indexdef(to_regclass('crm_deals.deal_name_signatures')), ''),
+              quote_literal(crm_deals_internal.made_for())) = 0 THEN
         PERFORM crm_deals_internal.rebuild_duplicates();
     END IF;
     PERFORM crm_deals_internal.let_owner_execute();
