@@ -30,6 +30,38 @@ my %writes = (
 	'an edit of a stage' => 'UPDATE crm_deals.stage SET probability = 11 WHERE id = 1',
 );
 
+# What either works or is refused in the same way, and has no other error
+my @calls = (
+	"SELECT FROM crm_deals.read_events('half')",
+	"SELECT crm_deals.ack_events('half', 40)",
+	"SELECT crm_deals.subscribe('new')",
+	"SELECT crm_deals.unsubscribe('asleep')",
+	"SELECT crm_deals.create_pipeline('New')",
+	"SELECT crm_deals.add_stage(1, 'New')",
+	"SELECT crm_deals.remove_stage(3, 2)",
+	"SELECT crm_deals.reorder_stages(3, '{b,a,w}')",
+	"SELECT crm_deals.index_custom_field('deal', 'seats')",
+	"SELECT crm_deals.move_deals('{1}', 'won')",
+	'SELECT crm_deals.merge_deals(29, 30)',
+	'SELECT crm_deals.dismiss_duplicate(33, 31)',
+	"SELECT crm_deals.flag_duplicates('Sales')",
+	'SELECT crm_deals.rebuild_duplicates()',
+	'SELECT crm_deals.undo_batch((SELECT max(batch_id) FROM crm_deals.deal_event))',
+	'SELECT crm_deals.restore_deal(24)',
+	'SELECT crm_deals.convert_lead(2)',
+	"SELECT crm_deals.redact(deals => '{1}')",
+	"SELECT crm_deals.prune_events('2026-01-01')",
+	"CREATE TEMPORARY TABLE incoming AS SELECT 'x' AS name; SELECT crm_deals.import_deals('incoming')",
+	"SELECT crm_deals.check_move(1, 'won')",
+	"SELECT crm_deals.board('Sales')",
+	'SELECT crm_deals.forecast()',
+	"SELECT crm_deals.find_duplicates('Deal')",
+	'SELECT count(*) FROM crm_deals.consumer_status',
+	"INSERT INTO crm_deals.lead (last_name) VALUES ('x')",
+	"INSERT INTO crm_deals.exchange_rate VALUES ('GBP', 'EUR', 1, '2026-01-01')",
+	'INSERT INTO crm_deals.stage_transition (to_stage_id) VALUES (1)',
+);
+
 my $node = start_server('upgrade', 'max_worker_processes = 8', 'wal_level = logical');
 $node->safe_psql('postgres', "CREATE ROLE $_") for @roles;
 $node->safe_psql('postgres', 'CREATE ROLE keeper LOGIN');
@@ -207,6 +239,14 @@ sub refuses_writes
 		like($error->{hint}, $hint, "$database, $name: ... and the HINT names the command");
 	}
 	like(run($database, 'SELECT count(*) FROM crm_deals.deal'), qr/^\d+$/, "$database, $name: tables can be read");
+
+	my ($status, $stdout, $stderr) = $node->psql($database,
+		join('', "\\set VERBOSITY verbose\n", map { "BEGIN;\n$_;\nROLLBACK;\n" } @calls),
+		on_error_stop => 0, extra_params => [ '-U', user_of($database) ]);
+	my @errors = grep { /ERROR:/ } split /^(?=psql:)/m, $stderr;
+
+	is(join('', grep { !/ERROR:  55000/ || $_ !~ /^HINT:  .*$hint/m } @errors), '',
+		"$database, $name: everything else works or is refused alike");
 	return;
 }
 
