@@ -1,6 +1,9 @@
-# crm_deals: the version is written once, in crm_deals.control.
+# The folder of this Makefile, for builds elsewhere (make -f ../crm_deals/Makefile); empty if the build is here.
+source := $(filter-out ./,$(dir $(lastword $(MAKEFILE_LIST))))
+
+# The version is written once, in crm_deals.control.
 EXTENSION  = crm_deals
-EXTVERSION = $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" crm_deals.control)
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(source)crm_deals.control)
 
 # The rooms of src/, lowest first: a file includes only its own room and rooms before it (src/README.md).
 ROOMS = base config rules log events duplicates triggers functions
@@ -46,39 +49,65 @@ DATA_built = $(EXTENSION)--$(EXTVERSION).sql $(UPGRADES:%=$(EXTENSION)--%--$(EXT
 DOCS = doc/crm_deals.md doc/contract.md doc/upgrading.md
 
 # The contract's sections, s02 first.
-REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test
-ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test --outputdir=.
+REGRESS = $(basename $(notdir $(sort $(wildcard $(source)test/sql/*.sql))))
+REGRESS_OPTS = --inputdir=$(source)test
+ISOLATION = $(basename $(notdir $(sort $(wildcard $(source)test/specs/*.spec))))
+ISOLATION_OPTS = --inputdir=$(source)test --outputdir=.
 
-# PostgreSQL's own headers are not ours to keep free of warnings.
+# PostgreSQL's own headers are not ours to keep free of warnings. The internal ones come last: they have a c.h, too,
+# which on Debian may be another major's. Only PG_CPPFLAGS reach the bitcode, too.
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -I$(if $(srcdir),$(srcdir),.)/src -isystem $(shell $(PG_CONFIG) --includedir-server)
+PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -I$(source)src \
+	-isystem $(shell $(PG_CONFIG) --includedir-server) -isystem $(shell $(PG_CONFIG) --pkgincludedir)/internal
 PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
+ifneq ($(findstring clang,$(CC)),)
+# It does not know all flags and attributes of a PostgreSQL that gcc built.
+PG_CFLAGS += -Wno-ignored-optimization-argument -Wno-unknown-warning-option -Wno-ignored-attributes
+endif
 
-EXTRA_CLEAN = $(DATA_built) $(DATA_built:%=%.new)
+EXTRA_CLEAN = $(DATA_built) $(DATA_built:%=%.new) $(EXTENSION)-$(EXTVERSION).zip
 
-PGXS := $(shell $(PG_CONFIG) --pgxs)
+# A server has PGXS, perhaps without its headers.
+PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
+ifneq ($(and $(PGXS),$(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)),)
 include $(PGXS)
+else
+# Nothing can be built. What has a rule below does without, or installs what is missing.
+.PHONY: all
+all .DEFAULT: ; @PG_CONFIG='$(PG_CONFIG)' $(source)test/harness/packages --only-say build; exit 1
+endif
 
 $(EXTENSION)--$(EXTVERSION).sql: sql/extension.awk $(SQL) Makefile
-	awk -f sql/extension.awk $(SQL) > $@.new
+	awk -f $< $(filter %.sql,$^) > $@.new
 	mv $@.new $@
 
 # An upgrade script: what one does by hand, then every function.
-$(EXTENSION)--%--$(EXTVERSION).sql: sql/upgrade/%--$(EXTVERSION).sql sql/upgrade/retire.sql sql/upgrade.awk \
-		$(EXTENSION)--$(EXTVERSION).sql $(MIGRATIONS:%=sql/migrations/%-obstacles.sql)
-	awk -f sql/upgrade.awk -v obstacles='$(MIGRATIONS:%=sql/migrations/%-obstacles.sql)' \
-		$(EXTENSION)--$(EXTVERSION).sql $< sql/upgrade/retire.sql $(EXTENSION)--$(EXTVERSION).sql > $@.new
+obstacles = $(MIGRATIONS:%=sql/migrations/%-obstacles.sql)
+$(EXTENSION)--%--$(EXTVERSION).sql: $(EXTENSION)--$(EXTVERSION).sql sql/upgrade/%--$(EXTVERSION).sql sql/upgrade/retire.sql \
+		sql/upgrade.awk $(obstacles)
+	awk -f $(filter %.awk,$^) -v obstacles='$(filter %-obstacles.sql,$^)' $(wordlist 1,3,$^) $< > $@.new
 	mv $@.new $@
 
-# Objects follow every header: there are few.
-$(OBJS): $(wildcard src/*/*.h src/*/*/*.h)
+# Objects follow every header: there are few. A build elsewhere makes its folders first.
+BITCODE = $(OBJS:.o=.bc)
+folders = $(addprefix $(CURDIR)/,$(sort $(dir $(OBJS))))
+$(OBJS) $(BITCODE): $(wildcard $(source)src/*/*.h $(source)src/*/*/*.h) | $(folders)
+src/base/installation.o src/base/installation.bc: crm_deals.control
+$(folders): ; mkdir -p $@
 
-.PHONY: demo test soak lint bench
+# The tests that have a longer form
+LONG = $(basename $(notdir $(shell grep -l 'ENV{SOAK}' test/t/*.pl)))
+
+.PHONY: dist deb demo test soak lint bench
+dist: ; git archive --format=zip --prefix=$(EXTENSION)-$(EXTVERSION)/ -o $(EXTENSION)-$(EXTVERSION).zip HEAD
+deb: ; packaging/build-deb
 demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
 test: ; test/harness/run-tests
-soak: ; test/fuzz/run 300 && SOAK=1 TESTS="$(basename $(notdir $(wildcard test/t/1[1-8]_*.pl test/t/20_*.pl)))" test/harness/run-tests
+soak:
+	test/harness/packages test node
+	test/fuzz/run 300
+	SOAK=1 TESTS="$(LONG)" test/harness/run-tests
+	test/harness/packages-in-chroot
 lint: ; test/harness/lint
 bench: ; bench/run
 

@@ -6,12 +6,13 @@
 
 #include "fmgr.h"
 
+#include "base/compat.h"
 #include "base/relation_watch.h"
 #include "base/settings.h"
 #include "duplicates/duplicate_check.h"
 #include "events/notify.h"
 
-PG_MODULE_MAGIC;
+MODULE_MAGIC("crm_deals", CRM_DEALS_VERSION);
 
 void		_PG_init(void);
 

@@ -1,21 +1,21 @@
--- Every stage in its order, empty ones included; sums per currency.
-WITH total AS (
-    SELECT stage_id,
-           currency,
-           count(*) AS deals,
-           to_char(sum(amount), 'FM999,999,999 ') || currency AS amount,
-           to_char(sum(weighted_amount) FILTER (WHERE status = 'open'), 'FM999,999,999 ') || currency AS weighted
-    FROM crm_deals.deal_overview
-    GROUP BY stage_id, currency
-)
-SELECT p.name AS pipeline,
-       s.name AS stage,
-       coalesce(sum(t.deals), 0) AS deals,
-       string_agg(t.amount, ' + ' ORDER BY t.currency) AS amount,
-       string_agg(t.weighted, ' + ' ORDER BY t.currency) AS weighted
-FROM crm_deals.pipeline AS p
-JOIN crm_deals.stage AS s ON s.pipeline_id = p.id
-LEFT JOIN total AS t ON t.stage_id = s.id
-WHERE s.archived_at IS NULL
-GROUP BY p.id, s.id
-ORDER BY p.id, s.position;
+-- board() returns a row for each column. Here they stand side by side, with their newest two cards.
+\echo SELECT * FROM crm_deals.board(:'pipeline', card_limit => 2);
+SELECT line.title AS " ",
+       format(E'%s\n%s deal%s', b.label, b.deal_count, CASE WHEN b.deal_count <> 1 THEN 's' END) AS label,
+       line.content,
+       b.ordinal
+FROM crm_deals.board(:'pipeline', card_limit => 2) AS b,
+     LATERAL (SELECT 0, 'amount', string_agg(to_char(value::numeric, 'FM999,999,999 ') || key, E'\n' ORDER BY key)
+              FROM jsonb_each_text(b.amounts)
+              UNION ALL
+              SELECT 0, 'weighted', string_agg(to_char(value::numeric, 'FM999,999,999 ') || key, E'\n' ORDER BY key)
+              FROM jsonb_each_text(b.weighted_amounts)
+              UNION ALL
+              SELECT place,
+                     'card ' || place,
+                     concat_ws(E'\n', trim(regexp_replace(card ->> 'name', '(\S.{0,15})(\s+|$)', E'\\1\n', 'g'), E'\n'),
+                               to_char((card ->> 'amount')::numeric, 'FM999,999,999 ') || (card ->> 'currency'),
+                               card #>> '{owner,label}', ' ')
+              FROM jsonb_array_elements(b.cards) WITH ORDINALITY AS c (card, place)) AS line (place, title, content)
+ORDER BY line.place, line.title, b.ordinal
+\crosstabview 1 2 3 4

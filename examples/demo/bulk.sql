@@ -10,7 +10,7 @@ JOIN crm_deals.stage AS qualified ON qualified.pipeline_id = lead.pipeline_id AN
 WHERE d.stage_id = lead.id AND lead.key = 'lead' AND d.source = 'referral';
 \set QUIET on
 
-\echo '-- One statement is one batch in the log. More notifications than the limit become one summary.'
+\echo '-- One statement is one batch in the log. Notifications beyond the limit become one summary.'
 SELECT batch_id, kind, actor, count(*) AS deals
 FROM crm_deals.deal_event
 GROUP BY batch_id, kind, actor

@@ -1,4 +1,4 @@
--- What was flagged while the deals were loaded: names alike but for case, signs or a word.
+-- The trigger flagged these pairs while the deals were loaded: their names differ only in case, punctuation or a word.
 SELECT d.name AS "written later",
        d.owner_label AS by,
        o.name AS "was there",
@@ -14,7 +14,7 @@ SELECT count(*) AS flagged,
        count(*) <> (SELECT count(*) FROM crm_deals.scan_duplicates()) AS differ
 FROM crm_deals.deal_duplicate \gset
 \if :differ
-    DO $$BEGIN RAISE 'a scan of all names finds other pairs than were flagged'; END$$;
+    DO $$BEGIN RAISE 'a scan of all names finds other pairs than the trigger flagged'; END$$;
 \endif
 \echo pairs of similar names: :flagged
 
@@ -26,12 +26,12 @@ FROM crm_deals.deal_duplicate \gset
     ORDER BY f.similarity DESC, o.name
     LIMIT 1 \gset
     \echo
-    \echo '-- Before a deal is created: is there one like it?'
+    \echo '-- Before you create a deal, you can ask if there is one like it.'
     \set ECHO queries
 SELECT * FROM crm_deals.find_duplicates(:'typed');
     \set ECHO none
 
-    \echo '-- A pipeline can refuse them.'
+    \echo '-- A pipeline can refuse such a deal.'
     \set ON_ERROR_STOP off
     \set VERBOSITY verbose
     BEGIN;
@@ -49,7 +49,7 @@ INSERT INTO crm_deals.deal (name, pipeline_id) VALUES (:'typed', :pipeline);
     \endif
 
     \echo
-    \echo '-- Two deals that are one are merged, and their flag goes.'
+    \echo '-- If two deals are really one, you merge them. Their flag goes away.'
     \set ECHO queries
 SELECT crm_deals.merge_deals(survivor => :other, duplicate => :deal, actor => 'anna');
 SELECT count(*) AS "flags left" FROM crm_deals.deal_duplicate;

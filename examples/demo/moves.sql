@@ -1,4 +1,4 @@
--- A deal is picked by what it is, not by its number: the data may change.
+-- We pick a deal by its stage and amount, not by its id, because the data may change.
 SELECT id AS deal
 FROM crm_deals.deal_overview
 WHERE pipeline = 'New Business' AND stage_key = 'negotiation'
@@ -31,7 +31,7 @@ JOIN crm_deals.stage AS s ON s.pipeline_id = d.pipeline_id AND s.key = 'renewed'
 WHERE d.pipeline = 'Renewals' AND d.stage_key = 'quote_sent'
 ORDER BY d.amount DESC NULLS LAST, d.id
 LIMIT 1 \gset
-\echo '-- A plain UPDATE obeys the same rules: status, probability and closed_at follow the stage.'
+\echo '-- A plain UPDATE obeys the same rules. Status, probability and closed_at follow the stage.'
 \set ECHO queries
 UPDATE crm_deals.deal SET stage_id = :renewed WHERE id = :deal
 RETURNING name, status, probability, closed_at, version;

@@ -14,7 +14,7 @@ SELECT * FROM crm_deals.move_deal(:deal, 'contract', actor => 'jonas');
 \set first :SQLSTATE
 
 \echo
-\echo '-- A status that contradicts the stage is refused, whoever writes it.'
+\echo '-- Nobody can write a status that contradicts the stage.'
 UPDATE crm_deals.deal SET status = 'won' WHERE id = :deal;
 \set second :SQLSTATE
 

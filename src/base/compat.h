@@ -59,6 +59,14 @@
 #define process_of_vxid(vxid) ProcNumberGetProc((vxid).procNumber)
 #endif
 
+/* 18 lets a library say its name and its version (9324c8c58) */
+#if PG_VERSION_NUM < 180000
+#define MODULE_MAGIC(module_name, module_version) PG_MODULE_MAGIC
+#else
+#define MODULE_MAGIC(module_name, module_version) \
+	PG_MODULE_MAGIC_EXT(.name = module_name, .version = module_version)
+#endif
+
 /* 18 runs AFTER triggers as the role that queued them (01463e1cc) */
 #define AFTER_TRIGGERS_RUN_AS_QUEUER (PG_VERSION_NUM >= 180000)
 

@@ -8,6 +8,7 @@
 #include "access/htup.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
+#include "utils/timestamp.h"
 
 #include "base/catalog.h"
 
@@ -51,10 +52,24 @@ deal_set_from(DealRow *row, const DealRow *other, DealColumn column)
 	row->isnull[deal_index(row, column)] = deal_isnull(other, column);
 }
 
-#define deal_int64(row, column)		DatumGetInt64(deal_get(row, column))
+/*
+ * 0 stands for NULL. A row that a caller made up may lack any column, and where
+ * these types are passed by reference, the value of NULL cannot be read.
+ */
+static inline int64
+deal_int64(const DealRow *row, DealColumn column)
+{
+	return deal_isnull(row, column) ? 0 : DatumGetInt64(deal_get(row, column));
+}
+
+static inline TimestampTz
+deal_time(const DealRow *row, DealColumn column)
+{
+	return deal_isnull(row, column) ? 0 : DatumGetTimestampTz(deal_get(row, column));
+}
+
 #define deal_int32(row, column)		DatumGetInt32(deal_get(row, column))
 #define deal_bool(row, column)		DatumGetBool(deal_get(row, column))
-#define deal_time(row, column)		DatumGetTimestampTz(deal_get(row, column))
 #define deal_text(row, column)		TextDatumGetCString(deal_get(row, column))
 #define deal_status(row)			deal_status_of((row)->table, deal_get(row, DEAL_STATUS))
 

@@ -121,7 +121,7 @@ crm_deals_similar_deals(PG_FUNCTION_ARGS)
 	const Pipeline *pipeline;
 
 	refresh_pipelines();
-	pipeline = find_pipeline(PG_GETARG_INT64(3));
+	pipeline = PG_ARGISNULL(3) ? NULL : find_pipeline(PG_GETARG_INT64(3));
 	if (pipeline == NULL || PG_ARGISNULL(0))
 		return (Datum) 0;
 	SPI_connect();

@@ -37,29 +37,25 @@ PG_FUNCTION_INFO_V1(crm_deals_unsubscribe);
  * ----------
  */
 
-/*
- * Runs the query as the owner of the tables, with the arguments of the call;
- * returns its value, or 0 for null.
- */
-static Datum
+/* Runs the query as the owner of the tables, with the arguments of the call. Returns its number, if it has one. */
+static int64
 call_as_owner(OwnerQuery *query, FunctionCallInfo fcinfo)
 {
 	Datum		values[OWNER_QUERY_MAX_ARGS];
 	char		nulls[OWNER_QUERY_MAX_ARGS + 1];
-	Datum		result;
-	bool		isnull;
+	int64		number;
 
 	spi_arguments(fcinfo, query->nargs, values, nulls);
 	SPI_connect();
 	(void) installed_table("event_consumer");
 	(void) owner_query_run(query, values, nulls);
-	result = result_column(1, &isnull);
+	number = SPI_tuptable->tupdesc->natts > 0 ? result_int64(1) : 0;
 	SPI_finish();
-	return isnull ? (Datum) 0 : result;
+	return number;
 }
 
 static OwnerQuery subscribe_query = {
-	.sql = "SELECT crm_deals_internal.subscribe($1, $2, $3, $4)",
+	.sql = "SELECT FROM crm_deals_internal.subscribe($1, $2, $3, $4)",
 	.nargs = 4,
 	.argtypes = {TEXTOID, TEXTARRAYOID, BOOLOID, BOOLOID},
 };
@@ -69,11 +65,12 @@ Datum
 crm_deals_subscribe(PG_FUNCTION_ARGS)
 {
 	need_read_committed("subscribe()");
-	return call_as_owner(&subscribe_query, fcinfo);
+	(void) call_as_owner(&subscribe_query, fcinfo);
+	PG_RETURN_VOID();
 }
 
 static OwnerQuery unsubscribe_query = {
-	.sql = "SELECT crm_deals_internal.unsubscribe($1)",
+	.sql = "SELECT FROM crm_deals_internal.unsubscribe($1)",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
 };
@@ -82,7 +79,8 @@ static OwnerQuery unsubscribe_query = {
 Datum
 crm_deals_unsubscribe(PG_FUNCTION_ARGS)
 {
-	return call_as_owner(&unsubscribe_query, fcinfo);
+	(void) call_as_owner(&unsubscribe_query, fcinfo);
+	PG_RETURN_VOID();
 }
 
 static OwnerQuery ack_query = {
@@ -95,7 +93,7 @@ static OwnerQuery ack_query = {
 Datum
 crm_deals_ack_events(PG_FUNCTION_ARGS)
 {
-	return call_as_owner(&ack_query, fcinfo);
+	PG_RETURN_INT64(call_as_owner(&ack_query, fcinfo));
 }
 
 /* ----------

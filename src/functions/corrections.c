@@ -144,5 +144,5 @@ crm_deals_merge_deals(PG_FUNCTION_ARGS)
 	values[2] = result_column(1, &isnull);
 	(void) owner_query_run(&add_alias_query, values, isnull ? "  n" : NULL);
 	SPI_finish();
-	return values[0];
+	PG_RETURN_INT64(context.merged_into);
 }

@@ -30,7 +30,7 @@ crm_deals_index_custom_field(PG_FUNCTION_ARGS)
 {
 	Datum		values[2];
 	char		nulls[3];
-	Datum		index;
+	Oid			index;
 	bool		isnull;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -41,7 +41,7 @@ crm_deals_index_custom_field(PG_FUNCTION_ARGS)
 	spi_arguments(fcinfo, 2, values, nulls);
 	SPI_connect();
 	(void) owner_query_run(&index_query, values, nulls);
-	index = result_column(1, &isnull);
+	index = DatumGetObjectId(result_column(1, &isnull));
 	SPI_finish();
-	PG_RETURN_DATUM(index);
+	PG_RETURN_OID(index);
 }

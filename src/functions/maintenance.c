@@ -41,15 +41,14 @@ crm_deals_prune_events(PG_FUNCTION_ARGS)
 {
 	Datum		values[2] = {PG_GETARG_DATUM(0), CStringGetTextDatum(current_actor())};
 	WriteContext context = {0};
-	Datum		pruned;
-	bool		isnull;
+	int64		pruned;
 
 	need_read_committed("prune_events()");
 	SPI_connect();
 	maintain(&prune_query, values, PG_ARGISNULL(0) ? "n " : NULL, &context);
-	pruned = result_column(1, &isnull);
+	pruned = result_int64(1);
 	SPI_finish();
-	PG_RETURN_DATUM(pruned);
+	PG_RETURN_INT64(pruned);
 }
 
 static OwnerQuery redact_query = {

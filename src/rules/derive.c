@@ -117,7 +117,7 @@ derive_version(const DealRow *old, DealRow *new, TimestampTz now, bool restores)
 		deal_set(new, DEAL_UPDATED_AT, TimestampTzGetDatum(now));
 	}
 	else
-		deal_set(new, DEAL_UPDATED_AT, deal_get(old, DEAL_UPDATED_AT));
+		deal_set_from(new, old, DEAL_UPDATED_AT);
 }
 
 /* ----------
@@ -417,7 +417,7 @@ derive_last_open_stage(const DealRow *old, DealRow *new, const Stage *stage, boo
 	else if (restores)
 		return;
 	else if (deal_status(old) == STATUS_OPEN)
-		deal_set(new, DEAL_LAST_OPEN_STAGE_ID, deal_get(old, DEAL_STAGE_ID));
+		deal_set(new, DEAL_LAST_OPEN_STAGE_ID, Int64GetDatum(deal_int64(old, DEAL_STAGE_ID)));
 	else
 		deal_set_from(new, old, DEAL_LAST_OPEN_STAGE_ID);
 }
@@ -438,7 +438,7 @@ derive_stamps(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz 
 	else if (deal_int64(old, DEAL_STAGE_ID) != stage->id)
 		deal_set(new, DEAL_STAGE_ENTERED_AT, moment);
 	else
-		deal_set(new, DEAL_STAGE_ENTERED_AT, deal_get(old, DEAL_STAGE_ENTERED_AT));
+		deal_set_from(new, old, DEAL_STAGE_ENTERED_AT);
 }
 
 /* Returns the clock, or a microsecond after the deal's last event if that is later. */

@@ -142,9 +142,12 @@ SELECT is(t.read('late', 1, '1 second'), NULL, 'section 5: with another lease ne
 UPDATE crm_deals.deal SET amount = 6 WHERE name = 'own';
 SELECT is(t.read('late'), NULL, 'section 5: what is new waits, too');
 SELECT is(t.ack('late', 'own', 3), 1::bigint, 'section 5: to acknowledge it ends the lease');
-SELECT is(t.read('late', 100, '1 s'), 'own updated', 'section 5: the next batch comes, with a lease of its own');
+SELECT is(t.read('late', 100, '1 hour'), 'own updated', 'section 5: the next batch comes, with a lease of its own');
 SELECT is(t.read('late'), NULL, 'section 5: held');
-SELECT pg_sleep(1.1) AS none \gset
+SELECT ok((SELECT leased_until BETWEEN clock_timestamp() + interval '30 min' AND clock_timestamp() + interval '1 hour'
+           FROM crm_deals.event_consumer WHERE consumer = 'late'), 'section 5: for as long as it was asked for');
+-- An hour passes.
+UPDATE crm_deals.event_consumer SET leased_until = leased_until - interval '1 hour' WHERE consumer = 'late';
 SELECT is(t.read('late'), 'own updated', 'section 5: expired: unacknowledged events come again');
 UPDATE crm_deals.deal SET amount = 7 WHERE name = 'own';
 UPDATE crm_deals.deal SET amount = 7 WHERE name = 'own too';

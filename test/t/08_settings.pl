@@ -157,6 +157,14 @@ fails_with($node, '42501', 'SET crm_deals.enforce_gates = off', 'preloaded: the 
 is(value($node, "UPDATE crm_deals.deal SET amount = 9 WHERE id = 1 RETURNING amount", @clerk), 9,
 	'preloaded: deals are written');
 is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
+SKIP:
+{
+	skip 'pg_get_loaded_modules() is there from PostgreSQL 18 on', 1
+	  if value($node, 'SHOW server_version_num') < 180000;
+	is(value($node, "SELECT module_name, version FROM pg_get_loaded_modules() WHERE file_name LIKE 'crm_deals%'"),
+		value($node, "SELECT extname, extversion FROM pg_extension WHERE extname = 'crm_deals'"),
+		'the library says its name and its version');
+}
 
 $node->stop;
 done_testing();

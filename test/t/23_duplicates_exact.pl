@@ -46,7 +46,14 @@ my @databases = (
 	[ 'sql_ascii_c', 'SQL_ASCII', undef, "LOCALE 'C'" ],
 );
 
-@databases = grep { !$_->[4] || $made{ $_->[4] } || !diag("$_->[0]: localedef could not make $_->[4]") } @databases;
+for my $database (grep { $_->[4] && !$made{ $_->[4] } } @databases)
+{
+  SKIP:
+	{
+		skip "$database->[0]: localedef could not make $database->[4] (Debian: locales)", 1;
+	}
+}
+@databases = grep { !$_->[4] || $made{ $_->[4] } } @databases;
 
 # So many names that all pairs of all databases are a million
 my $number = 1 + int sqrt(2_200_000 / @databases) * ($ENV{SOAK} ? 5 : 1);

@@ -334,9 +334,11 @@ for my $variant ('', '_hosts_keeper')
 # install() again changes nothing
 # ----------
 
-# Each row of the catalogs with the transaction that wrote it
+# Each row of the catalogs but for what vacuum writes
 my $written = join "\nUNION ALL\n",
-  map { "SELECT concat_ws(' ', '$_', c.ctid, c.xmin, to_jsonb(c) ->> 'oid') FROM $_ AS c" }
+  map {
+	"SELECT '$_ ' || (to_jsonb(c) - '{relpages,reltuples,relallvisible,relallfrozen,relfrozenxid,relminmxid}'::text[])"
+	  . " FROM $_ AS c" }
   qw(pg_class pg_attribute pg_attrdef pg_constraint pg_index pg_trigger pg_proc pg_policy pg_rewrite pg_description
   pg_namespace pg_depend pg_shdepend pg_init_privs pg_extension);
 for my $database ('fresh', 'upgraded', 'upgraded_hosts_keeper')
@@ -344,7 +346,7 @@ for my $database ('fresh', 'upgraded', 'upgraded_hosts_keeper')
 	my $before = [ split /\n/, run($database, $written) ];
 
 	is(run($database, $install), $new_version, "$database: install() again");
-	is(differences([ split /\n/, run($database, $written) ], $before), '', "$database: ... writes no row of a catalog");
+	is(differences([ split /\n/, run($database, $written) ], $before), '', "$database: ... changes no row of a catalog");
 }
 
 # ----------

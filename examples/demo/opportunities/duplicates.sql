@@ -1,4 +1,5 @@
--- Deals named after account and product bear one name again and again: that is no mistake, so nothing was flagged.
+-- These deals are named after their account and product, so many have the same name on purpose. The policy is off, and
+-- nothing was flagged.
 SELECT count(*) AS "pairs of similar names",
        count(*) FILTER (WHERE d.name = o.name) AS "of one name",
        count(*) FILTER (WHERE d.account_id = o.account_id) AS "of one account",

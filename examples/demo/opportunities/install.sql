@@ -1,4 +1,4 @@
--- The agents are a table of the host's own: deals refer to it by its key.
+-- The host has its own table of agents. Deals refer to its key.
 CREATE TABLE public.sales_team (sales_agent text PRIMARY KEY, manager text, regional_office text);
 \copy public.sales_team FROM 'sales_teams.csv' (FORMAT csv, HEADER true)
 
@@ -14,5 +14,5 @@ SELECT crm_deals.create_pipeline('Opportunities', '[
     {"name": "Lost",        "status": "lost"}]',
     currency => 'USD') AS created \gset
 
--- The file says of no lost deal why it was lost, and its deals have no names of their own to be told apart by.
+-- The file gives no reasons for lost deals. Its deals have no names of their own, so equal names are no mistake.
 UPDATE crm_deals.pipeline SET lost_reason_required = false, duplicate_policy = 'off' WHERE id = :created;

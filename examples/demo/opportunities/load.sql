@@ -1,4 +1,4 @@
--- accounts.csv and sales_pipeline.csv: COPY into temporary tables, then one INSERT each.
+-- We load accounts.csv and sales_pipeline.csv by COPY into temporary tables. Then one INSERT copies each of them.
 CREATE TEMPORARY TABLE incoming_account (
     account text,
     sector text,

@@ -1,4 +1,4 @@
--- The team is a table of the host's own: deals refer to it by its key.
+-- The host has its own table of people. Deals refer to its key.
 CREATE TABLE public.team (login text PRIMARY KEY, full_name text NOT NULL, region text);
 \copy public.team FROM 'team.csv' (FORMAT csv, HEADER match)
 

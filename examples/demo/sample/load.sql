@@ -1,4 +1,4 @@
--- Accounts and deals: COPY into temporary tables, then one INSERT each.
+-- We load accounts and deals by COPY into temporary tables. Then one INSERT copies each of them.
 CREATE TEMPORARY TABLE incoming_account (name text, sector text, city text, country text, owner text);
 \copy incoming_account FROM 'accounts.csv' (FORMAT csv, HEADER match)
 
@@ -24,7 +24,7 @@ CREATE TEMPORARY TABLE incoming_deal (
 );
 \copy incoming_deal FROM 'deals.csv' (FORMAT csv, HEADER match)
 
--- Deals that are under way already enter at the stage they are in, which gates would refuse.
+-- These deals are already under way. Each starts in the stage that it has reached, which the gates would refuse.
 BEGIN;
 SET LOCAL crm_deals.enforce_gates = off;
 INSERT INTO crm_deals.deal (external_id, name, account_id, stage_id, owner, amount, currency, expected_close_date,

@@ -1,4 +1,4 @@
--- The six default stages.
+-- If we name no stages, a pipeline gets the six default ones.
 SELECT crm_deals.create_pipeline('New Business') AS created \gset
 
 SELECT crm_deals.create_pipeline('Renewals', '[
@@ -18,7 +18,7 @@ SELECT crm_deals.create_pipeline('Enterprise', '[
     {"key": "lost",       "name": "Lost",       "status": "lost"}]',
     gates => '{"forbid_skipping": true}') AS created \gset
 
--- Where a pipeline has a catalogue of reasons, a lost deal's reason must be in it.
+-- If a pipeline has a catalogue of reasons, the reason of a lost deal must be in it.
 INSERT INTO crm_deals.lost_reason (pipeline_id, name)
 SELECT id, unnest(ARRAY['price', 'chose a competitor', 'project cancelled'])
 FROM crm_deals.pipeline

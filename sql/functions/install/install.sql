@@ -32,6 +32,24 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.check_installed_with(regclass, regclass, regclass) IS
     'Internal: refuses a later call of install() that names other tables than the first one.';
 
+-- access: owner
+CREATE FUNCTION crm_deals_internal.bring_back_installation() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF to_regclass('crm_deals.installation') IS NULL THEN
+        RAISE WARNING 'the view crm_deals.installation was missing'
+            USING DETAIL = 'It held the mapping of columns and the levels that grant_access() gave.',
+                  HINT = 'Give the argument columns of install() again, then the levels.';
+        PERFORM crm_deals_internal.record_installation('{}');
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals_internal.bring_back_installation() IS
+    'Internal: makes the view of install()''s arguments if somebody dropped it.';
+
 -- Tables of ours without the others are the rest of a damage that install() does not hide by making new, empty ones.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.check_tables_are_whole(parts text[]) RETURNS void
@@ -133,11 +151,9 @@ DECLARE
     installed record;
     words jsonb;
 BEGIN
+    -- Under REPEATABLE READ the snapshot can be older than the tables: another installer has just done all.
     IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass) THEN
-        -- Under REPEATABLE READ the snapshot can be older than the tables: another installer has just done all.
         RETURN;
-    ELSIF to_regclass('crm_deals.installation') IS NULL THEN
-        PERFORM crm_deals_internal.record_installation('{}');
     END IF;
     SELECT i.version, i.columns || coalesce(update_tables.columns, '{}') AS columns,
            coalesce(i.account_table, to_regclass('crm_deals.account')) AS account_table,
@@ -184,6 +200,7 @@ BEGIN
        AND (to_regclass('crm_deals.deal') IS NULL OR to_regclass('crm_deals.deal_event') IS NULL) THEN
         PERFORM crm_deals_internal.create_tables(account_table, contact_table, owner_table, coalesce(columns, '{}'));
     ELSE
+        PERFORM crm_deals_internal.bring_back_installation();
         PERFORM crm_deals_internal.check_installed_with(account_table, contact_table, owner_table);
         PERFORM crm_deals_internal.update_tables(columns);
     END IF;

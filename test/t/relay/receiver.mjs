@@ -2,10 +2,13 @@
 //
 //   FOLDER/verify.mjs       exports verify(headers, body, secret, now)
 //   FOLDER/secret           its secret
-//   FOLDER/behaviour.json   {"after": MILLISECONDS, "plans": [PLAN, ...], "deals": {"ID": PLAN}}, read at each
-//                           request; a plan is a list of what to do at an event's first, second, ... arrival, the
-//                           last for all others: accept, error, later, reset, stall, refuse; events without a plan
-//                           of their deal have plan event_id modulo the number of plans
+//   FOLDER/behaviour.json   {"after": MILLISECONDS, "together": N, "open": N, "plans": [PLAN, ...],
+//                           "deals": {"ID": PLAN}}, read at each request. An answer comes after so many milliseconds,
+//                           or at once when N requests wait together. If "open" is there, only N requests get an
+//                           answer, the others wait until the file changes. A plan is a list of what to do at an
+//                           event's first, second, ... arrival, the last for all others: accept, error, later, reset,
+//                           stall, refuse; events without a plan of their deal have plan event_id modulo the number
+//                           of plans
 //   FOLDER/seen.jsonl       written: what arrived and what was accepted, in order
 import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -16,6 +19,16 @@ const file = (name) => resolve(join(folder, name));
 const { verify } = await import(file('verify.mjs'));
 const secret = readFileSync(file('secret'), 'utf8').trim();
 const arrivals = new Map();
+let told;
+let answered; // since the behaviour changed
+let waiting = [];
+
+function behaviour() {
+    const text = readFileSync(file('behaviour.json'), 'utf8');
+    if (text !== told) answered = 0;
+    told = text;
+    return JSON.parse(text);
+}
 
 function record(what, { event_id, deal_id }, more) {
     appendFileSync(file('seen.jsonl'), `${JSON.stringify({ what, event_id, deal_id, ...more })}\n`);
@@ -42,7 +55,7 @@ createServer(async (request, response) => {
     let body = '';
     for await (const chunk of request.setEncoding('utf8')) body += chunk;
     const event = JSON.parse(body);
-    const behaviour = JSON.parse(readFileSync(file('behaviour.json'), 'utf8'));
+    const now = behaviour();
     const verifies = (changes, text = body, seconds = 0) => {
         return verify({ ...request.headers, ...changes }, text, secret, Date.now() / 1000 + seconds);
     };
@@ -55,5 +68,18 @@ createServer(async (request, response) => {
         forged: verifies({}, `${body} `) || verifies({ 'webhook-id': '0' }) || verifies({ 'webhook-signature': '' }),
         replayed: verifies({}, body, 400) || verifies({}, body, -400) || verifies({ 'webhook-timestamp': '' }),
     });
-    setTimeout(() => answers[actionFor(event, behaviour)](response, event), behaviour.after ?? 0);
+
+    function answer() {
+        clearTimeout(timer);
+        waiting = waiting.filter((other) => other !== answer);
+        if (answered >= (behaviour().open ?? Infinity)) {
+            setTimeout(answer, 20);
+            return;
+        }
+        answered += 1;
+        answers[actionFor(event, now)](response, event);
+    }
+    const timer = setTimeout(answer, now.after ?? 0);
+    waiting.push(answer);
+    if (waiting.length >= now.together) waiting.forEach((each) => each());
 }).listen(port, '127.0.0.1', () => console.log('listening'));
