@@ -94,6 +94,23 @@ sub run
 	return $status == 0 ? $stdout : $stderr;
 }
 
+# Returns the error, or nothing.
+sub run_as_superuser
+{
+	my ($database, $sql) = @_;
+	my ($status, $stdout, $stderr) = $node->psql($database, $sql);
+
+	return $stderr;
+}
+
+# The lines of a catalog without those that say whether a superuser made the extensions
+sub without_superuser
+{
+	my ($lines) = @_;
+
+	return [ grep { !/^extension|: postgres may EXECUTE/ } @$lines ];
+}
+
 # The error of a statement: state, message, detail, hint, text (all of it)
 sub error_of
 {
@@ -330,6 +347,15 @@ for my $variant ('', '_hosts_keeper')
 	goes_on(create_database("goes_on$variant", $database), 'after one transaction');
 }
 
+# A superuser upgrades the owner's database: the owner has the same rights afterwards.
+create_database('by_superuser_keeper', 'old_keeper');
+is(run_as_superuser('by_superuser_keeper', "BEGIN; $upgrade; $install; COMMIT"), '',
+	'a superuser upgrades the database of its owner');
+is(differences(without_superuser(catalog($node, 'by_superuser_keeper')),
+	without_superuser(catalog($node, 'fresh_keeper'))), '', '... with the same catalogs');
+works('by_superuser_keeper', "SELECT crm_deals.grant_access('visitor', 'admin')", '... whose owner goes on granting');
+goes_on('by_superuser_keeper', 'a superuser has upgraded it');
+
 # ----------
 # install() again changes nothing
 # ----------
@@ -435,13 +461,12 @@ for my $dump ([ 'upgraded', 'Fc', 'dumped' ], [ 'two_steps_keeper', 'Fp', 'dumpe
 }
 
 # A superuser restores the owner's dump into the owner's database: only the extensions, and so the functions, are his.
-create_database('by_superuser_keeper');
-my ($printed, $errors) = run_command([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('by_superuser_keeper'),
-	"$folder/dumped_hosts_keeper" ]);
+create_database('restored_by_superuser_keeper');
+my ($printed, $errors) = run_command([ 'pg_restore', '--exit-on-error', '-d',
+	$node->connstr('restored_by_superuser_keeper'), "$folder/dumped_hosts_keeper" ]);
 is($errors, '', 'a superuser restores into the database of its owner');
-my ($his, $hers) = map { [ grep { !/^extension|: postgres may EXECUTE/ } @{ catalog($node, $_) } ] } 'by_superuser_keeper',
-  'dumped_hosts_keeper';
-is(differences($his, $hers), '', '... with the same catalogs');
+is(differences(without_superuser(catalog($node, 'restored_by_superuser_keeper')),
+	without_superuser(catalog($node, 'dumped_hosts_keeper'))), '', '... with the same catalogs');
 
 # ----------
 # A dump of the old version, restored where only this version is
