@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 
@@ -154,6 +155,14 @@ raise_retired(void)
 			 errmsg("this function of crm_deals is older than the library"),
 			 errdetail("The library is of version \"%s\".", CRM_DEALS_VERSION),
 			 errhint("Run " UPDATE_COMMANDS ".")));
+}
+
+/* Raises 55000, with the commands to run, if the functions are of 0.1: then no query of this library works. */
+void
+check_internal_schema(void)
+{
+	if (!OidIsValid(get_namespace_oid("crm_deals_internal", true)))
+		raise_retired();
 }
 
 #define RETIRED(name) \
