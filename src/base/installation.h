@@ -8,7 +8,4 @@
 /* Raises 55000, with the command to run, unless library, functions and tables are of the same release. */
 extern void check_versions(void);
 
-/* Raises 55000, with the commands to run, if the functions are of 0.1: then no query of this library works. */
-extern void check_internal_schema(void);
-
 #endif							/* CRM_DEALS_INSTALLATION_H */

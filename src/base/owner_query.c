@@ -13,8 +13,8 @@
 #include "utils/snapmgr.h"
 
 #include "base/catalog.h"
-#include "base/installation.h"
 #include "base/owner_query.h"
+#include "base/retired.h"
 
 /* Returns the plan of the query, which is made and kept on first use. */
 SPIPlanPtr

@@ -21,7 +21,7 @@
 #include "base/caller_query.h"
 #include "base/compat.h"
 #include "base/deal_row.h"
-#include "base/installation.h"
+#include "base/retired.h"
 #include "base/spi_result.h"
 #include "base/texts.h"
 #include "base/write_context.h"
