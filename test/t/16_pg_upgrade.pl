@@ -33,7 +33,8 @@ my ($old, $new) = (PostgreSQL::Test::Cluster->new('old'),
 my $major = ($new->config_data('--version') =~ /(\d+)/)[0];
 for my $node ($old, $new)
 {
-	my @no_checksums = $node == $new && $major >= 18 ? '--no-data-checksums' : ();
+	# the default from 18 on, and both must be alike
+	my @no_checksums = ($node->config_data('--version') =~ /(\d+)/)[0] >= 18 ? '--no-data-checksums' : ();
 
 	$node->init(extra => [ '--encoding=UTF8', '--locale=C.UTF-8', @no_checksums ]);
 	$node->append_conf('postgresql.conf', join("\n", @settings, ''));
