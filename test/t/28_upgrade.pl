@@ -560,13 +560,13 @@ sub obstacles
 	for my $kind (keys %queries)
 	{
 		my ($had, $has) = map { my $database = $_; +{ map { my @row = split /\|/; ($row[0] => [ @row[1, 2] ]) }
-			  split /\n/, run($database, $queries{$kind}) } } $before, $after;
+			  rows($node, $queries{$kind}, database => $database) } } $before, $after;
 		$of{$kind} = [ map { $had->{$_} } grep { !$has->{$_} } sort keys %$had ];
 	}
 	for my $kind (keys %new)
 	{
 		my ($had, $has) = map { my $database = $_; +{ map { my @row = split /\|/; ($row[0] => [ @row[1, 2] ]) }
-			  split /\n/, run($database, $new{$kind} =~ s/RELATIONS/$relations/r) } } $before, $after;
+			  rows($node, $new{$kind} =~ s/RELATIONS/$relations/r, database => $database) } } $before, $after;
 		$of{$kind} = [ map { $has->{$_} } grep { !$had->{$_} } sort keys %$has ];
 	}
 	return \%of;

@@ -83,8 +83,8 @@ my %query = (
 			  FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
 			  JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE $ours",
 	sequence => "SELECT format('%s, %s from %s by %s, %s to %s, cache %s, cycle %s, of column %s.%I',
-							   s.seqrelid::regclass, s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache,
-							   s.seqcycle, d.refobjid::regclass, a.attname)
+							   s.seqrelid::regclass, s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmin,
+							   s.seqmax, s.seqcache, s.seqcycle, d.refobjid::regclass, a.attname)
 				 FROM pg_sequence AS s
 				 LEFT JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
 					 AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
