@@ -8,7 +8,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(source)crm
 # The rooms of src/, lowest first: a file includes only its own room and rooms before it (src/README.md).
 ROOMS = base config rules log events duplicates triggers functions
 
-base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch settings \
+base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch retired settings \
 	texts transition write_context
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates

@@ -14,13 +14,12 @@
 
 #include "base/installation.h"
 #include "base/owner_query.h"
+#include "base/retired.h"
 #include "base/spi_result.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_library_version);
 PG_FUNCTION_INFO_V1(crm_deals_check_library_version);
 PG_FUNCTION_INFO_V1(crm_deals_code_version);
-
-#define UPDATE_COMMANDS "ALTER EXTENSION crm_deals UPDATE; SELECT crm_deals.install()"
 
 static OwnerQuery version_query = {
 	.sql = "SELECT e.extversion, i.version"
@@ -135,31 +134,3 @@ crm_deals_library_version(PG_FUNCTION_ARGS)
 	(void) fcinfo;
 	PG_RETURN_TEXT_P(cstring_to_text(CRM_DEALS_VERSION));
 }
-
-/* ----------
- * C functions of older releases. A session can load this library while the
- * functions are still the older release's: these tell what to do.
- *
- * A C function whose arguments or result change gets a new name, and its old
- * name comes here. Otherwise old functions would pass it what it misreads.
- * ----------
- */
-
-/* Raises that the extension is older than the library. */
-static void
-raise_retired(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("this function of crm_deals is older than the library"),
-			 errdetail("The library is of version \"%s\".", CRM_DEALS_VERSION),
-			 errhint("Run " UPDATE_COMMANDS ".")));
-}
-
-#define RETIRED(name) \
-	PG_FUNCTION_INFO_V1(name); \
-	Datum name(PG_FUNCTION_ARGS) { raise_retired(); PG_RETURN_NULL(); }
-
-/* of 0.1 */
-RETIRED(crm_deals_is_currency)
-RETIRED(crm_deals_wrong_custom_fields)

@@ -14,6 +14,7 @@
 
 #include "base/catalog.h"
 #include "base/owner_query.h"
+#include "base/retired.h"
 
 /* Returns the plan of the query, which is made and kept on first use. */
 SPIPlanPtr
@@ -21,7 +22,10 @@ kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_
 {
 	if (*plan == NULL)
 	{
-		SPIPlanPtr	made = SPI_prepare_cursor(sql, nargs, argtypes, one_plan ? CURSOR_OPT_GENERIC_PLAN : 0);
+		SPIPlanPtr	made;
+
+		check_internal_schema();
+		made = SPI_prepare_cursor(sql, nargs, argtypes, one_plan ? CURSOR_OPT_GENERIC_PLAN : 0);
 
 		if (made == NULL || SPI_keepplan(made) != 0)
 			elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));

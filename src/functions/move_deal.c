@@ -21,6 +21,7 @@
 #include "base/caller_query.h"
 #include "base/compat.h"
 #include "base/deal_row.h"
+#include "base/retired.h"
 #include "base/spi_result.h"
 #include "base/texts.h"
 #include "base/write_context.h"
@@ -118,8 +119,10 @@ static void
 check_may_override(void)
 {
 	List	   *name = list_make2(makeString("crm_deals_internal"), makeString("override_gates"));
-	Oid			function = LookupFuncName(name, 0, NULL, false);
+	Oid			function;
 
+	check_internal_schema();
+	function = LookupFuncName(name, 0, NULL, false);
 	if (!role_may_execute(function, GetUserId()))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

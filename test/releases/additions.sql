@@ -68,7 +68,8 @@ CREATE VIEW public.my_deals WITH (security_barrier = true) AS
     SELECT d.id, d.name, d.status, d.amount, d.stage_id, d.campaign_id, s.colour
     FROM crm_deals.deal AS d JOIN crm_deals.stage AS s ON s.id = d.stage_id;
 CREATE VIEW public.my_log AS SELECT e.id, e.deal_id, e.kind, e.changes FROM crm_deals.deal_event AS e;
-CREATE MATERIALIZED VIEW public.my_sums AS SELECT d.status, count(*) AS deals FROM crm_deals.deal AS d GROUP BY d.status;
+CREATE MATERIALIZED VIEW public.my_sums AS
+    SELECT d.status, count(*) AS deals FROM crm_deals.deal AS d GROUP BY d.status;
 CREATE UNIQUE INDEX my_sums_status ON public.my_sums (status);
 CREATE VIEW public.my_overview WITH (security_invoker = true) AS
     SELECT o.id, o.name, o.stage_key, o.stage_label, o.account_label, o.owner_label, o.weighted_amount

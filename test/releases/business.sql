@@ -76,7 +76,8 @@ SELECT crm_deals.remove_stage((SELECT s.id FROM crm_deals.stage AS s WHERE s.key
 
 -- Flags, one dismissed; a merge; a deal that is gone, one that came back, an undone statement
 INSERT INTO crm_deals.deal (name, external_id) VALUES ('Harbour office lease', 'h1'), ('Harbour office leases', 'h2'),
-    ('Mountain railway maintenance', 'm1'), ('Mountain railway maintenance.', 'm2'), ('Mountain Railway maintenance', 'm3');
+    ('Mountain railway maintenance', 'm1'), ('Mountain railway maintenance.', 'm2'),
+    ('Mountain Railway maintenance', 'm3');
 SELECT crm_deals.dismiss_duplicate(30, 29);
 SELECT crm_deals.merge_deals(31, 32);
 DELETE FROM crm_deals.deal WHERE id IN (23, 24);

@@ -84,7 +84,8 @@ CREATE TABLE t.droppable AS
                   SELECT 'IDENTITY' WHERE a.attidentity <> '') AS d ON true
     WHERE c.relnamespace = 'crm_deals'::regnamespace AND c.relkind = 'r';
 
--- Views and triggers are dropped one by one; of the rest, one object of every table at a time. Or all is dropped at once.
+-- Views and triggers are dropped one by one; of the rest, one object of every table at a time. Or all is dropped at
+-- once.
 CREATE FUNCTION t.not_brought_back(at_once boolean) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
     commands text;
@@ -167,7 +168,8 @@ INSERT INTO t.lost VALUES
     ('a unique index that rows break', 'DROP INDEX crm_deals.account_external_id;
       INSERT INTO crm_deals.account (name, external_id) VALUES (''a'', ''x''), (''b'', ''x'')', 'account_external_id'),
     ('a UNIQUE that rows break', 'ALTER TABLE crm_deals.custom_field DROP CONSTRAINT custom_field_once;
-      INSERT INTO crm_deals.custom_field (entity, key, type) VALUES (''lead'', ''k'', ''text''), (''lead'', ''k'', ''text'')',
+      INSERT INTO crm_deals.custom_field (entity, key, type)
+      VALUES (''lead'', ''k'', ''text''), (''lead'', ''k'', ''text'')',
      'custom_field_once'),
     ('a primary key that rows break', 'ALTER TABLE crm_deals.activity DROP CONSTRAINT activity_pkey;
       INSERT INTO crm_deals.activity (id, kind, subject) SELECT id, kind, subject FROM crm_deals.activity',

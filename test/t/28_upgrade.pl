@@ -30,6 +30,38 @@ my %writes = (
 	'an edit of a stage' => 'UPDATE crm_deals.stage SET probability = 11 WHERE id = 1',
 );
 
+# What either works or is refused in the same way, and has no other error
+my @calls = (
+	"SELECT FROM crm_deals.read_events('half')",
+	"SELECT crm_deals.ack_events('half', 40)",
+	"SELECT crm_deals.subscribe('new')",
+	"SELECT crm_deals.unsubscribe('asleep')",
+	"SELECT crm_deals.create_pipeline('New')",
+	"SELECT crm_deals.add_stage(1, 'New')",
+	"SELECT crm_deals.remove_stage(3, 2)",
+	"SELECT crm_deals.reorder_stages(3, '{b,a,w}')",
+	"SELECT crm_deals.index_custom_field('deal', 'seats')",
+	"SELECT crm_deals.move_deals('{1}', 'won')",
+	'SELECT crm_deals.merge_deals(29, 30)',
+	'SELECT crm_deals.dismiss_duplicate(33, 31)',
+	"SELECT crm_deals.flag_duplicates('Sales')",
+	'SELECT crm_deals.rebuild_duplicates()',
+	'SELECT crm_deals.undo_batch((SELECT max(batch_id) FROM crm_deals.deal_event))',
+	'SELECT crm_deals.restore_deal(24)',
+	'SELECT crm_deals.convert_lead(2)',
+	"SELECT crm_deals.redact(deals => '{1}')",
+	"SELECT crm_deals.prune_events('2026-01-01')",
+	"CREATE TEMPORARY TABLE incoming AS SELECT 'x' AS name; SELECT crm_deals.import_deals('incoming')",
+	"SELECT crm_deals.check_move(1, 'won')",
+	"SELECT crm_deals.board('Sales')",
+	'SELECT crm_deals.forecast()',
+	"SELECT crm_deals.find_duplicates('Deal')",
+	'SELECT count(*) FROM crm_deals.consumer_status',
+	"INSERT INTO crm_deals.lead (last_name) VALUES ('x')",
+	"INSERT INTO crm_deals.exchange_rate VALUES ('GBP', 'EUR', 1, '2026-01-01')",
+	'INSERT INTO crm_deals.stage_transition (to_stage_id) VALUES (1)',
+);
+
 my $node = start_server('upgrade', 'max_worker_processes = 8', 'wal_level = logical');
 $node->safe_psql('postgres', "CREATE ROLE $_") for @roles;
 $node->safe_psql('postgres', 'CREATE ROLE keeper LOGIN');
@@ -60,6 +92,23 @@ sub run
 	  $node->psql($database, $sql, extra_params => [ '-U', user_of($database) ]);
 
 	return $status == 0 ? $stdout : $stderr;
+}
+
+# Returns the error, or nothing.
+sub run_as_superuser
+{
+	my ($database, $sql) = @_;
+	my ($status, $stdout, $stderr) = $node->psql($database, $sql);
+
+	return $stderr;
+}
+
+# The lines of a catalog without those that say whether a superuser made the extensions
+sub without_superuser
+{
+	my ($lines) = @_;
+
+	return [ grep { !/^extension|: postgres may EXECUTE/ } @$lines ];
 }
 
 # The error of a statement: state, message, detail, hint, text (all of it)
@@ -164,14 +213,16 @@ WHERE p.pronamespace = 'crm_deals'::regnamespace AND p.proname !~ '^_'
   AND has_function_privilege(r.oid, p.oid, 'EXECUTE' || w.option)
 UNION
 SELECT format('%s may %s%s %s', r.rolname, k.kind, w.option, c.oid::regclass)
-FROM role AS r, with_option AS w, pg_class AS c, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS k (kind)
+FROM role AS r, with_option AS w, pg_class AS c,
+	 unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) AS k (kind)
 WHERE c.relnamespace IN ('crm_deals'::regnamespace, 'public'::regnamespace) AND c.relkind IN ('r', 'v', 'm')
   AND has_table_privilege(r.oid, c.oid, k.kind || w.option)
 UNION
 SELECT format('%s may %s %s.%I', r.rolname, k.kind, c.oid::regclass, a.attname)
 FROM role AS r, pg_class AS c, pg_attribute AS a, unnest('{SELECT,INSERT,UPDATE,REFERENCES}'::text[]) AS k (kind)
 WHERE c.relnamespace IN ('crm_deals'::regnamespace, 'public'::regnamespace) AND c.relkind IN ('r', 'v', 'm')
-  AND a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND has_column_privilege(r.oid, c.oid, a.attnum, k.kind)
+  AND a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+  AND has_column_privilege(r.oid, c.oid, a.attnum, k.kind)
 UNION
 SELECT format('%s may %s %s', r.rolname, k.kind, c.oid::regclass)
 FROM role AS r, pg_class AS c, unnest('{SELECT,USAGE,UPDATE}'::text[]) AS k (kind)
@@ -207,6 +258,14 @@ sub refuses_writes
 		like($error->{hint}, $hint, "$database, $name: ... and the HINT names the command");
 	}
 	like(run($database, 'SELECT count(*) FROM crm_deals.deal'), qr/^\d+$/, "$database, $name: tables can be read");
+
+	my ($status, $stdout, $stderr) = $node->psql($database,
+		join('', "\\set VERBOSITY verbose\n", map { "BEGIN;\n$_;\nROLLBACK;\n" } @calls),
+		on_error_stop => 0, extra_params => [ '-U', user_of($database) ]);
+	my @errors = grep { /ERROR:/ } split /^(?=psql:)/m, $stderr;
+
+	is(join('', grep { !/ERROR:  55000/ || $_ !~ /^HINT:  .*$hint/m } @errors), '',
+		"$database, $name: everything else works or is refused alike");
 	return;
 }
 
@@ -216,7 +275,8 @@ sub is_like_fresh
 	my ($database, $name) = @_;
 	my $fresh = 'fresh' . (hosts_of($database) ? '_hosts' : '') . (user_of($database) eq 'keeper' ? '_keeper' : '');
 
-	is(differences(catalog($node, $database), catalog($node, $fresh)), '', "$database, $name: catalogs are those of $fresh");
+	is(differences(catalog($node, $database), catalog($node, $fresh)), '',
+		"$database, $name: catalogs are those of $fresh");
 	return;
 }
 
@@ -236,7 +296,8 @@ FROM crm_deals.deal AS d JOIN crm_deals.deal_event AS e ON e.deal_id = d.id WHER
 SQL
 	is(error_of($database, "UPDATE crm_deals.deal SET status = 'won' WHERE id = 1")->{state}, '23514',
 		"$database, $name: rules refuse");
-	is(run($database, 'SELECT v::text FROM crm_deals.verify() AS v'), '', "$database, $name: verify() finds nothing then");
+	is(run($database, 'SELECT v::text FROM crm_deals.verify() AS v'), '',
+		"$database, $name: verify() finds nothing then");
 	return;
 }
 
@@ -290,6 +351,15 @@ for my $variant ('', '_hosts_keeper')
 	goes_on(create_database("goes_on$variant", $database), 'after one transaction');
 }
 
+# A superuser upgrades the owner's database: the owner has the same rights afterwards.
+create_database('by_superuser_keeper', 'old_keeper');
+is(run_as_superuser('by_superuser_keeper', "BEGIN; $upgrade; $install; COMMIT"), '',
+	'a superuser upgrades the database of its owner');
+is(differences(without_superuser(catalog($node, 'by_superuser_keeper')),
+	without_superuser(catalog($node, 'fresh_keeper'))), '', '... with the same catalogs');
+works('by_superuser_keeper', "SELECT crm_deals.grant_access('visitor', 'admin')", '... whose owner goes on granting');
+goes_on('by_superuser_keeper', 'a superuser has upgraded it');
+
 # ----------
 # install() again changes nothing
 # ----------
@@ -306,7 +376,8 @@ for my $database ('fresh', 'upgraded', 'upgraded_hosts_keeper')
 	my $before = [ split /\n/, run($database, $written) ];
 
 	is(run($database, $install), $new_version, "$database: install() again");
-	is(differences([ split /\n/, run($database, $written) ], $before), '', "$database: ... changes no row of a catalog");
+	is(differences([ split /\n/, run($database, $written) ], $before), '',
+		"$database: ... changes no row of a catalog");
 }
 
 # ----------
@@ -319,12 +390,13 @@ my $read = 'SELECT string_agg(id::text, \' \' ORDER BY id) FROM crm_deals.read_e
 my $all_after = "SELECT string_agg(id::text, ' ' ORDER BY id) FROM crm_deals.deal_event WHERE origin = 'live' AND id >";
 
 is(run('consumers', "$read('half', 20)"), join(' ', 21 .. 40), 'a consumer gets what it read and did not acknowledge');
-is(run('consumers', "SELECT FROM crm_deals.ack_events('half', 40); $read('half', 1000)"), run('consumers', "$all_after 40"),
+is(run('consumers', "SELECT FROM crm_deals.ack_events('half', 40); $read('half', 1000)"),
+	run('consumers', "$all_after 40"),
 	'... and then exactly the other half');
 is(run('consumers', "SELECT FROM crm_deals.ack_events('leasing', 10); $read('leasing', 1000)"),
 	run('consumers', "$all_after 10"), 'a lease from before can be acknowledged, and reading goes on behind it');
 is(run('consumers', "$read('closed', 1000)"),
-	run('consumers', "SELECT string_agg(id::text, ' ' ORDER BY id) FROM crm_deals.deal_event WHERE kind IN ('won', 'lost')"),
+	run('consumers', "$all_after 0 AND kind IN ('won', 'lost')"),
 	'a consumer of two kinds gets all of them');
 is(run('consumers', "$read('asleep', 1000)"), run('consumers', "$all_after 0"), 'one that never read gets all events');
 works('consumers', "INSERT INTO crm_deals.deal (name) VALUES ('new')", 'a new deal');
@@ -395,13 +467,12 @@ for my $dump ([ 'upgraded', 'Fc', 'dumped' ], [ 'two_steps_keeper', 'Fp', 'dumpe
 }
 
 # A superuser restores the owner's dump into the owner's database: only the extensions, and so the functions, are his.
-create_database('by_superuser_keeper');
-my ($printed, $errors) = run_command([ 'pg_restore', '--exit-on-error', '-d', $node->connstr('by_superuser_keeper'),
-	"$folder/dumped_hosts_keeper" ]);
+create_database('restored_by_superuser_keeper');
+my ($printed, $errors) = run_command([ 'pg_restore', '--exit-on-error', '-d',
+	$node->connstr('restored_by_superuser_keeper'), "$folder/dumped_hosts_keeper" ]);
 is($errors, '', 'a superuser restores into the database of its owner');
-my ($his, $hers) = map { [ grep { !/^extension|: postgres may EXECUTE/ } @{ catalog($node, $_) } ] } 'by_superuser_keeper',
-  'dumped_hosts_keeper';
-is(differences($his, $hers), '', '... with the same catalogs');
+is(differences(without_superuser(catalog($node, 'restored_by_superuser_keeper')),
+	without_superuser(catalog($node, 'dumped_hosts_keeper'))), '', '... with the same catalogs');
 
 # ----------
 # A dump of the old version, restored where only this version is
@@ -416,7 +487,8 @@ for my $variant ('', '_hosts_keeper')
 	run_file($database, write_file("$database.sql", $dump));
 	is(run($database, $install), $new_version, "$database: install()");
 	# what failed for want of our views: the objects of the dump again, without its rows
-	run_file($database, write_file("$database-again.sql", $dump =~ s/^COPY .*?^\\\.$|^SELECT pg_catalog\.setval.*?$//msgr));
+	$dump =~ s/^COPY .*?^\\\.$|^SELECT pg_catalog\.setval.*?$//msg;
+	run_file($database, write_file("$database-again.sql", $dump));
 	run($database, 'REFRESH MATERIALIZED VIEW public.my_sums');
 	is(run($database, $count_rows), run("old$variant", $count_rows), "$database: every row is there");
 	is_like_fresh($database, 'an old dump, restored');
@@ -451,14 +523,16 @@ sub obstacles
 				 FROM pg_class AS c WHERE c.relnamespace = 'crm_deals'::regnamespace AND c.relkind = 'v'",
 		# a column that goes, or gets another type
 		column => "SELECT concat_ws('.', a.attrelid, a.attname, a.atttypid),
-						  format('CREATE VIEW public.in_the_way_%s_%s AS SELECT %I FROM %s', a.attrelid, a.attnum, a.attname,
-								 a.attrelid::regclass), format('in_the_way_%s_%s', a.attrelid, a.attnum)
+						  format('CREATE VIEW public.in_the_way_%s_%s AS SELECT %I FROM %s', a.attrelid, a.attnum,
+								 a.attname, a.attrelid::regclass), format('in_the_way_%s_%s', a.attrelid, a.attnum)
 				   FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
 				   WHERE c.relnamespace = 'crm_deals'::regnamespace AND c.relkind = 'r' AND a.attnum > 0
 					 AND NOT a.attisdropped",
-		key => "SELECT k.oid, format('CREATE TABLE public.in_the_way_%s AS SELECT %s FROM %s; '
-									 'ALTER TABLE public.in_the_way_%1\$s ADD FOREIGN KEY (%2\$s) REFERENCES %3\$s (%2\$s)',
-									 k.oid, string_agg(format('%I', a.attname), ', ' ORDER BY u.n), k.conrelid::regclass),
+		key => "SELECT k.oid,
+					   format('CREATE TABLE public.in_the_way_%s AS SELECT %s FROM %s; '
+							  'ALTER TABLE public.in_the_way_%1\$s ADD FOREIGN KEY (%2\$s) REFERENCES %3\$s (%2\$s)',
+							  k.oid, string_agg(format('%I', a.attname), ', ' ORDER BY u.n),
+							  k.conrelid::regclass),
 					   'in_the_way_' || k.oid
 				FROM pg_constraint AS k
 				CROSS JOIN LATERAL unnest(k.conkey) WITH ORDINALITY AS u (attnum, n)
@@ -486,13 +560,13 @@ sub obstacles
 	for my $kind (keys %queries)
 	{
 		my ($had, $has) = map { my $database = $_; +{ map { my @row = split /\|/; ($row[0] => [ @row[1, 2] ]) }
-			  split /\n/, run($database, $queries{$kind}) } } $before, $after;
+			  rows($node, $queries{$kind}, database => $database) } } $before, $after;
 		$of{$kind} = [ map { $had->{$_} } grep { !$has->{$_} } sort keys %$had ];
 	}
 	for my $kind (keys %new)
 	{
 		my ($had, $has) = map { my $database = $_; +{ map { my @row = split /\|/; ($row[0] => [ @row[1, 2] ]) }
-			  split /\n/, run($database, $new{$kind} =~ s/RELATIONS/$relations/r) } } $before, $after;
+			  rows($node, $new{$kind} =~ s/RELATIONS/$relations/r, database => $database) } } $before, $after;
 		$of{$kind} = [ map { $has->{$_} } grep { !$had->{$_} } sort keys %$has ];
 	}
 	return \%of;

@@ -22,8 +22,9 @@ sub _privileges
 {
 	my ($name, $kind, $acl, $from) = @_;
 
-	return "SELECT DISTINCT format('%s: %s may %s%s', $name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
-						  a.privilege_type, CASE WHEN a.is_grantable THEN ' and grant it' END)
+	return "SELECT DISTINCT format('%s: %s may %s%s', $name,
+								   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
+								   a.privilege_type, CASE WHEN a.is_grantable THEN ' and grant it' END)
 			FROM $from, LATERAL aclexplode($acl) AS a";
 }
 
@@ -36,7 +37,8 @@ my %query = (
 	relation => "SELECT format('%s, kind %s, owner %s, persistence %s, method %s, options %s, row security %s %s, '
 							   'replica identity %s, comment %L', c.oid::regclass, c.relkind, c.relowner::regrole,
 							   c.relpersistence, m.amname, ARRAY(SELECT unnest(c.reloptions) ORDER BY 1),
-							   c.relrowsecurity, c.relforcerowsecurity, c.relreplident, obj_description(c.oid, 'pg_class'))
+							   c.relrowsecurity, c.relforcerowsecurity, c.relreplident,
+							   obj_description(c.oid, 'pg_class'))
 				 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 				 LEFT JOIN pg_am AS m ON m.oid = c.relam
 				 WHERE $ours",
@@ -44,8 +46,8 @@ my %query = (
 		"coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's'::\"char\" ELSE 'r' END, c.relowner))",
 		"(SELECT c.* FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 		  WHERE $ours AND c.relkind NOT IN ('i', 'I', 'c')) AS c"),
-	column => "SELECT format('%s.%I, %s, not null %s, default %s, identity %s, generated %s, collation %s, storage %s %s, '
-							 'statistics %s, options %s, comment %L', c.oid::regclass, a.attname,
+	column => "SELECT format('%s.%I, %s, not null %s, default %s, identity %s, generated %s, collation %s, '
+							 'storage %s %s, statistics %s, options %s, comment %L', c.oid::regclass, a.attname,
 							 format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
 							 a.attidentity, a.attgenerated, nullif(a.attcollation, 0)::regcollation, a.attstorage,
 							 a.attcompression, nullif(a.attstattarget, -1),
@@ -66,22 +68,23 @@ my %query = (
 	trigger => "SELECT format('%s, enabled %s, comment %L', pg_get_triggerdef(t.oid), t.tgenabled,
 							  obj_description(t.oid, 'pg_trigger'))
 				FROM pg_trigger AS t WHERE NOT t.tgisinternal",
-	'trigger of a key' => "SELECT format('%s on %s for %s, enabled %s', t.tgfoid::regproc, t.tgrelid::regclass, k.conname,
-										 t.tgenabled)
+	'trigger of a key' => "SELECT format('%s on %s for %s, enabled %s', t.tgfoid::regproc, t.tgrelid::regclass,
+										 k.conname, t.tgenabled)
 						   FROM pg_trigger AS t JOIN pg_constraint AS k ON k.oid = t.tgconstraint WHERE t.tgisinternal",
 	view => "SELECT format('%s, %s', c.oid::regclass, pg_get_viewdef(c.oid))
-			 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE $ours AND c.relkind IN ('v', 'm')",
+			 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+			 WHERE $ours AND c.relkind IN ('v', 'm')",
 	rule => "SELECT format('%s, enabled %s', pg_get_ruledef(r.oid), r.ev_enabled)
 			 FROM pg_rewrite AS r JOIN pg_class AS c ON c.oid = r.ev_class
 			 JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE $ours AND r.rulename <> '_RETURN'",
-	index => "SELECT format('%s, valid %s, clustered %s, replica identity %s, comment %L', pg_get_indexdef(i.indexrelid),
-							i.indisvalid, i.indisclustered, i.indisreplident,
+	index => "SELECT format('%s, valid %s, clustered %s, replica identity %s, comment %L',
+							pg_get_indexdef(i.indexrelid), i.indisvalid, i.indisclustered, i.indisreplident,
 							obj_description(i.indexrelid, 'pg_class'))
 			  FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid
 			  JOIN pg_namespace AS n ON n.oid = c.relnamespace WHERE $ours",
-	sequence => "SELECT format('%s, %s from %s by %s, %s to %s, cache %s, cycle %s, of column %s.%I', s.seqrelid::regclass,
-							   s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache,
-							   s.seqcycle, d.refobjid::regclass, a.attname)
+	sequence => "SELECT format('%s, %s from %s by %s, %s to %s, cache %s, cycle %s, of column %s.%I',
+							   s.seqrelid::regclass, s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmin,
+							   s.seqmax, s.seqcache, s.seqcycle, d.refobjid::regclass, a.attname)
 				 FROM pg_sequence AS s
 				 LEFT JOIN pg_depend AS d ON d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid
 					 AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
@@ -95,8 +98,8 @@ my %query = (
 			   FROM pg_policy AS p",
 	function => "SELECT format('%s(%s) returns %s, kind %s, owner %s, language %s, %s %s, strict %s, definer %s, '
 							   'leakproof %s, cost %s, rows %s, support %s, settings %s, source %s %s %s, comment %L',
-							   p.oid::regproc, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid), p.prokind,
-							   p.proowner::regrole, l.lanname, p.provolatile, p.proparallel, p.proisstrict,
+							   p.oid::regproc, pg_get_function_arguments(p.oid), pg_get_function_result(p.oid),
+							   p.prokind, p.proowner::regrole, l.lanname, p.provolatile, p.proparallel, p.proisstrict,
 							   p.prosecdef, p.proleakproof, p.procost, p.prorows, p.prosupport::oid, p.proconfig,
 							   CASE l.lanname WHEN 'c' THEN p.prosrc ELSE md5(p.prosrc) END,
 							   p.probin, pg_get_function_sqlbody(p.oid), obj_description(p.oid, 'pg_proc'))
@@ -108,7 +111,8 @@ my %query = (
 		"(SELECT p.* FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace WHERE $ours) AS f"),
 	type => "SELECT format('%s, kind %s, owner %s, labels %s, base %s, comment %L', t.oid::regtype, t.typtype,
 						   t.typowner::regrole,
-						   ARRAY(SELECT e.enumlabel FROM pg_enum AS e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder),
+						   ARRAY(SELECT e.enumlabel FROM pg_enum AS e WHERE e.enumtypid = t.oid
+								 ORDER BY e.enumsortorder),
 						   nullif(t.typbasetype, 0)::regtype, obj_description(t.oid, 'pg_type'))
 			 FROM pg_type AS t JOIN pg_namespace AS n ON n.oid = t.typnamespace WHERE $ours",
 	'type privilege' => _privileges('t.oid::regtype', 'T', "coalesce(t.typacl, acldefault('T', t.typowner))",
@@ -135,14 +139,16 @@ my %query = (
 			   WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'",
 	publication => "SELECT format('%s: %s', p.pubname, r.prrelid::regclass)
 					FROM pg_publication_rel AS r JOIN pg_publication AS p ON p.oid = r.prpubid",
-	'default privilege' => "SELECT format('%s %s %s', defaclrole::regrole, defaclobjtype, defaclacl) FROM pg_default_acl",
+	'default privilege' => "SELECT format('%s %s %s', defaclrole::regrole, defaclobjtype, defaclacl)
+							FROM pg_default_acl",
 );
 
 sub catalog
 {
 	my ($node, $database) = @_;
+	my $line = "regexp_replace(q.line, '\\s+', ' ', 'g')";
 	my $sql = join "\nUNION ALL\n",
-	  map { "SELECT '$_: ' || regexp_replace(q.line, '\\s+', ' ', 'g') FROM ($query{$_}) AS q (line)" } sort keys %query;
+	  map { "SELECT '$_: ' || $line FROM ($query{$_}) AS q (line)" } sort keys %query;
 
 	# A line that is there twice counts twice.
 	my %seen;
