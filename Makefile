@@ -65,7 +65,7 @@ ifneq ($(findstring clang,$(CC)),)
 PG_CFLAGS += -Wno-ignored-optimization-argument -Wno-unknown-warning-option -Wno-ignored-attributes
 endif
 
-EXTRA_CLEAN = $(DATA_built) $(DATA_built:%=%.new) $(EXTENSION)-$(EXTVERSION).zip
+EXTRA_CLEAN = $(DATA_built:%=%.new) $(wildcard $(EXTENSION)--*.sql $(EXTENSION)-*.zip postgresql-*-crm-deals_*.deb)
 
 # A server has PGXS, perhaps without its headers.
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
