@@ -23,9 +23,9 @@ functions = board_sums check_move corrections field_index import maintenance mov
 MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
 
-# What install() creates, in this order; each becomes a part of crm_deals_internal.schema().
-SCHEMA = types account contact host_views pipeline custom_field deal deal_name name_index lead \
-	activity event_log consumers installation views triggers own_account_triggers own_contact_triggers
+# What install() creates; each becomes a part of crm_deals_internal.schema(). Those with tables are in their order.
+TABLES = account contact host_views pipeline custom_field deal deal_name lead activity event_log consumers
+SCHEMA = types $(TABLES) name_index installation views triggers own_account_triggers own_contact_triggers
 
 # The internal functions, which CREATE EXTENSION creates in this order.
 FUNCTIONS = labels rules $(install:%=install/%) pipelines moves duplicates corrections \
@@ -37,15 +37,15 @@ consumers = selection subscriptions delivery payload_facts
 leads = host_tables find create parties deal convert
 import = call columns staging lookup custom_fields resolve refusals history views write judge result
 
-# The releases that change tables, oldest first, and those from which one can upgrade to this one.
+# Earlier releases, oldest first: sql/upgrade has what leads from each of them to the next. And those that change tables.
+RELEASES   = 0.1.0
 MIGRATIONS = 0.2.0
-UPGRADES   = 0.1.0
 
 # The parts of the extension's script, in order. sql/public.sql calls what stands before it.
 SQL = $(SCHEMA:%=sql/schema/%.sql) $(foreach m,$(MIGRATIONS),sql/migrations/$(m).sql sql/migrations/$(m)-obstacles.sql) \
 	$(FUNCTIONS:%=sql/functions/%.sql) sql/public.sql sql/functions/privileges.sql
 
-DATA_built = $(EXTENSION)--$(EXTVERSION).sql $(UPGRADES:%=$(EXTENSION)--%--$(EXTVERSION).sql)
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql $(RELEASES:%=$(EXTENSION)--%--$(EXTVERSION).sql)
 DOCS = doc/crm_deals.md doc/contract.md doc/upgrading.md
 
 # The contract's sections, s02 first.
@@ -78,21 +78,21 @@ all .DEFAULT: ; @PG_CONFIG='$(PG_CONFIG)' $(source)test/harness/packages --only-
 endif
 
 $(EXTENSION)--$(EXTVERSION).sql: sql/extension.awk $(SQL) Makefile
-	awk -f $< $(filter %.sql,$^) > $@.new
+	awk -f $< -v tables='$(TABLES)' $(filter %.sql,$^) > $@.new
 	mv $@.new $@
 
 # An upgrade script: what one does by hand, then every function.
 obstacles = $(MIGRATIONS:%=sql/migrations/%-obstacles.sql)
-$(EXTENSION)--%--$(EXTVERSION).sql: $(EXTENSION)--$(EXTVERSION).sql sql/upgrade/%--$(EXTVERSION).sql sql/upgrade/retire.sql \
-		sql/upgrade.awk $(obstacles)
-	awk -f $(filter %.awk,$^) -v obstacles='$(filter %-obstacles.sql,$^)' $(wordlist 1,3,$^) $< > $@.new
+$(EXTENSION)--%--$(EXTVERSION).sql: $(EXTENSION)--$(EXTVERSION).sql $(RELEASES:%=sql/upgrade/%.sql) \
+		sql/upgrade/retire.sql $(obstacles) sql/upgrade.awk
+	awk -f $(filter %.awk,$^) -v from=$* -v obstacles='$(filter %-obstacles.sql,$^)' \
+		$(filter-out %.awk %-obstacles.sql,$^) $< > $@.new
 	mv $@.new $@
 
 # Objects follow every header: there are few. A build elsewhere makes its folders first.
 BITCODE = $(OBJS:.o=.bc)
 folders = $(addprefix $(CURDIR)/,$(sort $(dir $(OBJS))))
-$(OBJS) $(BITCODE): $(wildcard $(source)src/*/*.h $(source)src/*/*/*.h) | $(folders)
-src/base/installation.o src/base/installation.bc: crm_deals.control
+$(OBJS) $(BITCODE): $(wildcard $(source)src/*/*.h $(source)src/*/*/*.h) crm_deals.control | $(folders)
 $(folders): ; mkdir -p $@
 
 # The tests that have a longer form

@@ -86,6 +86,12 @@ FNR == 1 && !is_ddl(FILENAME) {
         print "$ddl$\nEND\n$schema$;\n"
         print "COMMENT ON FUNCTION crm_deals_internal.schema(text) IS"
         print "    'Internal: the DDL that install() runs, part by part.';\n"
+        gsub(/ /, "', '", tables)
+        print "CREATE FUNCTION crm_deals_internal.parts_with_tables() RETURNS text[]"
+        print "LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp"
+        print "AS $$ SELECT ARRAY['" tables "'] $$;"
+        print "COMMENT ON FUNCTION crm_deals_internal.parts_with_tables() IS"
+        print "    'Internal: the parts of schema() that make tables, in their order.';\n"
         print "CREATE FUNCTION crm_deals_internal.migrations() RETURNS text[]"
         print "LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp"
         print "AS $$ SELECT ARRAY[" migrations "] $$;"

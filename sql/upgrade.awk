@@ -1,14 +1,34 @@
-# Makes an upgrade script of the new version's script, a script of what one does by hand, and retire.sql:
+# Makes the upgrade script from an earlier release:
 #
-#     awk -f upgrade.awk -v obstacles=FILES NEW HAND retire.sql NEW
+#     awk -f upgrade.awk -v from=RELEASE -v obstacles=FILES NEW RELEASE.sql... retire.sql NEW
 #
-# NEW is read twice, first for the signatures of its functions. In the result they replace those that are there.
-# Operators and operator classes cannot be replaced: HAND does what has to be done with them.
+# NEW is the new version's own script. It is read twice, first for the signatures of its functions. In the result they
+# replace those that are there. RELEASE.sql is what one does by hand to get from that release to the next, for operators
+# and operator classes above all: these cannot be replaced. Files of releases before the first are left out.
 
-# Prints the queries of the files, for a list of what stands in the way.
+# Returns the version in the name of a file.
+function version_of(file) {
+    sub(/^.*\//, "", file)
+    match(file, /^[0-9.]*[0-9]/)
+    return substr(file, 1, RLENGTH)
+}
+
+# Returns whether the first version comes before the second.
+function is_before(first, second,    a, b, i) {
+    split(first, a, ".")
+    split(second, b, ".")
+    for (i = 1; i <= 3; i++)
+        if (a[i] != b[i])
+            return a[i] + 0 < b[i] + 0
+    return 0
+}
+
+# Prints the queries of the later versions, for a list of what stands in the way.
 function print_obstacles(    files, n, i, line) {
     n = split(obstacles, files, " ")
     for (i = 1; i <= n; i++) {
+        if (!is_before(from, version_of(files[i])))
+            continue
         print "        UNION ALL"
         while ((getline line < files[i]) > 0)
             print "        " line
@@ -23,10 +43,12 @@ BEGIN {
     print "SET LOCAL search_path = pg_catalog, pg_temp;"
 }
 
-FNR == 1 { file++ }
+FNR == 1 && FILENAME ~ /upgrade\/retire\.sql$/ { what = "retire" }
+FNR == 1 && FILENAME ~ /upgrade\/[0-9.]+\.sql$/ { what = "hand" }
+FNR == 1 && FILENAME !~ /upgrade\// { what = what == "" ? "signatures" : "new" }
 
 # A signature can stand on several lines.
-file == 1 {
+what == "signatures" {
     if (/^COMMENT ON (FUNCTION|AGGREGATE) /) {
         signature = ""
         collecting = 1
@@ -44,23 +66,25 @@ file == 1 {
     next
 }
 
+what == "hand" && is_before(version_of(FILENAME), from) { next }
+
 # The functions whose result changes.
-file == 2 && sub(/^-- made anew: /, "") {
+what == "hand" && sub(/^-- made anew: /, "") {
     made_anew = made_anew (made_anew ? ", " : "") "'" $0 "'"
     next
 }
 
-file == 3 && /@signatures@/ { sub(/@signatures@/, "\n            " signatures) }
-file == 3 && /@made_anew@/ { sub(/@made_anew@/, made_anew) }
-file == 3 && /@obstacles@/ { print_obstacles(); next }
+what == "retire" && /@signatures@/ { sub(/@signatures@/, "\n            " signatures) }
+what == "retire" && /@made_anew@/ { sub(/@made_anew@/, made_anew) }
+what == "retire" && /@obstacles@/ { print_obstacles(); next }
 
 # What has been there since an earlier version.
-file == 4 && /^(\\echo|SET LOCAL|CREATE SCHEMA|GRANT USAGE ON SCHEMA) / { next }
-file == 4 && /^CREATE OPERATOR / { skipping = 1 }
+what == "new" && /^(\\echo|SET LOCAL|CREATE SCHEMA|GRANT USAGE ON SCHEMA) / { next }
+what == "new" && /^CREATE OPERATOR / { skipping = 1 }
 skipping {
     if (/;$/) skipping = 0
     next
 }
-file == 4 { sub(/^CREATE (FUNCTION|AGGREGATE) /, "CREATE OR REPLACE " substr($0, 8, index(substr($0, 8), " "))) }
+what == "new" && /^CREATE (FUNCTION|AGGREGATE) / { sub(/^CREATE/, "CREATE OR REPLACE") }
 
 { print }

@@ -3,6 +3,7 @@
 -- depends on them, or stands in the way of the tables, is named first, all of it at once.
 DO $$
 DECLARE
+    signatures CONSTANT text[] := ARRAY[@signatures@];
     retired oid[];
     in_the_way text;
 BEGIN
@@ -13,7 +14,7 @@ BEGIN
         AND d.classid = 'pg_proc'::regclass
     JOIN pg_proc AS p ON p.oid = d.objid
     WHERE e.extname = 'crm_deals'
-      AND (NOT EXISTS (SELECT FROM unnest(ARRAY[@signatures@]) AS s (signature)
+      AND (NOT EXISTS (SELECT FROM unnest(signatures) AS s (signature)
                        WHERE to_regprocedure(s.signature) = p.oid)
            OR p.oid IN (SELECT to_regprocedure(s.signature) FROM unnest(ARRAY[@made_anew@]::text[]) AS s (signature)));
 
@@ -27,12 +28,21 @@ BEGIN
         WHERE d.refclassid = 'pg_proc'::regclass AND d.refobjid = ANY (retired)
           AND NOT EXISTS (SELECT FROM pg_depend AS m
                           WHERE m.classid = d.classid AND m.objid = d.objid AND m.deptype = 'e')
+        UNION ALL
+        SELECT format('%s exists, and the new version adds one of that name.',
+                      pg_describe_object('pg_proc'::regclass, to_regprocedure(s.signature), 0))
+        FROM unnest(signatures) AS s (signature)
+        WHERE to_regprocedure(s.signature) IS NOT NULL
+          AND NOT EXISTS (SELECT FROM pg_depend AS m
+                          WHERE m.classid = 'pg_proc'::regclass AND m.objid = to_regprocedure(s.signature)
+                            AND m.deptype = 'e')
 @obstacles@
     ) AS o (obstacle);
     IF in_the_way IS NOT NULL THEN
         RAISE EXCEPTION 'something stands in the way of the new version of crm_deals'
             USING ERRCODE = '55000', DETAIL = in_the_way,
-                  HINT = 'Rename it, or drop it and create it again after the upgrade.';
+                  HINT = 'Rename what has a name that is needed. Drop what depends on a function, and create it again '
+                         'after the upgrade.';
     END IF;
 
     -- install() gives back what is granted on public functions beside the levels. The table is not the extension's.

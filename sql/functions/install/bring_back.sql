@@ -1,17 +1,21 @@
--- install() brings back what is missing: NOT NULL, defaults, identities, constraints, indexes, views, triggers, comments.
--- What has to be there is not written down a second time. The tables of the schema are made once more, empty and under other
--- names, PostgreSQL describes them, and a rollback to a savepoint takes them away.
+-- install() brings back what is missing: NOT NULL, defaults, identities, constraints, indexes, views, triggers and
+-- comments. What has to be there is not written down a second time. The tables of the schema are made once more, empty
+-- and under other names. PostgreSQL describes these models, and a rollback to a savepoint takes them away.
 
--- The DDL of the models. Names of tables get a prefix, and so do the names that are unique in a schema.
+-- The DDL of the models: tables and views get the prefix zq_, and so do names that are unique in a schema. A short
+-- prefix leaves room for long names.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.model_of(ddl text) RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT regexp_replace(
-        replace(replace(ddl, 'crm_deals.', 'crm_deals.as_installed_'),
-                'crm_deals.as_installed_deal_status', 'crm_deals.deal_status'),
-        '(INDEX|CONSTRAINT) ([a-z_]+) (ON|UNIQUE|PRIMARY)', '\1 as_installed_\2 \3', 'g')
+        regexp_replace(ddl, format('crm_deals[.](%s)\M', string_agg(DISTINCT m.words[1], '|')), 'crm_deals.zq_\1', 'g'),
+        '(INDEX|CONSTRAINT)\s+([a-z0-9_]+)\s+(ON|UNIQUE|PRIMARY)\M', '\1 zq_\2 \3', 'g')
+    FROM unnest(crm_deals_internal.parts_with_tables() || ARRAY['installation', 'views']) AS p (part)
+    CROSS JOIN LATERAL regexp_matches(crm_deals_internal.schema(p.part),
+                                      '(?:CREATE TABLE|CREATE OR REPLACE VIEW) crm_deals[.]([a-z0-9_]+)', 'g')
+        AS m (words)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.model_of(text) IS
     'Internal: returns DDL that makes a model of what it would make.';
@@ -23,7 +27,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    model text := 'crm_deals.as_installed_host_' || entity;
+    model text := 'crm_deals.zq_host_' || entity;
 BEGIN
     EXECUTE format('CREATE TABLE %s (LIKE %s)', model, words ->> (entity || '_table'));
     EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (%s)', model, words ->> (entity || '_primary_key'));
@@ -48,8 +52,8 @@ BEGIN
         ELSIF words ->> (entity || '_reference') <> '' THEN
             PERFORM crm_deals_internal.create_model_of_host(entity, words);
             words := words || jsonb_build_object(
-                entity || '_table', 'crm_deals.host_' || entity,
-                entity || '_reference', 'REFERENCES crm_deals.host_' || entity);
+                entity || '_table', 'crm_deals.zq_host_' || entity,
+                entity || '_reference', 'REFERENCES crm_deals.zq_host_' || entity);
         END IF;
     END LOOP;
     FOREACH part IN ARRAY crm_deals_internal.parts_of_tables('account' = ANY (own), 'contact' = ANY (own))
@@ -77,8 +81,8 @@ AS $$
         WHERE c.relnamespace = 'crm_deals'::regnamespace AND starts_with(c.relname, prefix)
           AND c.relkind IN ('r', 'p', 'v')
     ), attribute AS (
-        SELECT r.oid, r.name AS relation, a.attname::text AS name, a.attnum, a.attnotnull, a.attidentity, a.attgenerated,
-               format_type(a.atttypid, a.atttypmod) AS type, d.adbin
+        SELECT r.oid, r.name AS relation, a.attname::text AS name, a.attnum, a.attnotnull, a.attidentity,
+               a.attgenerated, format_type(a.atttypid, a.atttypmod) AS type, d.adbin
         FROM relation AS r
         JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
         LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -144,8 +148,11 @@ BEGIN
     BEGIN
         PERFORM crm_deals_internal.create_models(words);
         SELECT jsonb_agg(to_jsonb(o)) INTO described
-        FROM crm_deals_internal.objects('as_installed_') AS o
+        FROM crm_deals_internal.objects('zq_') AS o
         WHERE o.relation NOT LIKE 'host!_%' ESCAPE '!';
+        IF jsonb_path_exists(described, '$[*].name ? (@ like_regex "^.{60}")') THEN
+            RAISE EXCEPTION 'a name in the schema of crm_deals has more than 59 characters';
+        END IF;
         RAISE EXCEPTION USING ERRCODE = 'UD000', MESSAGE = 'the models are not kept';
     EXCEPTION WHEN SQLSTATE 'UD000' THEN
         NULL;
@@ -183,6 +190,22 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.next_id(text, text) IS
     'Internal: returns an id behind all that a table has given.';
 
+-- Views and triggers are made by the schema's own statements. If they were made by PostgreSQL's description, it could
+-- describe them in other words again.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.statement_of(kind text, relation text, name text, words jsonb) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT crm_deals_internal.fill(s.statement, words)
+    FROM unnest(ARRAY['host_views', 'views', 'triggers', 'own_account_triggers', 'own_contact_triggers']) AS p (part)
+    CROSS JOIN LATERAL regexp_split_to_table(crm_deals_internal.schema(p.part), ';\s*\n') AS s (statement)
+    WHERE CASE kind WHEN 'view' THEN s.statement ~ format('VIEW crm_deals[.]%s\M', name)
+                    WHEN 'trigger' THEN s.statement ~ format('TRIGGER %s\M.* ON crm_deals[.]%s\M', name, relation) END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.statement_of(text, text, text, jsonb) IS
+    'Internal: returns the statement of the schema that makes a view or a trigger.';
+
 -- A view or trigger that is of another version is replaced. A constraint, an index or a default that the user changed
 -- stays: only its name has to be there.
 -- access: owner
@@ -196,25 +219,22 @@ AS $$
                WHEN 'not null' THEN format('ALTER TABLE crm_deals.%I ALTER COLUMN %I SET NOT NULL', w.relation, w.name)
                WHEN 'default' THEN format('ALTER TABLE crm_deals.%I ALTER COLUMN %I SET DEFAULT %s', w.relation, w.name,
                                           w.definition)
-               WHEN 'identity' THEN format('ALTER TABLE crm_deals.%I ALTER COLUMN %I ADD %s AS IDENTITY (START WITH %s)',
+               WHEN 'identity' THEN format('ALTER TABLE crm_deals.%I ALTER COLUMN %I ADD %s AS IDENTITY (START %s)',
                                            w.relation, w.name, w.definition,
                                            crm_deals_internal.next_id(w.relation, w.name))
                WHEN 'constraint' THEN format('ALTER TABLE crm_deals.%I ADD CONSTRAINT %I %s', w.relation, w.name,
                                              w.definition)
                WHEN 'index' THEN w.definition
-               WHEN 'view' THEN format('CREATE OR REPLACE VIEW crm_deals.%I WITH (%s) AS %s', w.relation, w.detail,
-                                       w.definition)
+               WHEN 'view' THEN crm_deals_internal.statement_of(w.kind, w.relation, w.name, words)
                -- A trigger that the user made ENABLE ALWAYS or disabled stays so.
-               WHEN 'trigger' THEN regexp_replace(w.definition, '^CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER')
-                    || CASE p.detail WHEN 'A' THEN format('; ALTER TABLE crm_deals.%I ENABLE ALWAYS TRIGGER %I',
-                                                          w.relation, w.name)
-                                     WHEN 'R' THEN format('; ALTER TABLE crm_deals.%I ENABLE REPLICA TRIGGER %I',
-                                                          w.relation, w.name)
-                                     WHEN 'D' THEN format('; ALTER TABLE crm_deals.%I DISABLE TRIGGER %I',
-                                                          w.relation, w.name)
-                                     ELSE '' END
+               WHEN 'trigger' THEN crm_deals_internal.statement_of(w.kind, w.relation, w.name, words)
+                    || coalesce(format('; ALTER TABLE crm_deals.%I %s TRIGGER %I', w.relation,
+                                       CASE p.detail WHEN 'A' THEN 'ENABLE ALWAYS'
+                                                     WHEN 'R' THEN 'ENABLE REPLICA'
+                                                     WHEN 'D' THEN 'DISABLE' ELSE 'ENABLE' END, w.name), '')
                WHEN 'comment' THEN format('COMMENT ON %s IS %L',
-                                          CASE WHEN w.name <> '' THEN format('COLUMN crm_deals.%I.%I', w.relation, w.name)
+                                          CASE WHEN w.name <> ''
+                                               THEN format('COLUMN crm_deals.%I.%I', w.relation, w.name)
                                                WHEN w.detail = 'v' THEN format('VIEW crm_deals.%I', w.relation)
                                                ELSE format('TABLE crm_deals.%I', w.relation) END, w.definition)
            END

@@ -1,19 +1,17 @@
 -- The first call of install().
 
--- The parts of the schema that hold tables, in the order in which they are made. The host may have accounts and
--- contacts of its own.
+-- The host may have accounts and contacts of its own.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.parts_of_tables(own_account boolean, own_contact boolean) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN own_account THEN ARRAY['account'] ELSE '{}' END
-           || CASE WHEN own_contact THEN ARRAY['contact'] ELSE '{}' END
-           || ARRAY['host_views', 'pipeline', 'custom_field', 'deal', 'deal_name', 'lead', 'activity', 'event_log',
-                    'consumers']
+    SELECT array_agg(p.part ORDER BY p.number)
+    FROM unnest(crm_deals_internal.parts_with_tables()) WITH ORDINALITY AS p (part, number)
+    WHERE (own_account OR p.part <> 'account') AND (own_contact OR p.part <> 'contact')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.parts_of_tables(boolean, boolean) IS
-    'Internal: lists the parts of the schema that hold tables.';
+    'Internal: lists the parts of the schema that make tables here, in their order.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.create_tables(account_table regclass, contact_table regclass, owner_table regclass,

@@ -59,12 +59,11 @@ AS $$
 DECLARE
     missing text;
 BEGIN
-    SELECT string_agg(t.words[1], ', ')
+    SELECT string_agg(t.name, ', ')
     INTO missing
     FROM unnest(parts) AS p (part)
-    CROSS JOIN LATERAL regexp_matches(crm_deals_internal.schema(p.part), 'CREATE TABLE (crm_deals[.][a-z_]+)', 'g')
-        AS t (words)
-    WHERE to_regclass(t.words[1]) IS NULL;
+    CROSS JOIN LATERAL crm_deals_internal.tables_of(p.part) AS t (name)
+    WHERE to_regclass(t.name) IS NULL;
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION 'tables of crm_deals are missing'
             USING ERRCODE = '55000',
@@ -143,7 +142,8 @@ COMMENT ON FUNCTION crm_deals_internal.renew_grants() IS
     'Internal: gives back the grants on functions that an upgrade made anew.';
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.update_tables(columns jsonb) RETURNS void
+CREATE FUNCTION crm_deals_internal.update_tables(account_table regclass, contact_table regclass, owner_table regclass,
+                                                 columns jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -155,6 +155,13 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass) THEN
         RETURN;
     END IF;
+    -- What is made here belongs to the owner of the tables, also if a superuser calls. The role ends with this function.
+    PERFORM set_config('role', pg_get_userbyid(c.relowner), true)
+    FROM pg_class AS c
+    WHERE c.oid = 'crm_deals.deal'::regclass AND pg_get_userbyid(c.relowner) <> current_user
+      AND pg_has_role(c.relowner, 'MEMBER');
+    PERFORM crm_deals_internal.bring_back_installation();
+    PERFORM crm_deals_internal.check_installed_with(account_table, contact_table, owner_table);
     SELECT i.version, i.columns || coalesce(update_tables.columns, '{}') AS columns,
            coalesce(i.account_table, to_regclass('crm_deals.account')) AS account_table,
            coalesce(i.contact_table, to_regclass('crm_deals.contact')) AS contact_table,
@@ -176,7 +183,7 @@ BEGIN
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals_internal.update_tables(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.update_tables(regclass, regclass, regclass, jsonb) IS
     'Internal: does a later call of install().';
 
 -- access: owner
@@ -200,9 +207,8 @@ BEGIN
        AND (to_regclass('crm_deals.deal') IS NULL OR to_regclass('crm_deals.deal_event') IS NULL) THEN
         PERFORM crm_deals_internal.create_tables(account_table, contact_table, owner_table, coalesce(columns, '{}'));
     ELSE
-        PERFORM crm_deals_internal.bring_back_installation();
-        PERFORM crm_deals_internal.check_installed_with(account_table, contact_table, owner_table);
-        PERFORM crm_deals_internal.update_tables(columns);
+        PERFORM crm_deals_internal.let_owner_execute();
+        PERFORM crm_deals_internal.update_tables(account_table, contact_table, owner_table, columns);
     END IF;
     -- While the triggers were gone, nobody kept the names. After a restore the index can be of another server.
     IF strpos(coalesce(pg_get_indexdef(to_regclass('crm_deals.deal_name_signatures')), ''),

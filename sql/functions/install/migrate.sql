@@ -55,6 +55,18 @@ COMMENT ON FUNCTION crm_deals_internal.check_nothing_stands_in_the_way(text) IS
     'Internal: refuses to migrate tables if objects of the user''s are in the way.';
 
 -- access: owner
+CREATE FUNCTION crm_deals_internal.tables_of(part text) RETURNS SETOF text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT m.words[1]
+    FROM regexp_matches(crm_deals_internal.schema(part), 'CREATE TABLE (crm_deals[.][a-z0-9_]+)', 'g') AS m (words)
+$$;
+COMMENT ON FUNCTION crm_deals_internal.tables_of(text) IS
+    'Internal: lists the tables that a part of the schema makes.';
+
+-- A part of which no table is there is new.
+-- access: owner
 CREATE FUNCTION crm_deals_internal.create_new_tables(words jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -63,8 +75,7 @@ DECLARE
     part text;
 BEGIN
     FOREACH part IN ARRAY crm_deals_internal.parts_of_tables(false, false) LOOP
-        IF to_regclass(substring(crm_deals_internal.schema(part) FROM 'CREATE TABLE (crm_deals[.][a-z_]+)')) IS NULL
-            AND crm_deals_internal.schema(part) LIKE '%CREATE TABLE %' THEN
+        IF (SELECT bool_and(to_regclass(t) IS NULL) FROM crm_deals_internal.tables_of(part) AS t) THEN
             EXECUTE crm_deals_internal.fill(crm_deals_internal.schema(part), words);
         END IF;
     END LOOP;
@@ -88,6 +99,9 @@ BEGIN
                   DETAIL = format('The tables are of version %s, the extension is of version %s.', version,
                                   crm_deals_internal.extension_version()),
                   HINT = 'Run ALTER EXTENSION crm_deals UPDATE.';
+    END IF;
+    IF NOT EXISTS (SELECT FROM crm_deals_internal.migrations_since(version)) THEN
+        RETURN;
     END IF;
     PERFORM crm_deals_internal.check_nothing_stands_in_the_way(version);
     FOR migration IN SELECT m FROM crm_deals_internal.migrations_since(version) AS m LOOP

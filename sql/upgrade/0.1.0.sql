@@ -1,5 +1,5 @@
--- From 0.1.0 to 0.2.0: what was internal moves to a schema of its own. Triggers, views and the index of names hang on the
--- functions that are moved here, so they go on all the while. All other internal functions are made anew.
+-- From 0.1.0 to 0.2.0: what was internal moves to a schema of its own. Triggers, views and the index of names depend on
+-- the functions that are moved here, so they go on all the while. All other internal functions are made anew.
 CREATE SCHEMA crm_deals_internal;
 GRANT USAGE ON SCHEMA crm_deals_internal TO PUBLIC;
 
@@ -38,11 +38,21 @@ ALTER FUNCTION crm_deals_internal._pipeline_rules() RENAME TO pipeline_rules;
 ALTER FUNCTION crm_deals._rederive_deals() SET SCHEMA crm_deals_internal;
 ALTER FUNCTION crm_deals_internal._rederive_deals() RENAME TO rederive_deals;
 ALTER FUNCTION crm_deals._signature_compare_partial(bigint, bigint, smallint, internal) SET SCHEMA crm_deals_internal;
-ALTER FUNCTION crm_deals_internal._signature_compare_partial(bigint, bigint, smallint, internal) RENAME TO signature_compare_partial;
-ALTER FUNCTION crm_deals._signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal) SET SCHEMA crm_deals_internal;
-ALTER FUNCTION crm_deals_internal._signature_consistent(internal, smallint, bigint[], integer, internal, internal, internal, internal) RENAME TO signature_consistent;
-ALTER FUNCTION crm_deals._signature_query(bigint[], internal, smallint, internal, internal, internal, internal) SET SCHEMA crm_deals_internal;
-ALTER FUNCTION crm_deals_internal._signature_query(bigint[], internal, smallint, internal, internal, internal, internal) RENAME TO signature_query;
+ALTER FUNCTION crm_deals_internal._signature_compare_partial(
+    bigint, bigint, smallint, internal
+) RENAME TO signature_compare_partial;
+ALTER FUNCTION crm_deals._signature_consistent(
+    internal, smallint, bigint[], integer, internal, internal, internal, internal
+) SET SCHEMA crm_deals_internal;
+ALTER FUNCTION crm_deals_internal._signature_consistent(
+    internal, smallint, bigint[], integer, internal, internal, internal, internal
+) RENAME TO signature_consistent;
+ALTER FUNCTION crm_deals._signature_query(
+    bigint[], internal, smallint, internal, internal, internal, internal
+) SET SCHEMA crm_deals_internal;
+ALTER FUNCTION crm_deals_internal._signature_query(
+    bigint[], internal, smallint, internal, internal, internal, internal
+) RENAME TO signature_query;
 ALTER FUNCTION crm_deals._signatures(text, text, real, text) SET SCHEMA crm_deals_internal;
 ALTER FUNCTION crm_deals_internal._signatures(text, text, real, text) RENAME TO signatures;
 ALTER FUNCTION crm_deals._signatures_meet(bigint[], bigint[]) SET SCHEMA crm_deals_internal;
