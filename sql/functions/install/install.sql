@@ -155,7 +155,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass) THEN
         RETURN;
     END IF;
-    -- What is made here belongs to the owner of the tables, also if a superuser calls. The role ends with this function.
+    -- What is made here belongs to the owner of the tables, also if a superuser calls. The role ends with the function.
     PERFORM set_config('role', pg_get_userbyid(c.relowner), true)
     FROM pg_class AS c
     WHERE c.oid = 'crm_deals.deal'::regclass AND pg_get_userbyid(c.relowner) <> current_user
