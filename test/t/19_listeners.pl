@@ -94,13 +94,17 @@ sub test_listener
 	push @written, write_events();
 	hears($heard, \@written, '... again');
 
+	# What it has printed and not acknowledged it would print again.
+	$node->poll_query_until('postgres', "SELECT pending = 0 FROM crm_deals.consumer_status WHERE consumer = '$consumer'")
+	  or die "$language: nothing is acknowledged";
 	$listener->kill_kill(grace => 0);
 	push @written, write_events(), write_events();
 	$listener = start_listener($heard, @command);
 	hears($heard, \@written, "$language: what happened while it was away");
 	push @written, write_events();
 	hears($heard, \@written, '... and then what happens, nothing twice');
-	is(value($node, "SELECT pending FROM crm_deals.consumer_status WHERE consumer = '$consumer'"), '0',
+	ok($node->poll_query_until('postgres',
+			"SELECT pending = 0 FROM crm_deals.consumer_status WHERE consumer = '$consumer'"),
 		"$language: all is acknowledged");
 	$listener->kill_kill(grace => 0);
 	return;
