@@ -143,40 +143,44 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.privileges(text[]) IS
     'Internal: returns the privileges of levels on the tables that are there.';
 
+-- One GRANT gives a privilege to all roles of a level: many roles cost hardly more than one.
 -- access: owner
-CREATE FUNCTION crm_deals_internal.grant_level(role_name text, level text) RETURNS void
+CREATE FUNCTION crm_deals_internal.grant_level(role_names text[], level text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    roles text := (SELECT string_agg(quote_ident(r), ', ') FROM unnest(role_names) AS r);
     granted text;
 BEGIN
     FOR granted IN SELECT p.privilege
         FROM crm_deals_internal.privileges(crm_deals_internal.level_includes(level)) AS p LOOP
-        EXECUTE format('GRANT %s TO %I', granted, role_name);
+        EXECUTE format('GRANT %s TO %s', granted, roles);
     END LOOP;
     FOR granted IN
-        SELECT s.privilege FROM crm_deals_internal.host_surroundings(role_name) AS s
+        SELECT format('GRANT %s TO %I', s.privilege, r.name)
+        FROM unnest(role_names) AS r (name)
+        CROSS JOIN LATERAL crm_deals_internal.host_surroundings(r.name) AS s
         WHERE 'write' = ANY (crm_deals_internal.level_includes(level)) AND NOT s.has
     LOOP
-        EXECUTE format('GRANT %s TO %I', granted, role_name);
+        EXECUTE granted;
     END LOOP;
 
     FOR granted IN
-        SELECT format('GRANT %s ON %s TO %I', string_agg(format('%s (%s)', h.privilege, h.columns), ', '), h.host,
-                      role_name)
+        SELECT format('GRANT %s ON %s TO %s', string_agg(format('%s (%s)', h.privilege, h.columns), ', '), h.host,
+                      roles)
         FROM crm_deals_internal.host_columns() AS h
         WHERE h.level = ANY (crm_deals_internal.level_includes(grant_level.level))
             AND NOT crm_deals_internal.may_grant(h.host, h.privilege)
         GROUP BY h.host
     LOOP
-        RAISE WARNING 'role "%" was not given all that its level needs of a table of another owner', role_name
+        RAISE WARNING 'role % was not given all that its level needs of a table of another owner', roles
             USING HINT = format('Its owner has to run: %s;', granted);
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.grant_level(text, text) IS
-    'Internal: gives a role the privileges of a level.';
+COMMENT ON FUNCTION crm_deals_internal.grant_level(text[], text) IS
+    'Internal: gives roles the privileges of a level.';
 
 -- The privileges on the view installation record which role has which level; nobody can write to that view. There the
 -- levels are dumped with the schema, follow roles that are renamed or dropped, and outlive the functions.
@@ -307,7 +311,7 @@ BEGIN
     END IF;
     PERFORM crm_deals_internal.check_no_owner(role);
     PERFORM crm_deals_internal.revoke_levels(name);
-    PERFORM crm_deals_internal.grant_level(name, level);
+    PERFORM crm_deals_internal.grant_level(ARRAY[name], level);
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.grant_access(regrole, text) IS

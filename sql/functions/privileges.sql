@@ -17,7 +17,7 @@ BEGIN
           AND NOT EXISTS (SELECT FROM pg_init_privs AS i WHERE i.classoid = d.classid AND i.objoid = d.objid)
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', member);
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO @extowner@ WITH GRANT OPTION', member);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', member, '@extowner@');
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', member, schema_owner);
     END LOOP;
 END

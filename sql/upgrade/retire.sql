@@ -63,6 +63,7 @@ BEGIN
                           WHERE i.oid = to_regclass('crm_deals.installation') AND level.grantee = a.grantee);
         EXECUTE format('ALTER TABLE crm_deals.upgrade_grants OWNER TO %s',
                        (SELECT n.nspowner::regrole FROM pg_namespace AS n WHERE n.nspname = 'crm_deals'));
+        COMMENT ON TABLE crm_deals.upgrade_grants IS 'Grants that crm_deals.install() gives back.';
         ALTER EXTENSION crm_deals DROP TABLE crm_deals.upgrade_grants;
     END IF;
 

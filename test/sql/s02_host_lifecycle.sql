@@ -112,12 +112,15 @@ DROP SCHEMA crm_deals CASCADE;
 SELECT current_database() AS database \gset
 GRANT CREATE ON DATABASE :database TO regress_crm_owner;
 CREATE EXTENSION crm_deals;
-GRANT USAGE ON SCHEMA crm_deals TO regress_crm_owner;
-GRANT CREATE ON SCHEMA crm_deals TO regress_crm_owner;
+GRANT USAGE, CREATE ON SCHEMA crm_deals TO regress_crm_owner;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA crm_deals, crm_deals_internal TO regress_crm_owner;
 CREATE SCHEMA closed;
 GRANT USAGE ON SCHEMA closed TO regress_crm_owner;
 CREATE TABLE closed.customers (id bigint PRIMARY KEY, name text);
+SELECT is(t.after('SET LOCAL ROLE regress_crm_owner', $$ SELECT t.error('SELECT crm_deals.install()', 'hint') $$),
+          'Run SET ROLE postgres before, or ALTER SCHEMA crm_deals OWNER TO regress_crm_owner.',
+          'section 2: install() makes tables only in a schema that its caller owns');
+ALTER SCHEMA crm_deals OWNER TO regress_crm_owner;
 SELECT is(t.try('SELECT crm_deals.install(''closed.customers'')', 'regress_crm_owner'), '42501',
           'section 2: install() takes the right to refer to the host''s table');
 SELECT is((SELECT count(*) FROM pg_class WHERE relnamespace = 'crm_deals'::regnamespace), 0::bigint,

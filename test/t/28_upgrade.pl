@@ -358,6 +358,9 @@ is(run_as_superuser('by_superuser_keeper', "BEGIN; $upgrade; $install; COMMIT"),
 is(differences(without_superuser(catalog($node, 'by_superuser_keeper')),
 	without_superuser(catalog($node, 'fresh_keeper'))), '', '... with the same catalogs');
 works('by_superuser_keeper', "SELECT crm_deals.grant_access('visitor', 'admin')", '... whose owner goes on granting');
+$node->safe_psql('by_superuser_keeper', "DROP VIEW crm_deals.stale_deals CASCADE; $install");
+is(value($node, "SELECT relowner::regrole FROM pg_class WHERE oid = 'crm_deals.stale_deals'::regclass",
+		database => 'by_superuser_keeper'), 'keeper', '... to whom all belongs that install() makes for the superuser');
 goes_on('by_superuser_keeper', 'a superuser has upgraded it');
 
 # ----------

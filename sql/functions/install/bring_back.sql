@@ -2,73 +2,95 @@
 -- comments. What has to be there is not written down a second time. The tables of the schema are made once more, empty
 -- and under other names. PostgreSQL describes these models, and a rollback to a savepoint takes them away.
 
--- The DDL of the models: tables and views get the prefix zq_, and so do names that are unique in a schema. A short
--- prefix leaves room for long names.
 -- access: owner
-CREATE FUNCTION crm_deals_internal.model_of(ddl text) RETURNS text
+CREATE FUNCTION crm_deals_internal.relations_of_schema() RETURNS text[]
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT regexp_replace(
-        regexp_replace(ddl, format('crm_deals[.](%s)\M', string_agg(DISTINCT m.words[1], '|')), 'crm_deals.zq_\1', 'g'),
-        '(INDEX|CONSTRAINT)\s+([a-z0-9_]+)\s+(ON|UNIQUE|PRIMARY)\M', '\1 zq_\2 \3', 'g')
+    SELECT array_agg(DISTINCT m.words[1])
     FROM unnest(crm_deals_internal.parts_with_tables() || ARRAY['installation', 'views']) AS p (part)
     CROSS JOIN LATERAL regexp_matches(crm_deals_internal.schema(p.part),
                                       '(?:CREATE TABLE|CREATE OR REPLACE VIEW) crm_deals[.]([a-z0-9_]+)', 'g')
         AS m (words)
 $$;
-COMMENT ON FUNCTION crm_deals_internal.model_of(text) IS
-    'Internal: returns DDL that makes a model of what it would make.';
+COMMENT ON FUNCTION crm_deals_internal.relations_of_schema() IS
+    'Internal: lists the tables and views that the schema makes.';
 
--- A model does not refer to a table of the host, since that would lock it. It refers to a copy without rows.
+-- The DDL of a part that makes models: tables and views get the prefix zq_, and so do names that are unique in a
+-- schema. A short prefix leaves room for long names.
 -- access: owner
-CREATE FUNCTION crm_deals_internal.create_model_of_host(entity text, words jsonb) RETURNS void
+CREATE FUNCTION crm_deals_internal.model_of(part text) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT regexp_replace(
+        regexp_replace(crm_deals_internal.schema(part),
+                       format('crm_deals[.](%s)\M', array_to_string(crm_deals_internal.relations_of_schema(), '|')),
+                       'crm_deals.zq_\1', 'g'),
+        '(INDEX|CONSTRAINT)\s+([a-z0-9_]+)\s+(ON|UNIQUE|PRIMARY)\M', '\1 zq_\2 \3', 'g')
+$$;
+COMMENT ON FUNCTION crm_deals_internal.model_of(text) IS
+    'Internal: returns DDL that makes a model of what the part makes.';
+
+-- A model does not refer to a table of the host, since that would lock it. It refers to an empty table with the same
+-- key and labels.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.create_model_of_host(entity text, host regclass, columns jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    model text := 'crm_deals.zq_host_' || entity;
+    key record := crm_deals_internal.primary_key(host);
 BEGIN
-    EXECUTE format('CREATE TABLE %s (LIKE %s)', model, words ->> (entity || '_table'));
-    EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (%s)', model, words ->> (entity || '_primary_key'));
+    EXECUTE format('CREATE TABLE crm_deals.%I (%s, PRIMARY KEY (%I))', 'zq_host_' || entity,
+                   (SELECT string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ')
+                    FROM pg_attribute AS a
+                    WHERE a.attrelid = host AND a.attnum > 0 AND NOT a.attisdropped
+                      AND (a.attname = key.name
+                           OR a.attname IN (SELECT crm_deals_internal.mapped_column(m.entity, m.field, host, columns)
+                                            FROM crm_deals_internal.mappable() AS m
+                                            WHERE m.entity = create_model_of_host.entity AND m.in_label))),
+                   key.name);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.create_model_of_host(text, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.create_model_of_host(text, regclass, jsonb) IS
     'Internal: makes the model of a table of the host.';
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.create_models(words jsonb) RETURNS void
+CREATE FUNCTION crm_deals_internal.create_models(hosts jsonb, columns jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    entity text;
+    host record;
+    words jsonb := crm_deals_internal.words_of('owner', NULL, columns);
     part text;
-    own text[] := '{}';
 BEGIN
-    FOREACH entity IN ARRAY ARRAY['account', 'contact', 'owner'] LOOP
-        IF words ->> (entity || '_table') = 'crm_deals.' || entity THEN
-            own := own || entity;
-        ELSIF words ->> (entity || '_reference') <> '' THEN
-            PERFORM crm_deals_internal.create_model_of_host(entity, words);
-            words := words || jsonb_build_object(
-                entity || '_table', 'crm_deals.zq_host_' || entity,
-                entity || '_reference', 'REFERENCES crm_deals.zq_host_' || entity);
-        END IF;
+    FOR host IN SELECT h.key AS entity, h.value::oid::regclass AS host_table FROM jsonb_each_text(hosts) AS h LOOP
+        PERFORM crm_deals_internal.create_model_of_host(host.entity, host.host_table, columns);
+        words := words || crm_deals_internal.words_of(host.entity, host.host_table, columns)
+                 || jsonb_build_object(host.entity || '_table', 'crm_deals.zq_host_' || host.entity,
+                                       host.entity || '_reference', 'REFERENCES crm_deals.zq_host_' || host.entity);
     END LOOP;
-    FOREACH part IN ARRAY crm_deals_internal.parts_of_tables('account' = ANY (own), 'contact' = ANY (own))
+    FOREACH part IN ARRAY crm_deals_internal.parts_of_tables(NOT hosts ? 'account', NOT hosts ? 'contact')
                           || ARRAY['views', 'triggers']
-                          || ARRAY(SELECT 'own_' || o || '_triggers' FROM unnest(own) AS o)
+                          || CASE WHEN hosts ? 'account' THEN '{}' ELSE ARRAY['own_account_triggers'] END
+                          || CASE WHEN hosts ? 'contact' THEN '{}' ELSE ARRAY['own_contact_triggers'] END
     LOOP
-        EXECUTE crm_deals_internal.model_of(crm_deals_internal.fill(crm_deals_internal.schema(part), words));
+        EXECUTE crm_deals_internal.fill(crm_deals_internal.model_of(part), words);
+        IF part IN ('account', 'contact') THEN
+            words := words || crm_deals_internal.words_of(part, to_regclass('crm_deals.' || part), columns)
+                     || jsonb_build_object(part || '_table', 'crm_deals.zq_' || part,
+                                           part || '_reference', 'REFERENCES crm_deals.zq_' || part);
+        END IF;
     END LOOP;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.create_models(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.create_models(jsonb, jsonb) IS
     'Internal: makes models of all tables, views and triggers.';
 
--- Describes the relations of the schema whose names begin with the prefix: each column, NOT NULL, default, identity,
--- constraint, index, view, trigger and comment. "turn" is the order in which they can be made.
+-- Describes our tables and views, or their models, whose names begin with the prefix: each column, NOT NULL, default,
+-- identity, constraint, index, view, trigger and comment. "turn" is the order in which they can be made.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.objects(prefix text)
 RETURNS TABLE (turn integer, made oid, kind text, relation text, name text, definition text, detail text)
@@ -78,8 +100,8 @@ AS $$
     WITH relation AS (
         SELECT c.oid, substr(c.relname, length(prefix) + 1) AS name, c.relkind, c.reloptions
         FROM pg_class AS c
-        WHERE c.relnamespace = 'crm_deals'::regnamespace AND starts_with(c.relname, prefix)
-          AND c.relkind IN ('r', 'p', 'v')
+        WHERE c.relnamespace = 'crm_deals'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+          AND c.relname IN (SELECT prefix || n FROM unnest(crm_deals_internal.relations_of_schema()) AS n)
     ), attribute AS (
         SELECT r.oid, r.name AS relation, a.attname::text AS name, a.attnum, a.attnotnull, a.attidentity,
                a.attgenerated, format_type(a.atttypid, a.atttypmod) AS type, d.adbin
@@ -128,14 +150,31 @@ AS $$
         JOIN pg_description AS d ON d.classoid = 'pg_class'::regclass AND d.objoid = r.oid
         LEFT JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum = d.objsubid
     )
-    SELECT d.turn, d.made, d.kind, d.relation, replace(d.name, prefix, ''), replace(d.definition, prefix, ''), d.detail
+    SELECT d.turn, d.made, d.kind, d.relation, regexp_replace(d.name, '^' || prefix, ''),
+           replace(regexp_replace(d.definition, '^(CREATE (?:UNIQUE )?INDEX )' || prefix, '\1'),
+                   'crm_deals.' || prefix, 'crm_deals.'),
+           d.detail
     FROM described AS d (turn, made, kind, relation, name, definition, detail)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.objects(text) IS
     'Internal: describes tables, views and what belongs to them.';
 
+-- A foreign key or a view of a model refers to the model of the host's table. The word in its place is a host's table.
 -- access: owner
-CREATE FUNCTION crm_deals_internal.wanted_objects(words jsonb)
+CREATE FUNCTION crm_deals_internal.of_host(definition text, words jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce((SELECT m.words[1] || (of_host.words ->> (m.words[2] || '_table')) || m.words[3]
+                     FROM regexp_matches(definition, '^(FOREIGN KEY \([a-z_]+\) REFERENCES |.*\n   FROM )'
+                                                     'crm_deals[.]host_([a-z]+)(.*)$') AS m (words)),
+                    definition)
+$$;
+COMMENT ON FUNCTION crm_deals_internal.of_host(text, jsonb) IS
+    'Internal: puts the table of the host in place of its model.';
+
+-- access: owner
+CREATE FUNCTION crm_deals_internal.wanted_objects(words jsonb, hosts jsonb, columns jsonb)
 RETURNS TABLE (turn integer, made oid, kind text, relation text, name text, definition text, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -143,13 +182,10 @@ AS $$
 #variable_conflict use_column
 DECLARE
     described jsonb;
-    entity text;
 BEGIN
     BEGIN
-        PERFORM crm_deals_internal.create_models(words);
-        SELECT jsonb_agg(to_jsonb(o)) INTO described
-        FROM crm_deals_internal.objects('zq_') AS o
-        WHERE o.relation NOT LIKE 'host!_%' ESCAPE '!';
+        PERFORM crm_deals_internal.create_models(hosts, columns);
+        SELECT jsonb_agg(to_jsonb(o)) INTO described FROM crm_deals_internal.objects('zq_') AS o;
         IF jsonb_path_exists(described, '$[*].name ? (@ like_regex "^.{60}")') THEN
             RAISE EXCEPTION 'a name in the schema of crm_deals has more than 59 characters';
         END IF;
@@ -158,16 +194,12 @@ BEGIN
         NULL;
     END;
     RETURN QUERY
-    SELECT o.turn, o.made, o.kind, o.relation, o.name,
-           replace(replace(replace(o.definition, 'crm_deals.host_account', words ->> 'account_table'),
-                           'crm_deals.host_contact', words ->> 'contact_table'),
-                   'crm_deals.host_owner', words ->> 'owner_table'),
-           o.detail
+    SELECT o.turn, o.made, o.kind, o.relation, o.name, crm_deals_internal.of_host(o.definition, words), o.detail
     FROM jsonb_to_recordset(described)
          AS o (turn integer, made oid, kind text, relation text, name text, definition text, detail text);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.wanted_objects(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.wanted_objects(jsonb, jsonb, jsonb) IS
     'Internal: describes what install() makes in this version.';
 
 -- An identity that is brought back gives no id twice, not even that of a deal that was deleted or merged.
@@ -175,6 +207,7 @@ COMMENT ON FUNCTION crm_deals_internal.wanted_objects(jsonb) IS
 CREATE FUNCTION crm_deals_internal.next_id(relation text, name text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET row_security = off
 AS $$
 DECLARE
     last_id bigint;
@@ -209,7 +242,7 @@ COMMENT ON FUNCTION crm_deals_internal.statement_of(text, text, text, jsonb) IS
 -- A view or trigger that is of another version is replaced. A constraint, an index or a default that the user changed
 -- stays: only its name has to be there.
 -- access: owner
-CREATE FUNCTION crm_deals_internal.missing_objects(words jsonb)
+CREATE FUNCTION crm_deals_internal.missing_objects(words jsonb, hosts jsonb, columns jsonb)
 RETURNS TABLE (kind text, relation text, name text, command text)
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
@@ -238,19 +271,19 @@ AS $$
                                                WHEN w.detail = 'v' THEN format('VIEW crm_deals.%I', w.relation)
                                                ELSE format('TABLE crm_deals.%I', w.relation) END, w.definition)
            END
-    FROM crm_deals_internal.wanted_objects(words) AS w
+    FROM crm_deals_internal.wanted_objects(words, hosts, columns) AS w
     LEFT JOIN crm_deals_internal.objects('') AS p
         ON p.kind = w.kind AND p.relation = w.relation AND p.name = w.name
     WHERE p.kind IS NULL OR (w.kind IN ('column', 'view', 'trigger') AND p.definition <> w.definition)
     ORDER BY w.turn, w.made
 $$;
-COMMENT ON FUNCTION crm_deals_internal.missing_objects(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.missing_objects(jsonb, jsonb, jsonb) IS
     'Internal: returns what is missing, each with the command that makes it, or NULL.';
 
 -- What cannot be brought back is named, all of it at once: a column that is gone or of another type, a constraint that
 -- rows break.
 -- access: owner
-CREATE FUNCTION crm_deals_internal.bring_back(words jsonb) RETURNS void
+CREATE FUNCTION crm_deals_internal.bring_back(words jsonb, hosts jsonb, columns jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -260,7 +293,7 @@ DECLARE
     state text;
     failures text[] := '{}';
 BEGIN
-    FOR missing IN SELECT m.* FROM crm_deals_internal.missing_objects(words) AS m LOOP
+    FOR missing IN SELECT m.* FROM crm_deals_internal.missing_objects(words, hosts, columns) AS m LOOP
         BEGIN
             IF missing.command IS NULL THEN
                 RAISE EXCEPTION 'it is missing or of another type';
@@ -270,6 +303,10 @@ BEGIN
             GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, reason = MESSAGE_TEXT;
             IF left(state, 2) IN ('40', '53', '57', '58', 'XX') OR state = '55P03' THEN
                 RAISE;
+            ELSIF state IN ('42P07', '42710', '42P16')
+                AND current_setting('transaction_isolation') <> 'read committed' THEN
+                RAISE EXCEPTION 'could not serialize access due to concurrent changes of the tables of crm_deals'
+                    USING ERRCODE = '40001';
             END IF;
             failures := failures || format('The %s "%s" of crm_deals.%s: %s.', missing.kind, missing.name,
                                            missing.relation, reason);
@@ -283,5 +320,5 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.bring_back(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.bring_back(jsonb, jsonb, jsonb) IS
     'Internal: makes what is missing or of an older version.';

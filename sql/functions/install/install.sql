@@ -50,6 +50,26 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.bring_back_installation() IS
     'Internal: makes the view of install()''s arguments if somebody dropped it.';
 
+-- Whoever owns the schema can put anything into it, so the tables of somebody else would not be safe there.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.check_schema_is_callers() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner name := (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace AS n WHERE n.nspname = 'crm_deals');
+BEGIN
+    IF owner <> current_user THEN
+        RAISE EXCEPTION 'schema crm_deals belongs to role "%", and install() was called by role "%"', owner, current_user
+            USING ERRCODE = '42501',
+                  HINT = format('Run SET ROLE %I before, or ALTER SCHEMA crm_deals OWNER TO %I.', owner, current_user);
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals_internal.check_schema_is_callers() IS
+    'Internal: refuses to make tables in a schema of somebody else.';
+
 -- Tables of ours without the others are the rest of a damage that install() does not hide by making new, empty ones.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.check_tables_are_whole(parts text[]) RETURNS void
@@ -102,17 +122,20 @@ DECLARE
     member regprocedure;
 BEGIN
     FOR member IN
-        SELECT m.oid FROM crm_deals_internal.members() AS m WHERE NOT has_function_privilege(owner, m.oid, 'EXECUTE')
+        SELECT m.oid FROM crm_deals_internal.members() AS m
+        WHERE NOT has_function_privilege(owner, m.oid, 'EXECUTE WITH GRANT OPTION')
+          AND has_function_privilege(m.oid, 'EXECUTE WITH GRANT OPTION')
     LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', member, owner);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', member, owner);
     END LOOP;
 END
 $$;
 
 COMMENT ON FUNCTION crm_deals_internal.let_owner_execute() IS
-    'Internal: lets the owner of the tables execute the functions that run in their name.';
+    'Internal: lets the owner of the tables execute all functions and pass the right on.';
 
--- A function that an upgrade makes anew has lost the grants on it. The upgrade keeps them in a table, until here.
+-- A function that an upgrade makes anew has lost the grants on it. The upgrade keeps them in a table, until here. The
+-- table's comment tells it from a table of the user's.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.renew_grants() RETURNS void
 LANGUAGE plpgsql
@@ -121,7 +144,10 @@ AS $$
 DECLARE
     lost record;
 BEGIN
-    IF to_regclass('crm_deals.upgrade_grants') IS NULL THEN
+    IF NOT EXISTS (SELECT FROM pg_class AS c
+                   WHERE c.oid = to_regclass('crm_deals.upgrade_grants') AND c.relkind = 'r'
+                     AND pg_get_userbyid(c.relowner) = current_user AND NOT c.relrowsecurity
+                     AND obj_description(c.oid, 'pg_class') LIKE 'Grants that % gives back.') THEN
         RETURN;
     END IF;
     FOR lost IN
@@ -142,6 +168,26 @@ COMMENT ON FUNCTION crm_deals_internal.renew_grants() IS
     'Internal: gives back the grants on functions that an upgrade made anew.';
 
 -- access: owner
+CREATE FUNCTION crm_deals_internal.owner_of_tables() RETURNS name
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    owner name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass);
+BEGIN
+    IF NOT pg_has_role(owner, 'MEMBER') THEN
+        RAISE EXCEPTION 'role "%" does not own the tables of crm_deals', current_user
+            USING ERRCODE = '42501',
+                  HINT = format('Role "%s" owns them. It, a member of it or a superuser can call install().', owner);
+    END IF;
+    RETURN owner;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals_internal.owner_of_tables() IS
+    'Internal: returns the owner of the tables, as whom the caller may act.';
+
+-- access: owner
 CREATE FUNCTION crm_deals_internal.update_tables(account_table regclass, contact_table regclass, owner_table regclass,
                                                  columns jsonb) RETURNS void
 LANGUAGE plpgsql
@@ -151,15 +197,6 @@ DECLARE
     installed record;
     words jsonb;
 BEGIN
-    -- Under REPEATABLE READ the snapshot can be older than the tables: another installer has just done all.
-    IF NOT EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass) THEN
-        RETURN;
-    END IF;
-    -- What is made here belongs to the owner of the tables, also if a superuser calls. The role ends with the function.
-    PERFORM set_config('role', pg_get_userbyid(c.relowner), true)
-    FROM pg_class AS c
-    WHERE c.oid = 'crm_deals.deal'::regclass AND pg_get_userbyid(c.relowner) <> current_user
-      AND pg_has_role(c.relowner, 'MEMBER');
     PERFORM crm_deals_internal.bring_back_installation();
     PERFORM crm_deals_internal.check_installed_with(account_table, contact_table, owner_table);
     SELECT i.version, i.columns || coalesce(update_tables.columns, '{}') AS columns,
@@ -179,7 +216,13 @@ BEGIN
                WHERE i.version <> crm_deals_internal.extension_version() OR i.columns <> installed.columns) THEN
         PERFORM crm_deals_internal.record_installation(installed.columns);
     END IF;
-    PERFORM crm_deals_internal.bring_back(words);
+    PERFORM crm_deals_internal.bring_back(
+        words,
+        jsonb_strip_nulls(jsonb_build_object(
+            'account', nullif(installed.account_table, to_regclass('crm_deals.account'))::oid,
+            'contact', nullif(installed.contact_table, to_regclass('crm_deals.contact'))::oid,
+            'owner', installed.owner_table::oid)),
+        installed.columns);
 END
 $$;
 
@@ -196,7 +239,8 @@ SET standard_conforming_strings = on
 SET quote_all_identifiers = off
 AS $$
 DECLARE
-    granted record;
+    level record;
+    owner name;
 BEGIN
     -- One installer runs at a time; the second one finds everything in place.
     PERFORM pg_advisory_xact_lock(hashtextextended('crm_deals.install', 0));
@@ -205,27 +249,37 @@ BEGIN
 
     IF to_regclass('crm_deals.installation') IS NULL
        AND (to_regclass('crm_deals.deal') IS NULL OR to_regclass('crm_deals.deal_event') IS NULL) THEN
+        PERFORM crm_deals_internal.check_schema_is_callers();
         PERFORM crm_deals_internal.create_tables(account_table, contact_table, owner_table, coalesce(columns, '{}'));
-    ELSE
         PERFORM crm_deals_internal.let_owner_execute();
-        PERFORM crm_deals_internal.update_tables(account_table, contact_table, owner_table, columns);
+    ELSE
+        -- Whoever calls, the owner of the tables does the work. So what is made belongs to that role, and nobody lends
+        -- it more rights than it has.
+        owner := crm_deals_internal.owner_of_tables();
+        PERFORM crm_deals_internal.let_owner_execute();
+        IF owner <> current_user THEN
+            PERFORM set_config('role', owner, true);
+        END IF;
+        -- Under REPEATABLE READ the snapshot can be older than the tables: another installer has just done all.
+        IF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass) THEN
+            PERFORM crm_deals_internal.update_tables(account_table, contact_table, owner_table, columns);
+        END IF;
     END IF;
     -- While the triggers were gone, nobody kept the names. After a restore the index can be of another server.
     IF strpos(coalesce(pg_get_indexdef(to_regclass('crm_deals.deal_name_signatures')), ''),
               quote_literal(crm_deals_internal.made_for())) = 0 THEN
         PERFORM crm_deals_internal.rebuild_duplicates();
     END IF;
-    PERFORM crm_deals_internal.let_owner_execute();
     PERFORM crm_deals_internal.renew_grants();
     IF crm_deals_internal.children_are_protected() THEN
         PERFORM crm_deals_internal.protect_children();
     END IF;
 
     PERFORM crm_deals_internal.revoke_retired_privileges();
-    FOR granted IN
-        SELECT g.role_name, g.level FROM crm_deals_internal.granted_levels() AS g
+    FOR level IN
+        SELECT g.level, array_agg(g.role_name) AS roles FROM crm_deals_internal.granted_levels() AS g GROUP BY g.level
     LOOP
-        PERFORM crm_deals_internal.grant_level(granted.role_name, granted.level);
+        PERFORM crm_deals_internal.grant_level(level.roles, level.level);
     END LOOP;
     RETURN (SELECT i.version FROM crm_deals.installation AS i);
 END

@@ -1,17 +1,22 @@
 -- install() fills the host's tables into the DDL of sql/schema, in place of words like @account_table@.
 
+-- In one pass: what is filled in is a name of the user's and may look like one of the words.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.fill(ddl text, words jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    word record;
+    pieces text[] := regexp_split_to_array(ddl, '@[a-z_]+@');
+    word text;
+    turn integer := 1;
+    filled text := pieces[1];
 BEGIN
-    FOR word IN SELECT key, value FROM jsonb_each_text(words) LOOP
-        ddl := replace(ddl, '@' || word.key || '@', word.value);
+    FOR word IN SELECT m.words[1] FROM regexp_matches(ddl, '@([a-z_]+)@', 'g') AS m (words) LOOP
+        turn := turn + 1;
+        filled := filled || coalesce(words ->> word, format('@%s@', word)) || pieces[turn];
     END LOOP;
-    RETURN ddl;
+    RETURN filled;
 END
 $$;
 
