@@ -1,5 +1,5 @@
--- board() returns a row for each column. Here they stand side by side, with their newest two cards.
-\echo SELECT * FROM crm_deals.board(:'pipeline', card_limit => 2);
+\echo '-- The picture is drawn from the rows of this query, one for each column:'
+\echo '--' SELECT * FROM crm_deals.board(:'pipeline', card_limit => 2);
 SELECT line.title AS " ",
        format(E'%s\n%s deal%s', b.label, b.deal_count, CASE WHEN b.deal_count <> 1 THEN 's' END) AS label,
        line.content,
@@ -13,7 +13,7 @@ FROM crm_deals.board(:'pipeline', card_limit => 2) AS b,
               UNION ALL
               SELECT place,
                      'card ' || place,
-                     concat_ws(E'\n', trim(regexp_replace(card ->> 'name', '(\S.{0,15})(\s+|$)', E'\\1\n', 'g'), E'\n'),
+                     concat_ws(E'\n', trim(regexp_replace(card ->> 'name', '(\S.{0,14})(\s+|$)', E'\\1\n', 'g'), E'\n'),
                                to_char((card ->> 'amount')::numeric, 'FM999,999,999 ') || (card ->> 'currency'),
                                card #>> '{owner,label}', ' ')
               FROM jsonb_array_elements(b.cards) WITH ORDINALITY AS c (card, place)) AS line (place, title, content)

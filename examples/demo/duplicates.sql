@@ -3,7 +3,7 @@ SELECT d.name AS "written later",
        d.owner_label AS by,
        o.name AS "was there",
        o.owner_label AS "of",
-       round(f.similarity::numeric, 2) AS similarity
+       round(f.similarity::numeric, 2) AS alike
 FROM crm_deals.deal_duplicate AS f
 JOIN crm_deals.deal_overview AS d ON d.id = f.deal_id
 JOIN crm_deals.deal_overview AS o ON o.id = f.other_deal_id
@@ -20,9 +20,13 @@ FROM crm_deals.deal_duplicate \gset
 
 \if :any
     SELECT f.deal_id AS deal, f.other_deal_id AS other, lower(replace(o.name, ':', ' -')) AS typed,
-           o.pipeline_id AS pipeline
+           o.pipeline_id AS pipeline,
+           format('Pipeline %s is "%s".', p.id, p.name) AS which,
+           format('Deal %s is "%s". Deal %s is "%s".', o.id, o.name, d.id, d.name) AS who
     FROM crm_deals.deal_duplicate AS f
+    JOIN crm_deals.deal AS d ON d.id = f.deal_id
     JOIN crm_deals.deal AS o ON o.id = f.other_deal_id
+    JOIN crm_deals.pipeline AS p ON p.id = o.pipeline_id
     ORDER BY f.similarity DESC, o.name
     LIMIT 1 \gset
     \echo
@@ -31,9 +35,10 @@ FROM crm_deals.deal_duplicate \gset
 SELECT * FROM crm_deals.find_duplicates(:'typed');
     \set ECHO none
 
-    \echo '-- A pipeline can refuse such a deal.'
+    \echo '-- A pipeline can refuse such a deal.' :which
     \set ON_ERROR_STOP off
     \set VERBOSITY verbose
+    \set SHOW_CONTEXT never
     BEGIN;
     \set ECHO queries
 UPDATE crm_deals.pipeline SET duplicate_policy = 'reject' WHERE id = :pipeline;
@@ -42,6 +47,7 @@ INSERT INTO crm_deals.deal (name, pipeline_id) VALUES (:'typed', :pipeline);
     \set refused :SQLSTATE
     ROLLBACK;
     \set VERBOSITY default
+    \set SHOW_CONTEXT errors
     \set ON_ERROR_STOP on
     SELECT :'refused' <> '23505' AS let_through \gset
     \if :let_through
@@ -49,7 +55,8 @@ INSERT INTO crm_deals.deal (name, pipeline_id) VALUES (:'typed', :pipeline);
     \endif
 
     \echo
-    \echo '-- If two deals are really one, you merge them. Their flag goes away.'
+    \echo '-- If two deals are really one, you merge them: one deal stays. Their flag goes away.'
+    \echo '--' :who
     \set ECHO queries
 SELECT crm_deals.merge_deals(survivor => :other, duplicate => :deal, actor => 'anna');
 SELECT count(*) AS "flags left" FROM crm_deals.deal_duplicate;

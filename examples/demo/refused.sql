@@ -1,15 +1,17 @@
-SELECT d.id AS deal
+SELECT d.id AS deal, format('Deal %s is "%s", in stage "%s".', d.id, d.name, d.stage_name) AS who
 FROM crm_deals.deal_overview AS d
 WHERE d.pipeline = 'Enterprise' AND d.stage_key = 'discovery'
 ORDER BY d.expected_close_date IS NULL DESC, d.id
 LIMIT 1 \gset
 
+\echo '--' :who
 \echo '-- The dry run names every rule that the move would break.'
 \set ECHO queries
 SELECT * FROM crm_deals.check_move(:deal, 'contract');
 
 \set ON_ERROR_STOP off
 \set VERBOSITY verbose
+\set SHOW_CONTEXT never
 SELECT * FROM crm_deals.move_deal(:deal, 'contract', actor => 'jonas');
 \set first :SQLSTATE
 

@@ -33,7 +33,7 @@ CREATE FUNCTION t.answers(pipeline text) RETURNS TABLE (what text, answer text) 
     SELECT 'lost_reasons', sum(amount)::text FROM crm_deals.lost_reasons(pipeline => pipeline)
     UNION ALL
     SELECT 'sales_velocity', format('%s %s %s', sum(open_count), sum(won_count), sum(mean_won_amount))
-    FROM crm_deals.sales_velocity(pipeline => pipeline)
+    FROM crm_deals.sales_velocity(period => NULL, pipeline => pipeline)    -- a month may begin meanwhile
     UNION ALL
     SELECT 'pipeline_summary', format('%s deals %s', sum(deal_count), sum(amount))
     FROM crm_deals.pipeline_summary(pipeline => pipeline)

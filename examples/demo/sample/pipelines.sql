@@ -25,7 +25,8 @@ FROM crm_deals.pipeline
 WHERE name = 'Enterprise';
 
 SELECT p.name AS pipeline,
-       string_agg(s.name || ' ' || s.probability || ' %', ', ' ORDER BY s.position) AS stages,
+       string_agg(CASE WHEN s.status = 'open' THEN s.name || ' ' || s.probability || ' %' ELSE s.name END, ', '
+                  ORDER BY s.position) AS stages,
        concat_ws(', ',
                  CASE WHEN p.forbid_skipping THEN 'no skipping' END,
                  CASE WHEN p.forbid_backward THEN 'no way back' END,
