@@ -205,6 +205,12 @@ BEGIN
            i.owner_table
     INTO installed
     FROM crm_deals.installation AS i;
+    IF installed.account_table IS NULL OR installed.contact_table IS NULL THEN
+        RAISE EXCEPTION 'install() cannot tell which table holds the %',
+                        CASE WHEN installed.account_table IS NULL THEN 'accounts' ELSE 'contacts' END
+            USING ERRCODE = '55000',
+                  DETAIL = 'The foreign keys of deal and the views of labels are gone, or refer to no table.';
+    END IF;
     words := crm_deals_internal.words(installed.account_table, installed.contact_table, installed.owner_table,
                                       installed.columns);
 
