@@ -107,7 +107,7 @@ SELECT crm_deals.move_deal(10, 'won');
 DO $$
 BEGIN
     FOR n IN 1 .. 1000 LOOP
-        EXIT WHEN EXISTS (SELECT FROM crm_deals.event_consumer WHERE consumer = crm_deals._dispatcher()
+        EXIT WHEN EXISTS (SELECT FROM crm_deals.event_consumer WHERE consumer ~ 'dispatcher'
                           AND last_acked_at IS NOT NULL);
         PERFORM pg_sleep(0.01);
     END LOOP;
