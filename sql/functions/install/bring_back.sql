@@ -165,10 +165,8 @@ CREATE FUNCTION crm_deals_internal.of_host(definition text, words jsonb) RETURNS
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce((SELECT m.words[1] || (of_host.words ->> (m.words[2] || '_table')) || m.words[3]
-                     FROM regexp_matches(definition, '^(FOREIGN KEY \([a-z_]+\) REFERENCES |.*\n   FROM )'
-                                                     'crm_deals[.]host_([a-z]+)(.*)$') AS m (words)),
-                    definition)
+    SELECT crm_deals_internal.fill(regexp_replace(definition, 'crm_deals[.]host_(account|contact|owner)\M',
+                                                  '@\1_table@', 'g'), words)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.of_host(text, jsonb) IS
     'Internal: puts the table of the host in place of its model.';
