@@ -84,9 +84,9 @@ $(EXTENSION)--$(EXTVERSION).sql: sql/extension.awk $(SQL) Makefile
 # An upgrade script: what one does by hand, then every function.
 obstacles = $(MIGRATIONS:%=sql/migrations/%-obstacles.sql)
 $(EXTENSION)--%--$(EXTVERSION).sql: $(EXTENSION)--$(EXTVERSION).sql $(RELEASES:%=sql/upgrade/%.sql) \
-		sql/upgrade/retire.sql $(obstacles) sql/upgrade.awk
+		sql/upgrade/retire.sql sql/upgrade/drop-retired.sql $(obstacles) sql/upgrade.awk
 	awk -f $(filter %.awk,$^) -v from=$* -v obstacles='$(filter %-obstacles.sql,$^)' \
-		$(filter-out %.awk %-obstacles.sql,$^) $< > $@.new
+		$(filter-out %.awk %-obstacles.sql %/drop-retired.sql,$^) $< $(filter %/drop-retired.sql,$^) > $@.new
 	mv $@.new $@
 
 # Objects follow every header: there are few. A build elsewhere makes its folders first.

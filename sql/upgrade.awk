@@ -1,6 +1,6 @@
 # Makes the upgrade script from an earlier release:
 #
-#     awk -f upgrade.awk -v from=RELEASE -v obstacles=FILES NEW RELEASE.sql... retire.sql NEW
+#     awk -f upgrade.awk -v from=RELEASE -v obstacles=FILES NEW RELEASE.sql... retire.sql NEW drop-retired.sql
 #
 # NEW is the new version's own script. It is read twice, first for the signatures of its functions. In the result they
 # replace those that are there. RELEASE.sql is what one does by hand to get from that release to the next, for operators
@@ -45,6 +45,7 @@ BEGIN {
 
 FNR == 1 && FILENAME ~ /upgrade\/retire\.sql$/ { what = "retire" }
 FNR == 1 && FILENAME ~ /upgrade\/[0-9.]+\.sql$/ { what = "hand" }
+FNR == 1 && FILENAME ~ /upgrade\/drop-retired\.sql$/ { what = "end" }
 FNR == 1 && FILENAME !~ /upgrade\// { what = what == "" ? "signatures" : "new" }
 
 # A signature can stand on several lines.

@@ -5,6 +5,7 @@ DO $$
 DECLARE
     signatures CONSTANT text[] := ARRAY[@signatures@];
     retired oid[];
+    routine regprocedure;
     in_the_way text;
 BEGIN
     SELECT array_agg(p.oid)
@@ -67,9 +68,9 @@ BEGIN
         ALTER EXTENSION crm_deals DROP TABLE crm_deals.upgrade_grants;
     END IF;
 
-    IF retired <> '{}' THEN
-        EXECUTE format('DROP ROUTINE %s',
-                       (SELECT string_agg(r.routine::regprocedure::text, ', ') FROM unnest(retired) AS r (routine)));
-    END IF;
+    -- Functions that stay can call them until these are replaced, too: they are dropped at the end of the script.
+    FOREACH routine IN ARRAY coalesce(retired, '{}') LOOP
+        EXECUTE format('ALTER ROUTINE %s RENAME TO %I', routine, 'retired ' || routine::oid);
+    END LOOP;
 END
 $$;
