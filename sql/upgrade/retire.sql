@@ -46,7 +46,8 @@ BEGIN
                          'after the upgrade.';
     END IF;
 
-    -- install() gives back what is granted on public functions beside the levels. The table is not the extension's.
+    -- install() gives back what is granted on public functions. The table is not the extension's. It cannot tell all
+    -- that a level gave from what a user granted to a role with a level, so it keeps both.
     IF EXISTS (SELECT FROM pg_proc AS p, aclexplode(p.proacl) AS a
                WHERE p.oid = ANY (retired) AND p.pronamespace = 'crm_deals'::regnamespace
                  AND p.proname NOT LIKE '!_%' ESCAPE '!') THEN
@@ -57,11 +58,7 @@ BEGIN
         LEFT JOIN pg_roles AS r ON r.oid = a.grantee
         WHERE p.oid = ANY (retired) AND p.pronamespace = 'crm_deals'::regnamespace
           AND p.proname NOT LIKE '!_%' ESCAPE '!'
-          AND a.grantee <> p.proowner
-          AND NOT EXISTS (SELECT
-                          FROM pg_class AS i
-                          CROSS JOIN LATERAL aclexplode(i.relacl) AS level
-                          WHERE i.oid = to_regclass('crm_deals.installation') AND level.grantee = a.grantee);
+          AND a.grantee <> p.proowner;
         EXECUTE format('ALTER TABLE crm_deals.upgrade_grants OWNER TO %s',
                        (SELECT n.nspowner::regrole FROM pg_namespace AS n WHERE n.nspname = 'crm_deals'));
         COMMENT ON TABLE crm_deals.upgrade_grants IS 'Grants that crm_deals.install() gives back.';
