@@ -51,6 +51,11 @@ BEGIN
     IF EXISTS (SELECT FROM pg_proc AS p, aclexplode(p.proacl) AS a
                WHERE p.oid = ANY (retired) AND p.pronamespace = 'crm_deals'::regnamespace
                  AND p.proname NOT LIKE '!_%' ESCAPE '!') THEN
+        -- An upgrade before, after which nobody called install(), has left one.
+        IF to_regclass('crm_deals.upgrade_grants') IS NOT NULL THEN
+            EXECUTE format('ALTER TABLE crm_deals.upgrade_grants RENAME TO upgrade_grants_%s',
+                           to_regclass('crm_deals.upgrade_grants')::oid);
+        END IF;
         CREATE TABLE crm_deals.upgrade_grants AS
         SELECT r.rolname::text AS role_name, p.proname::text AS function, a.is_grantable AS grantable
         FROM pg_proc AS p

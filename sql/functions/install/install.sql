@@ -134,33 +134,37 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.let_owner_execute() IS
     'Internal: lets the owner of the tables execute all functions and pass the right on.';
 
--- A function that an upgrade makes anew has lost the grants on it. The upgrade keeps them in a table, until here. The
--- table's comment tells it from a table of the user's.
+-- A function that an upgrade makes anew has lost the grants on it. The upgrade keeps them in a table, until here. There
+-- is one for each upgrade since install() was called. The table's comment tells it from a table of the user's.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.renew_grants() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    kept regclass;
     lost record;
 BEGIN
-    IF NOT EXISTS (SELECT FROM pg_class AS c
-                   WHERE c.oid = to_regclass('crm_deals.upgrade_grants') AND c.relkind = 'r'
-                     AND pg_get_userbyid(c.relowner) = current_user AND NOT c.relrowsecurity
-                     AND obj_description(c.oid, 'pg_class') LIKE 'Grants that % gives back.') THEN
-        RETURN;
-    END IF;
-    FOR lost IN
-        SELECT p.oid::regprocedure AS function, coalesce(quote_ident(r.rolname), 'PUBLIC') AS role, g.grantable
-        FROM crm_deals.upgrade_grants AS g
-        JOIN crm_deals_internal.members() AS p ON p.schema = 'crm_deals' AND p.name = g.function
-        LEFT JOIN pg_roles AS r ON r.rolname = g.role_name
-        WHERE g.role_name IS NULL OR r.rolname IS NOT NULL
+    FOR kept IN
+        SELECT c.oid
+        FROM pg_class AS c
+        WHERE c.relnamespace = 'crm_deals'::regnamespace AND c.relname ~ '^upgrade_grants(_[0-9]+)?$'
+          AND c.relkind = 'r' AND pg_get_userbyid(c.relowner) = current_user AND NOT c.relrowsecurity
+          AND obj_description(c.oid, 'pg_class') LIKE 'Grants that % gives back.'
     LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s %s', lost.function, lost.role,
-                       CASE WHEN lost.grantable THEN 'WITH GRANT OPTION' ELSE '' END);
+        FOR lost IN EXECUTE format($query$
+            SELECT p.oid::regprocedure AS function, coalesce(quote_ident(r.rolname), 'PUBLIC') AS role, g.grantable
+            FROM %s AS g
+            JOIN crm_deals_internal.members() AS p ON p.schema = 'crm_deals' AND p.name = g.function
+            LEFT JOIN pg_roles AS r ON r.rolname = g.role_name
+            WHERE g.role_name IS NULL OR r.rolname IS NOT NULL
+            $query$, kept)
+        LOOP
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s %s', lost.function, lost.role,
+                           CASE WHEN lost.grantable THEN 'WITH GRANT OPTION' ELSE '' END);
+        END LOOP;
+        EXECUTE format('DROP TABLE %s', kept);
     END LOOP;
-    DROP TABLE crm_deals.upgrade_grants;
 END
 $$;
 
