@@ -137,7 +137,8 @@ AS $$
         JOIN pg_class AS c ON c.oid = i.indexrelid
         WHERE NOT EXISTS (SELECT FROM pg_constraint AS k WHERE k.conindid = i.indexrelid AND k.conrelid = i.indrelid)
         UNION ALL
-        SELECT 8, r.oid, 'view', r.name, r.name, pg_get_viewdef(r.oid), array_to_string(r.reloptions, ', ')
+        SELECT 8, r.oid, 'view', r.name, r.name, pg_get_viewdef(r.oid),
+               array_to_string(ARRAY(SELECT o FROM unnest(r.reloptions) AS o ORDER BY o), ', ')
         FROM relation AS r
         WHERE r.relkind = 'v'
         UNION ALL
@@ -273,6 +274,7 @@ AS $$
     LEFT JOIN crm_deals_internal.objects('') AS p
         ON p.kind = w.kind AND p.relation = w.relation AND p.name = w.name
     WHERE p.kind IS NULL OR (w.kind IN ('column', 'view', 'trigger') AND p.definition <> w.definition)
+       OR (w.kind = 'view' AND p.detail <> w.detail)
     ORDER BY w.turn, w.made
 $$;
 COMMENT ON FUNCTION crm_deals_internal.missing_objects(jsonb, jsonb, jsonb) IS
