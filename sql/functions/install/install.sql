@@ -157,7 +157,10 @@ BEGIN
             FROM %s AS g
             JOIN crm_deals_internal.members() AS p ON p.schema = 'crm_deals' AND p.name = g.function
             LEFT JOIN pg_roles AS r ON r.rolname = g.role_name
-            WHERE g.role_name IS NULL OR r.rolname IS NOT NULL
+            WHERE (g.role_name IS NULL OR r.rolname IS NOT NULL)
+              -- The owners have theirs already, and cannot grant it to themselves.
+              AND NOT EXISTS (SELECT FROM aclexplode(p.acl) AS a
+                              WHERE a.grantee = r.oid AND a.is_grantable >= g.grantable)
             $query$, kept)
         LOOP
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s %s', lost.function, lost.role,
