@@ -100,7 +100,7 @@ BEGIN
                                   crm_deals_internal.extension_version()),
                   HINT = 'Run ALTER EXTENSION crm_deals UPDATE.';
     END IF;
-    IF NOT EXISTS (SELECT FROM crm_deals_internal.migrations_since(version)) THEN
+    IF version = crm_deals_internal.extension_version() THEN
         RETURN;
     END IF;
     PERFORM crm_deals_internal.check_nothing_stands_in_the_way(version);
