@@ -27,7 +27,7 @@ AS $$
         regexp_replace(crm_deals_internal.schema(part),
                        format('crm_deals[.](%s)\M', array_to_string(crm_deals_internal.relations_of_schema(), '|')),
                        'crm_deals.zq_\1', 'g'),
-        '(INDEX|CONSTRAINT)\s+([a-z0-9_]+)\s+(ON|UNIQUE|PRIMARY)\M', '\1 zq_\2 \3', 'g')
+        '(INDEX|CONSTRAINT)\s+([a-z0-9_]+)\s+(ON|UNIQUE|PRIMARY|EXCLUDE)\M', '\1 zq_\2 \3', 'g')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.model_of(text) IS
     'Internal: returns DDL that makes a model of what the part makes.';
