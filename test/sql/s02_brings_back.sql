@@ -124,6 +124,12 @@ FROM (VALUES ('view', 7::bigint), ('trigger', 30), ('index', 20), ('constraint c
              ('constraint p', 15), ('constraint u', 5), ('DEFAULT', 30), ('NOT NULL', 50), ('IDENTITY', 10))
     AS k (kind, at_least);
 SELECT is_empty('SELECT t.not_brought_back(false)', 'section 2: install() brings back each of them');
+ALTER VIEW crm_deals.stale_deals RESET (security_invoker);
+SELECT crm_deals.install() \gset
+SELECT is_empty('SELECT line FROM t.before EXCEPT SELECT t.catalog()', 'section 2: and the options of a view');
+SELECT is(crm_deals_internal.of_host('FOREIGN KEY (a2, b) REFERENCES crm_deals.host_owner(id)',
+                                     '{"owner_table": "public.employee"}'),
+          'FOREIGN KEY (a2, b) REFERENCES public.employee(id)', 'section 2: any key to a table of the host');
 -- PostgreSQL 19 has no other strings than the standard ones.
 SELECT count(set_config(s.name, s.value, false)) AS set
 FROM (VALUES ('escape_string_warning', 'off'), ('standard_conforming_strings', 'off'),
