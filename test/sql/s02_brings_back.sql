@@ -127,7 +127,7 @@ SELECT is_empty('SELECT t.not_brought_back(false)', 'section 2: install() brings
 ALTER VIEW crm_deals.stale_deals RESET (security_invoker);
 SELECT crm_deals.install() \gset
 SELECT is_empty('SELECT line FROM t.before EXCEPT SELECT t.catalog()', 'section 2: and the options of a view');
-SELECT is(crm_deals_internal.of_host('FOREIGN KEY (a2, b) REFERENCES crm_deals.host_owner(id)',
+SELECT is(crm_deals_internal.of_host('constraint', 'FOREIGN KEY (a2, b) REFERENCES crm_deals.host_owner(id)',
                                      '{"owner_table": "public.employee"}'),
           'FOREIGN KEY (a2, b) REFERENCES public.employee(id)', 'section 2: any key to a table of the host');
 -- PostgreSQL 19 has no other strings than the standard ones.

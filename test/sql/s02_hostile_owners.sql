@@ -59,6 +59,14 @@ SELECT is((SELECT confrelid::regclass::text FROM pg_constraint WHERE conname = '
 SELECT is(t.try('SELECT crm_deals.install()', 'regress_crm_keeper'), 'done',
           'section 2: the right to read key and label of the host is enough');
 
+-- Or its key to what stands for the other table in the models
+ALTER TABLE h."crm_deals.host_contact" RENAME COLUMN id TO "x crm_deals.host_contact y";
+ALTER TABLE crm_deals.deal DROP CONSTRAINT deal_account_id_fkey;
+SELECT t.try('SELECT crm_deals.install()', 'regress_crm_keeper') AS tried \gset
+SELECT is_empty('SELECT * FROM t.spied', 'section 2: and so may its key');
+SELECT is(:'tried'::text, 'done', 'section 2: which is a name, too');
+ALTER TABLE h."crm_deals.host_contact" RENAME COLUMN "x crm_deals.host_contact y" TO id;
+
 -- The host's key is made anew, and took the foreign keys along.
 ALTER TABLE h."crm_deals.host_contact" DROP CONSTRAINT account_pkey CASCADE;
 ALTER TABLE h."crm_deals.host_contact" ADD PRIMARY KEY (id);

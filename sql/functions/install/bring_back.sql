@@ -161,15 +161,25 @@ COMMENT ON FUNCTION crm_deals_internal.objects(text) IS
     'Internal: describes tables, views and what belongs to them.';
 
 -- A foreign key or a view of a model refers to the model of the host's table. The word in its place is a host's table.
+-- A foreign key is made by the result, so names of the host's, which stand in quotes, are left alone. A view is only
+-- compared with it.
 -- access: owner
-CREATE FUNCTION crm_deals_internal.of_host(definition text, words jsonb) RETURNS text
+CREATE FUNCTION crm_deals_internal.of_host(kind text, definition text, words jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT crm_deals_internal.fill(regexp_replace(definition, 'crm_deals[.]host_(account|contact|owner)\M',
-                                                  '@\1_table@', 'g'), words)
+    SELECT CASE kind
+        WHEN 'constraint' THEN
+            coalesce((SELECT m.words[1] || (of_host.words ->> (m.words[2] || '_table')) || m.words[3]
+                      FROM regexp_matches(definition, '^(FOREIGN KEY \([a-z0-9_, ]+\) REFERENCES )'
+                                                      'crm_deals[.]host_(account|contact|owner)(\(.*)$') AS m (words)),
+                     definition)
+        WHEN 'view' THEN
+            crm_deals_internal.fill(regexp_replace(definition, 'crm_deals[.]host_(account|contact|owner)\M',
+                                                   '@\1_table@', 'g'), words)
+        ELSE definition END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.of_host(text, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.of_host(text, text, jsonb) IS
     'Internal: puts the table of the host in place of its model.';
 
 -- access: owner
@@ -193,7 +203,7 @@ BEGIN
         NULL;
     END;
     RETURN QUERY
-    SELECT o.turn, o.made, o.kind, o.relation, o.name, crm_deals_internal.of_host(o.definition, words), o.detail
+    SELECT o.turn, o.made, o.kind, o.relation, o.name, crm_deals_internal.of_host(o.kind, o.definition, words), o.detail
     FROM jsonb_to_recordset(described)
          AS o (turn integer, made oid, kind text, relation text, name text, definition text, detail text);
 END
