@@ -10,7 +10,8 @@ DECLARE
                           UNION ALL
                           SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = 'crm_deals'
                           UNION ALL
-                          SELECT c.relowner FROM pg_class AS c WHERE c.oid = to_regclass('crm_deals.deal')) AS o (owner));
+                          SELECT c.relowner FROM pg_class AS c WHERE c.oid = to_regclass('crm_deals.deal'))
+                         AS o (owner));
 BEGIN
     FOR member IN
         SELECT d.objid::regprocedure

@@ -60,7 +60,8 @@ DECLARE
     owner name := (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace AS n WHERE n.nspname = 'crm_deals');
 BEGIN
     IF owner <> current_user THEN
-        RAISE EXCEPTION 'schema crm_deals belongs to role "%", and install() was called by role "%"', owner, current_user
+        RAISE EXCEPTION 'schema crm_deals belongs to role "%", and install() was called by role "%"',
+                        owner, current_user
             USING ERRCODE = '42501',
                   HINT = format('Run SET ROLE %I before, or ALTER SCHEMA crm_deals OWNER TO %I.', owner, current_user);
     END IF;
