@@ -14,14 +14,9 @@ DECLARE
                          AS o (owner));
 BEGIN
     FOR member IN
-        SELECT d.objid::regprocedure
-        FROM pg_depend AS d
-        JOIN pg_extension AS e ON e.oid = d.refobjid
-        WHERE d.classid = 'pg_proc'::regclass
-          AND d.refclassid = 'pg_extension'::regclass
-          AND d.deptype = 'e'
-          AND e.extname = 'crm_deals'
-          AND NOT EXISTS (SELECT FROM pg_init_privs AS i WHERE i.classoid = d.classid AND i.objoid = d.objid)
+        SELECT m.oid
+        FROM crm_deals_internal.members() AS m
+        WHERE NOT EXISTS (SELECT FROM pg_init_privs AS i WHERE i.classoid = 'pg_proc'::regclass AND i.objoid = m.oid)
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', member);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', member, owners);

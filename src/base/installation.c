@@ -17,7 +17,6 @@
 #include "base/retired.h"
 #include "base/spi_result.h"
 
-PG_FUNCTION_INFO_V1(crm_deals_library_version);
 PG_FUNCTION_INFO_V1(crm_deals_check_library_version);
 PG_FUNCTION_INFO_V1(crm_deals_code_version);
 
@@ -125,12 +124,4 @@ crm_deals_code_version(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
 	PG_RETURN_TEXT_P(cstring_to_text(version_of_functions()));
-}
-
-/* library_version() */
-Datum
-crm_deals_library_version(PG_FUNCTION_ARGS)
-{
-	(void) fcinfo;
-	PG_RETURN_TEXT_P(cstring_to_text(CRM_DEALS_VERSION));
 }

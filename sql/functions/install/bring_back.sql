@@ -8,7 +8,7 @@ LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT array_agg(DISTINCT m.words[1])
-    FROM unnest(crm_deals_internal.parts_with_tables() || ARRAY['installation', 'views']) AS p (part)
+    FROM unnest(crm_deals_internal.parts(true, true) || ARRAY['installation']) AS p (part)
     CROSS JOIN LATERAL regexp_matches(crm_deals_internal.schema(p.part),
                                       '(?:CREATE TABLE|CREATE OR REPLACE VIEW) crm_deals[.]([a-z0-9_]+)', 'g')
         AS m (words)
@@ -72,11 +72,7 @@ BEGIN
                  || jsonb_build_object(host.entity || '_table', 'crm_deals.zq_host_' || host.entity,
                                        host.entity || '_reference', 'REFERENCES crm_deals.zq_host_' || host.entity);
     END LOOP;
-    FOREACH part IN ARRAY crm_deals_internal.parts_of_tables(NOT hosts ? 'account', NOT hosts ? 'contact')
-                          || ARRAY['views', 'triggers']
-                          || CASE WHEN hosts ? 'account' THEN '{}' ELSE ARRAY['own_account_triggers'] END
-                          || CASE WHEN hosts ? 'contact' THEN '{}' ELSE ARRAY['own_contact_triggers'] END
-    LOOP
+    FOREACH part IN ARRAY crm_deals_internal.parts(NOT hosts ? 'account', NOT hosts ? 'contact') LOOP
         EXECUTE crm_deals_internal.fill(crm_deals_internal.model_of(part), words);
         IF part IN ('account', 'contact') THEN
             words := words || crm_deals_internal.words_of(part, to_regclass('crm_deals.' || part), columns)
@@ -240,7 +236,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT crm_deals_internal.fill(s.statement, words)
-    FROM unnest(ARRAY['host_views', 'views', 'triggers', 'own_account_triggers', 'own_contact_triggers']) AS p (part)
+    FROM unnest(crm_deals_internal.parts(true, true)) AS p (part)
     CROSS JOIN LATERAL regexp_split_to_table(crm_deals_internal.schema(p.part), ';\s*\n') AS s (statement)
     WHERE CASE kind WHEN 'view' THEN s.statement ~ format('VIEW crm_deals[.]%s\M', name)
                     WHEN 'trigger' THEN s.statement ~ format('TRIGGER %s\M.* ON crm_deals[.]%s\M', name, relation) END

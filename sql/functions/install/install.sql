@@ -71,7 +71,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.check_schema_is_callers() IS
     'Internal: refuses to make tables in a schema of somebody else.';
 
--- Tables of ours without the others are the rest of a damage that install() does not hide by making new, empty ones.
+-- If some of our tables are gone, install() does not hide the loss by making new, empty ones.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.check_tables_are_whole(parts text[]) RETURNS void
 LANGUAGE plpgsql STABLE
@@ -224,8 +224,8 @@ BEGIN
 
     PERFORM crm_deals_internal.migrate_tables(installed.version, words);
     PERFORM crm_deals_internal.check_tables_are_whole(
-        crm_deals_internal.parts_of_tables(installed.account_table = to_regclass('crm_deals.account'),
-                                           installed.contact_table = to_regclass('crm_deals.contact')));
+        crm_deals_internal.parts(installed.account_table = to_regclass('crm_deals.account'),
+                                 installed.contact_table = to_regclass('crm_deals.contact')));
     IF EXISTS (SELECT FROM crm_deals.installation AS i
                WHERE i.version <> crm_deals_internal.extension_version() OR i.columns <> installed.columns) THEN
         PERFORM crm_deals_internal.record_installation(installed.columns);

@@ -1,5 +1,5 @@
 -- A later call of install() brings tables of an older version up to this one. A migration (sql/migrations) does only
--- what cannot be told from the schema: it adds columns and rows, and drops or renames what is no more. Tables that are
+-- what cannot be told from the schema: it adds, drops and renames columns, and creates types. Tables that are
 -- new are made from their part of the schema. Constraints, defaults, indexes, triggers and views are brought back
 -- afterwards as if they had been lost (bring_back.sql).
 
@@ -74,7 +74,7 @@ AS $$
 DECLARE
     part text;
 BEGIN
-    FOREACH part IN ARRAY crm_deals_internal.parts_of_tables(false, false) LOOP
+    FOREACH part IN ARRAY crm_deals_internal.parts(false, false) LOOP
         IF (SELECT bool_and(to_regclass(t) IS NULL) FROM crm_deals_internal.tables_of(part) AS t) THEN
             EXECUTE crm_deals_internal.fill(crm_deals_internal.schema(part), words);
         END IF;

@@ -2,13 +2,6 @@
 -- EXTENSION UPDATE, the tables by install(). The version that counts is that of the functions.
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.library_version() RETURNS text
-LANGUAGE c STABLE PARALLEL SAFE
-AS 'MODULE_PATHNAME', 'crm_deals_library_version';
-COMMENT ON FUNCTION crm_deals_internal.library_version() IS
-    'Internal: returns the version of the library that this session has loaded.';
-
--- access: owner
 CREATE FUNCTION crm_deals_internal.extension_version() RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
