@@ -104,8 +104,9 @@ deb: ; packaging/build-deb
 demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
 test: ; test/harness/run-tests
 soak:
-	test/harness/packages test node
+	test/harness/packages test node fuzz
 	test/fuzz/run 300
+	test/fuzz/server 600
 	SOAK=1 TESTS="$(LONG)" test/harness/run-tests
 	test/harness/packages-in-chroot
 lint: ; test/harness/lint
