@@ -8,8 +8,8 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(source)crm
 # The rooms of src/, lowest first: a file includes only its own room and rooms before it (src/README.md).
 ROOMS = base config rules log events duplicates triggers functions
 
-base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch retired settings \
-	texts transition write_context
+base = acting_as_owner arrays caller_query catalog currency deal_row installation installed json kept_query owner_query \
+	relation_watch retired settings texts transition write_context
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
 log = changes event_ids event_log log_transaction
@@ -57,7 +57,7 @@ ISOLATION_OPTS = --inputdir=$(source)test --outputdir=.
 # PostgreSQL's own headers are not ours to keep free of warnings. The internal ones come last: they have a c.h, too,
 # which on Debian may be another major's. Only PG_CPPFLAGS reach the bitcode, too.
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -I$(source)src \
+PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -I$(source)src -Isrc \
 	-isystem $(shell $(PG_CONFIG) --includedir-server) -isystem $(shell $(PG_CONFIG) --pkgincludedir)/internal
 PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
 ifneq ($(findstring clang,$(CC)),)
@@ -65,7 +65,7 @@ ifneq ($(findstring clang,$(CC)),)
 PG_CFLAGS += -Wno-ignored-optimization-argument -Wno-unknown-warning-option -Wno-ignored-attributes
 endif
 
-EXTRA_CLEAN = $(DATA_built:%=%.new) $(wildcard $(EXTENSION)--*.sql $(EXTENSION)-*.zip postgresql-*-crm-deals_*.deb)
+EXTRA_CLEAN = $(DATA_built:%=%.new) src/base/installed_tables.h $(wildcard $(EXTENSION)--*.sql $(EXTENSION)-*.zip postgresql-*-crm-deals_*.deb)
 
 # A server has PGXS, perhaps without its headers.
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
@@ -87,6 +87,13 @@ $(EXTENSION)--%--$(EXTVERSION).sql: $(EXTENSION)--$(EXTVERSION).sql $(RELEASES:%
 		sql/upgrade/retire.sql sql/upgrade/drop-retired.sql $(obstacles) sql/upgrade.awk
 	awk -f $(filter %.awk,$^) -v from=$* -v obstacles='$(filter %-obstacles.sql,$^)' \
 		$(filter-out %.awk %-obstacles.sql %/drop-retired.sql,$^) $< $(filter %/drop-retired.sql,$^) > $@.new
+	mv $@.new $@
+
+# The schema's DDL tells C code what a table of ours is.
+installed_tables = src/base/installed_tables.h
+$(OBJS) $(OBJS:.o=.bc): $(installed_tables)
+$(installed_tables): sql/installed-tables.awk $(SCHEMA:%=sql/schema/%.sql) Makefile | $(CURDIR)/src/base/
+	awk -f $< $(filter %.sql,$^) > $@.new
 	mv $@.new $@
 
 # Objects follow every header: there are few. A build elsewhere makes its folders first.

@@ -37,10 +37,10 @@
 /* 17 passes the open relation (5b2d3ab5c) */
 #if PG_VERSION_NUM < 170000
 #define identity_sequence_of(relation, attnum) \
-	getIdentitySequence(RelationGetRelid(relation), attnum, false)
+	getIdentitySequence(RelationGetRelid(relation), attnum, true)
 #else
 #define identity_sequence_of(relation, attnum) \
-	getIdentitySequence(relation, attnum, false)
+	getIdentitySequence(relation, attnum, true)
 #endif
 
 /* 17 moved it (28f3915b7) */

@@ -50,6 +50,7 @@ static CallerQuery undo_query = {
 	.sql = "SELECT u.deal_id, u.outcome, u.detail FROM crm_deals_internal.undo_batch($1) AS u",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID),
 };
 
 /* undo_batch(batch_id, actor) returns what became of each deal of the batch. */
@@ -69,6 +70,7 @@ static CallerQuery restore_query = {
 	.sql = "SELECT crm_deals_internal.restore_deal($1)",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(INT8OID),
 };
 
 /* restore_deal(deal_id, actor) returns the deal. */
@@ -90,12 +92,14 @@ static CallerQuery lock_query = {
 	.sql = "SELECT crm_deals_internal.lock_to_merge($1, $2)",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
+	.returns = RETURNS(INT8ARRAYOID),
 };
 
 static CallerQuery merge_query = {
 	.sql = "SELECT crm_deals_internal.merge_deals($1, $2)",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
+	.returns = RETURNS(TEXTOID),
 };
 
 /* It runs before the duplicate is deleted, which would delete its aliases too. */
@@ -117,12 +121,13 @@ lock_to_merge(FunctionCallInfo fcinfo, Datum *deals)
 {
 	Datum		values[2];
 	char		nulls[3];
-	bool		isnull;
 	ArrayType  *locked;
 
 	spi_arguments(fcinfo, 2, values, nulls);
 	caller_query(&lock_query, values, nulls);
-	locked = DatumGetArrayTypeP(result_column(1, &isnull));
+	locked = DatumGetArrayTypeP(needed_value("deal", 0, 1));
+	if (int8_array_length(locked) != 2)
+		elog(ERROR, "lock_to_merge() returned %d deals", int8_array_length(locked));
 	for (int i = 0; i < 2; i++)
 		deals[i] = Int64GetDatum(int8_array_elements(locked)[i]);
 }
