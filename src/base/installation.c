@@ -10,14 +10,18 @@
 #include "postgres.h"
 
 #include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 
+#include "base/catalog.h"
 #include "base/installation.h"
 #include "base/owner_query.h"
 #include "base/retired.h"
 #include "base/spi_result.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_check_library_version);
+PG_FUNCTION_INFO_V1(crm_deals_check_acts_as_owner);
 PG_FUNCTION_INFO_V1(crm_deals_code_version);
 
 static OwnerQuery version_query = {
@@ -115,6 +119,26 @@ crm_deals_check_library_version(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
 	check_library(version_of_functions());
+	PG_RETURN_VOID();
+}
+
+/* Raises an error unless the current user has the rights of the tables' owner. */
+void
+check_acts_as_owner(void)
+{
+	if (!has_privs_of_role(GetUserId(), tables_owner()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("this function acts as the owner of the tables of crm_deals"),
+				 errhint("Call the function of the schema crm_deals that has the same name.")));
+}
+
+/* check_acts_as_owner() */
+Datum
+crm_deals_check_acts_as_owner(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	check_acts_as_owner();
 	PG_RETURN_VOID();
 }
 

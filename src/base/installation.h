@@ -8,4 +8,7 @@
 /* Raises 55000, with the command to run, unless library, functions and tables are of the same release. */
 extern void check_versions(void);
 
+/* Raises 42501 unless the current user has the rights of the tables' owner. */
+extern void check_acts_as_owner(void);
+
 #endif							/* CRM_DEALS_INSTALLATION_H */
