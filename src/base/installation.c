@@ -13,11 +13,13 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "parser/parse_func.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
 #include "base/acting_as_owner.h"
 #include "base/compat.h"
+#include "base/catalog.h"
 #include "base/installation.h"
 #include "base/installed.h"
 #include "base/kept_query.h"
@@ -27,6 +29,7 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_check_installed);
 PG_FUNCTION_INFO_V1(crm_deals_check_library_version);
+PG_FUNCTION_INFO_V1(crm_deals_check_acts_as_owner);
 PG_FUNCTION_INFO_V1(crm_deals_code_version);
 
 static KeptQuery version_query = {
@@ -217,6 +220,26 @@ crm_deals_check_library_version(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
 	check_library(version_of_functions());
+	PG_RETURN_VOID();
+}
+
+/* Raises an error unless the current user has the rights of the tables' owner. */
+void
+check_acts_as_owner(void)
+{
+	if (!has_privs_of_role(GetUserId(), tables_owner()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("this function acts as the owner of the tables of crm_deals"),
+				 errhint("Call the function of the schema crm_deals that has the same name.")));
+}
+
+/* check_acts_as_owner() */
+Datum
+crm_deals_check_acts_as_owner(PG_FUNCTION_ARGS)
+{
+	(void) fcinfo;
+	check_acts_as_owner();
 	PG_RETURN_VOID();
 }
 

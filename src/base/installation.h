@@ -13,5 +13,7 @@ extern void check_installation(void);
 
 /* The same, and of a relation that may be the host's, or none of ours. */
 extern void check_installed_relation(const char *relation);
+/* Raises 42501 unless the current user has the rights of the tables' owner. */
+extern void check_acts_as_owner(void);
 
 #endif							/* CRM_DEALS_INSTALLATION_H */

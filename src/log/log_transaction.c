@@ -368,10 +368,10 @@ running_numbers(Snapshot snapshot, FullTransactionId next)
 Datum
 crm_deals_log_snapshot(PG_FUNCTION_ARGS)
 {
-	int32		generation = log_generation();
+	int32		generation;
 	Snapshot	snapshot = GetActiveSnapshot();
-	FullTransactionId next = ReadNextFullTransactionId();
-	uint64		xmax = ((uint64) generation << GENERATION_SHIFT) | U64FromFullTransactionId(next);
+	FullTransactionId next;
+	uint64		xmax;
 	List	   *running;
 	ListCell   *cell;
 	StringInfoData text;
@@ -379,6 +379,10 @@ crm_deals_log_snapshot(PG_FUNCTION_ARGS)
 	(void) fcinfo;
 	if (snapshot->takenDuringRecovery)
 		elog(ERROR, "a standby has no snapshot of the log");
+	check_acts_as_owner();
+	generation = log_generation();
+	next = ReadNextFullTransactionId();
+	xmax = ((uint64) generation << GENERATION_SHIFT) | U64FromFullTransactionId(next);
 	running = running_numbers(snapshot, next);
 	initStringInfo(&text);
 	appendStringInfo(&text, UINT64_FORMAT ":" UINT64_FORMAT ":",
