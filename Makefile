@@ -9,7 +9,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(source)crm
 ROOMS = base config rules log events duplicates triggers functions
 
 base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch retired settings \
-	texts transition write_context
+	texts transition write_as_caller write_context
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
 log = changes event_ids event_log log_transaction
@@ -28,7 +28,7 @@ TABLES = account contact host_views pipeline custom_field deal deal_name lead ac
 SCHEMA = types $(TABLES) name_index installation views triggers own_account_triggers own_contact_triggers
 
 # The internal functions, which CREATE EXTENSION creates in this order.
-FUNCTIONS = labels rules $(install:%=install/%) pipelines moves duplicates corrections \
+FUNCTIONS = labels rules write_as_caller $(install:%=install/%) pipelines moves duplicates corrections \
 	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields $(import:%=import/%) \
 	filters board past forecast reports row_security verify access
 
