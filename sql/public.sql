@@ -380,7 +380,8 @@ CREATE FUNCTION crm_deals.convert_lead(lead bigint, create_deal boolean DEFAULT 
                                        OUT account_id text, OUT contact_id text, OUT deal_id bigint)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor);
+    SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor,
+                                                  current_setting('search_path'));
 END;
 COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, text) IS
     'Converts a lead, once: finds or creates its account and its contact and, unless told not to, creates a deal.';

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
@@ -31,7 +32,7 @@ PG_FUNCTION_INFO_V1(crm_deals_import_as);
 PG_FUNCTION_INFO_V1(crm_deals_next_deal_id);
 
 #define SLICE 1000				/* rows */
-#define ACTOR 4					/* the last argument: for the context, not for the query */
+#define ACTOR 4					/* the last argument is for the context; the query gets the caller's path instead */
 
 /* The import that is running */
 typedef struct Import
@@ -49,15 +50,17 @@ static void
 fetch_result(void *arg)
 {
 	FunctionCallInfo fcinfo = arg;
-	static Oid	types[] = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID};
+	static Oid	types[] = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID, TEXTOID};
 	static SPIPlanPtr plan = NULL;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Datum		values[lengthof(types)];
-	char		nulls[lengthof(types) + 1];
+	char		nulls[lengthof(types)];
 	Portal		portal;
 
-	spi_arguments(fcinfo, lengthof(types), values, nulls);
-	portal = SPI_cursor_open(NULL, kept_plan(&plan, "SELECT * FROM crm_deals_internal.import_deals($1, $2, $3, $4)",
+	spi_arguments(fcinfo, ACTOR, values, nulls);
+	values[ACTOR] = CStringGetTextDatum(namespace_search_path);
+	nulls[ACTOR] = ' ';
+	portal = SPI_cursor_open(NULL, kept_plan(&plan, "SELECT * FROM crm_deals_internal.import_deals($1, $2, $3, $4, $5)",
 											 lengthof(types), types, false), values, nulls, false);
 	for (;;)
 	{
