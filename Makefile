@@ -9,7 +9,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(source)crm
 ROOMS = base config rules log events duplicates triggers functions
 
 base = acting_as_owner arrays caller_query catalog currency deal_row installation installed json kept_query owner_query \
-	relation_watch retired settings texts transition write_context
+	relation_watch retired settings texts transition write_as_caller write_context
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
 log = changes event_ids event_log log_transaction
@@ -18,7 +18,7 @@ duplicates = core/signature core/similarity core/similarity_join concurrent_writ
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram
 triggers = append_only config_triggers deal_triggers
-functions = board_sums check_move corrections field_index import install maintenance move_deal stages
+functions = board_sums check_move corrections field_index import install maintenance merge move_deal stages
 
 MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
@@ -28,7 +28,7 @@ TABLES = account contact host_views pipeline custom_field deal deal_name lead ac
 SCHEMA = types $(TABLES) name_index installation views triggers own_account_triggers own_contact_triggers
 
 # The internal functions, which CREATE EXTENSION creates in this order.
-FUNCTIONS = labels rules $(install:%=install/%) pipelines moves duplicates corrections \
+FUNCTIONS = labels rules write_as_caller $(install:%=install/%) pipelines moves duplicates corrections merge \
 	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields $(import:%=import/%) \
 	filters board past forecast reports row_security verify access
 

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
@@ -29,7 +30,7 @@ PG_FUNCTION_INFO_V1(crm_deals_import_as);
 PG_FUNCTION_INFO_V1(crm_deals_next_deal_id);
 
 #define SLICE 1000				/* rows */
-#define ACTOR 4					/* the last argument: for the context, not for the query */
+#define ACTOR 4					/* the last argument is for the context; the query gets the caller's path instead */
 
 /* The import that is running */
 typedef struct Import
@@ -44,9 +45,9 @@ static Import *running = NULL;
 
 static CallerQuery import_query = {
 	.sql = "SELECT i.row_number, i.external_id, i.outcome, i.deal_id, i.detail"
-	" FROM crm_deals_internal.import_deals($1, $2, $3, $4) AS i",
-	.nargs = ACTOR,
-	.argtypes = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID},
+	" FROM crm_deals_internal.import_deals($1, $2, $3, $4, $5) AS i",
+	.nargs = ACTOR + 1,
+	.argtypes = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID, TEXTOID},
 	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID, INT8OID, TEXTOID),
 };
 
@@ -56,11 +57,13 @@ fetch_result(void *arg)
 {
 	FunctionCallInfo fcinfo = arg;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		values[ACTOR];
+	Datum		values[ACTOR + 1];
 	char		nulls[ACTOR + 1];
 	Portal		portal;
 
 	spi_arguments(fcinfo, ACTOR, values, nulls);
+	values[ACTOR] = CStringGetTextDatum(namespace_search_path);
+	nulls[ACTOR] = ' ';
 	portal = caller_query_cursor(&import_query, values, nulls, false);
 	for (;;)
 	{

@@ -24,6 +24,7 @@
 #include "base/retired.h"
 #include "base/spi_result.h"
 #include "base/texts.h"
+#include "base/write_as_caller.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "config/stage_lock.h"
@@ -367,19 +368,23 @@ crm_deals_move_deal_to_id(PG_FUNCTION_ARGS)
 	PG_RETURN_HEAPTUPLEHEADER(result);
 }
 
-/* move(deal_ids, to_stage_id, note, actor, lost_reason, override): returns the batch in the log */
+/* move(deal_ids, to_stage_id, note, actor, lost_reason, override, callers_path): returns the batch in the log */
 Datum
 crm_deals_move(PG_FUNCTION_ARGS)
 {
 	WriteContext context = {.actor = text_argument(fcinfo, 3)};
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	int			level;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(6))
 		PG_RETURN_NULL();
 	set_override(&context, text_argument(fcinfo, 5));
 	context.note = note_of_event(text_argument(fcinfo, 2), context.override_reason);
 	SPI_connect();
+	level = search_path_set(text_argument(fcinfo, 6));
 	update_in_context(&update_many, PG_GETARG_DATUM(0), PG_GETARG_INT64(1),
 					  text_argument(fcinfo, 4), &context);
+	search_path_restore(level);
 	SPI_finish();
 	if (context.batch_id == 0)
 		PG_RETURN_NULL();
