@@ -72,8 +72,10 @@ BEGIN
             IF meaning <> ALL (found) THEN
                 found := found || meaning;
             END IF;
-        EXCEPTION WHEN data_exception OR undefined_object OR undefined_table OR invalid_parameter_value THEN
-            NULL;
+        EXCEPTION WHEN OTHERS THEN
+            IF left(SQLSTATE, 2) IN ('40', '53', '57', '58') THEN
+                RAISE;
+            END IF;
         END;
     END LOOP;
     RETURN found;

@@ -207,6 +207,7 @@ set_plain(JsonbValue *result, Datum value, Oid type)
 		case TEXTOID:
 		case VARCHAROID:
 		case BPCHAROID:
+		case XMLOID:			/* its output function would leave a plain XML declaration out */
 			{
 				text	   *string = DatumGetTextPP(value);
 
