@@ -172,7 +172,8 @@ BEGIN
     FOR UPDATE;
 
     SELECT array_agg(e.id) FILTER (WHERE e.uncertain IS NULL), array_agg(e.deal_id) FILTER (WHERE e.uncertain IS NULL),
-           array_agg(e.kind) FILTER (WHERE e.uncertain IS NULL), array_agg(e.changes) FILTER (WHERE e.uncertain IS NULL),
+           array_agg(e.kind) FILTER (WHERE e.uncertain IS NULL),
+           array_agg(e.changes) FILTER (WHERE e.uncertain IS NULL),
            array_agg(e.id) FILTER (WHERE e.uncertain IS NOT NULL)
     INTO last_ids, last_deals, last_kinds, last_changes, uncertain_ids
     FROM crm_deals_internal.batch_events(batch_id) AS e
