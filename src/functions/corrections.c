@@ -37,6 +37,7 @@ revert(CallerQuery *query, FunctionCallInfo fcinfo)
 	char		nulls[2];
 
 	(void) installed_table("deal");
+	(void) installed_table("log_format");	/* 0.1 did not have it */
 	context.actor = text_argument(fcinfo, 1);
 	spi_arguments(fcinfo, 1, &value, nulls);
 	caller_query_in_context(query, &value, nulls, &context);
