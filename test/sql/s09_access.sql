@@ -143,7 +143,7 @@ FROM (VALUES ('write', 'UPDATE crm_deals.deal_event SET note = ''x'''), ('write'
              ('manager', 'INSERT INTO crm_deals.exchange_rate VALUES (''USD'', ''EUR'', 1)'),
              ('write', 'TRUNCATE crm_deals.deal CASCADE'),
              ('write', 'SELECT crm_deals.move_deal(1, ''won'', override => ''x'')'),
-             ('write', 'SELECT crm_deals_internal.move(''{1}'', 5, NULL, NULL, NULL, ''x'')'),
+             ('write', 'SELECT crm_deals_internal.move(''{1}'', 5, NULL, NULL, NULL, ''x'', ''public'')'),
              ('write', 'ALTER TABLE crm_deals.deal DISABLE TRIGGER ALL'),
              ('admin', 'ALTER TABLE crm_deals.deal DISABLE TRIGGER ALL'),
              ('write', 'SET LOCAL session_replication_role = replica'),
