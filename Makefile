@@ -12,7 +12,7 @@ base = acting_as_owner arrays caller_query catalog currency deal_row installatio
 	relation_watch retired settings texts transition write_as_caller write_context
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
-log = changes event_ids event_log log_transaction
+log = changes event_ids event_log log_transaction log_value old_values
 events = channels consumers dispatcher event_row notify notify_send payload subscriptions
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers core_memory deal_cursor deal_ids \
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
@@ -24,11 +24,11 @@ MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
 
 # What install() creates; each becomes a part of crm_deals_internal.schema(). Those with tables are in their order.
-TABLES = account contact host_views pipeline custom_field deal deal_name lead activity event_log consumers
+TABLES = account contact host_views pipeline custom_field deal deal_name lead activity event_log log_format consumers
 SCHEMA = types $(TABLES) name_index installation views triggers own_account_triggers own_contact_triggers
 
 # The internal functions, which CREATE EXTENSION creates in this order.
-FUNCTIONS = labels rules write_as_caller $(install:%=install/%) pipelines moves duplicates corrections merge \
+FUNCTIONS = labels rules write_as_caller $(install:%=install/%) pipelines moves duplicates log_values corrections merge \
 	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields $(import:%=import/%) \
 	filters board past forecast reports row_security verify access
 

@@ -24,7 +24,7 @@ AS $$
     SELECT 'read', r.relation, 'SELECT'
     FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate',
                       'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'stage_name',
-                      'log_pruning', 'log_generation',
+                      'log_pruning', 'log_generation', 'log_format',
                       'activity', 'lead', 'account', 'contact', '_account', '_contact', '_owner', 'deal_overview',
                       'deal_stage_history', 'stale_deals']) AS r (relation)
     UNION ALL

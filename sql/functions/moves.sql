@@ -25,7 +25,7 @@ COMMENT ON FUNCTION crm_deals_internal.broken_rules(anyelement, bigint, text, bo
 -- access: write
 CREATE FUNCTION crm_deals_internal.move(deal_ids bigint[], to_stage_id bigint, note text, actor text, lost_reason text,
                                         override text, callers_path text) RETURNS bigint
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_move';
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_move_under_path';
 COMMENT ON FUNCTION crm_deals_internal.move(bigint[], bigint, text, text, text, text, text) IS
     'Internal: moves deals with one UPDATE. Returns its batch in the log, NULL if nothing changed.';
 

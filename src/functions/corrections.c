@@ -13,6 +13,7 @@
 #include "base/arguments.h"
 #include "base/caller_query.h"
 #include "base/catalog.h"
+#include "base/installation.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
 #include "base/write_context.h"
@@ -36,7 +37,7 @@ revert(CallerQuery *query, FunctionCallInfo fcinfo)
 	Datum		value;
 	char		nulls[2];
 
-	(void) installed_table("deal");
+	check_installation();
 	context.actor = text_argument(fcinfo, 1);
 	spi_arguments(fcinfo, 1, &value, nulls);
 	caller_query_in_context(query, &value, nulls, &context);
