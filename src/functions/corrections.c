@@ -15,6 +15,7 @@
 #include "base/arrays.h"
 #include "base/caller_query.h"
 #include "base/catalog.h"
+#include "base/installation.h"
 #include "base/owner_query.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
@@ -41,7 +42,7 @@ revert(CallerQuery *query, FunctionCallInfo fcinfo)
 	char		nulls[2];
 
 	(void) installed_table("deal");
-	(void) installed_table("log_format");	/* 0.1 did not have it */
+	check_versions();
 	context.actor = text_argument(fcinfo, 1);
 	spi_arguments(fcinfo, 1, &value, nulls);
 	caller_query_in_context(query, &value, nulls, &context);
