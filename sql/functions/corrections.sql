@@ -39,7 +39,7 @@ BEGIN
     FROM crm_deals_internal.deal_columns() AS c
     WHERE c.name NOT IN ('id', 'version', 'created_at', 'updated_at')
       AND EXISTS (SELECT FROM unnest(revert_changes.changes) AS w (changes), jsonb_object_keys(w.changes) AS k (key)
-                  WHERE k.key = c.name OR c.name = 'custom_fields' AND k.key LIKE 'custom\_fields.%');
+                  WHERE k.key = c.name OR c.name = 'custom_fields' AND starts_with(k.key, 'custom_fields.'));
     EXECUTE format('UPDATE crm_deals.deal AS d
                     SET %s
                     FROM unnest($1, $2) AS w (deal_id, changes)
