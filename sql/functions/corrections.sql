@@ -1,10 +1,5 @@
--- Corrections: undo_batch(), restore_deal() and merge_deals(). The functions of the schema crm_deals_internal run as
--- the caller. The public functions (src/functions/corrections.c) call them and tell the rules what their statements
--- mean.
-
--- ----------
--- Undo and restore
--- ----------
+-- Corrections: undo_batch() and restore_deal(). The functions of the schema crm_deals_internal run as the caller. The
+-- public functions (src/functions/corrections.c) call them and tell the rules what their statements mean.
 
 -- organization and status are missing: the rules derive them.
 -- access: write
@@ -25,7 +20,8 @@ COMMENT ON FUNCTION crm_deals_internal.deal_columns() IS
 
 -- The two arrays are aligned.
 -- access: manager
-CREATE FUNCTION crm_deals_internal.revert_changes(deal_ids bigint[], changes jsonb[]) RETURNS void
+CREATE FUNCTION crm_deals_internal.revert_changes(deal_ids bigint[], changes jsonb[], callers_path text)
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -40,22 +36,25 @@ BEGIN
     WHERE c.name NOT IN ('id', 'version', 'created_at', 'updated_at')
       AND EXISTS (SELECT FROM unnest(revert_changes.changes) AS w (changes), jsonb_object_keys(w.changes) AS k (key)
                   WHERE k.key = c.name OR c.name = 'custom_fields' AND starts_with(k.key, 'custom_fields.'));
-    EXECUTE format('UPDATE crm_deals.deal AS d
-                    SET %s
-                    FROM unnest($1, $2) AS w (deal_id, changes)
-                    JOIN crm_deals.deal AS x ON x.id = w.deal_id
-                    CROSS JOIN LATERAL crm_deals_internal.old_row(x.*, w.changes) AS r
-                    WHERE d.id = w.deal_id', columns)
-    USING deal_ids, changes;
+    PERFORM crm_deals_internal.write_as_caller(
+        callers_path,
+        format('UPDATE crm_deals.deal AS d
+                SET %s
+                FROM unnest($1, $2) AS w (deal_id, changes)
+                JOIN crm_deals.deal AS x ON x.id = w.deal_id
+                CROSS JOIN LATERAL crm_deals_internal.old_row(x.*, w.changes) AS r
+                WHERE d.id = w.deal_id', columns),
+        deal_ids, changes);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.revert_changes(bigint[], jsonb[]) IS
+COMMENT ON FUNCTION crm_deals_internal.revert_changes(bigint[], jsonb[], text) IS
     'Internal: sets the columns that these changes are about back to their old values.';
 
 -- The two arrays are aligned. A column that did not exist when a deal was deleted, and cannot be NULL, gets its
 -- default.
 -- access: manager
-CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[], changes jsonb[]) RETURNS void
+CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[], changes jsonb[], callers_path text)
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -74,20 +73,22 @@ BEGIN
     WHERE c.may_be_null
        OR c.name = 'custom_fields'
        OR EXISTS (SELECT FROM unnest(reinsert_deleted.changes) AS w (changes) WHERE w.changes ? c.name);
-    EXECUTE format('INSERT INTO crm_deals.deal (%s)
-                    SELECT %s
-                    FROM unnest($1, $2) AS w (event_id, changes)
-                    JOIN crm_deals.deal_event AS e ON e.id = w.event_id
-                    CROSS JOIN LATERAL crm_deals_internal.old_row(NULL::crm_deals.deal, w.changes) AS r
-                    ORDER BY e.deal_id', columns, sources)
-    USING events, changes;
+    PERFORM crm_deals_internal.write_as_caller(
+        callers_path,
+        format('INSERT INTO crm_deals.deal (%s)
+                SELECT %s
+                FROM unnest($1, $2) AS w (event_id, changes)
+                JOIN crm_deals.deal_event AS e ON e.id = w.event_id
+                CROSS JOIN LATERAL crm_deals_internal.old_row(NULL::crm_deals.deal, w.changes) AS r
+                ORDER BY e.deal_id', columns, sources),
+        events, changes);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.reinsert_deleted(bigint[], jsonb[]) IS
+COMMENT ON FUNCTION crm_deals_internal.reinsert_deleted(bigint[], jsonb[], text) IS
     'Internal: inserts deals again, as they were when these events deleted them.';
 
 -- access: manager
-CREATE FUNCTION crm_deals_internal.restore_deal(deal_id bigint) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.restore_deal(deal_id bigint, callers_path text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -117,11 +118,11 @@ BEGIN
     IF last.uncertain IS NOT NULL THEN
         RAISE EXCEPTION 'it is not certain what deal % was', deal_id USING ERRCODE = '55000', DETAIL = last.uncertain;
     END IF;
-    PERFORM crm_deals_internal.reinsert_deleted(ARRAY[last.id], ARRAY[last.readable]);
+    PERFORM crm_deals_internal.reinsert_deleted(ARRAY[last.id], ARRAY[last.readable], callers_path);
     RETURN deal_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.restore_deal(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.restore_deal(bigint, text) IS
     'Internal: does the work of restore_deal() as the caller.';
 
 -- The number of a batch is the id of its first event; the others have the same transaction and higher ids.
@@ -151,7 +152,8 @@ COMMENT ON FUNCTION crm_deals_internal.batch_events(bigint) IS
     'Internal: returns the events of a batch, that is, of one statement.';
 
 -- access: manager
-CREATE FUNCTION crm_deals_internal.undo_batch(batch_id bigint) RETURNS TABLE (deal_id bigint, outcome text, detail text)
+CREATE FUNCTION crm_deals_internal.undo_batch(batch_id bigint, callers_path text)
+RETURNS TABLE (deal_id bigint, outcome text, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -185,14 +187,16 @@ BEGIN
                       ELSE d.version = e.version END;
 
     -- An event that changed the id from null created the deal.
-    DELETE FROM crm_deals.deal AS d
-    WHERE d.id IN (SELECT l.deal_id FROM unnest(last_deals, last_changes) AS l (deal_id, changes)
-                   WHERE l.changes -> 'id' -> 0 = 'null'::jsonb);
-    PERFORM crm_deals_internal.reinsert_deleted(array_agg(l.id), array_agg(l.changes))
+    PERFORM crm_deals_internal.write_as_caller(
+        callers_path, 'DELETE FROM crm_deals.deal AS d WHERE d.id = ANY ($1)', array_agg(l.deal_id))
+    FROM unnest(last_deals, last_changes) AS l (deal_id, changes)
+    WHERE l.changes -> 'id' -> 0 = 'null'::jsonb
+    HAVING count(*) > 0;
+    PERFORM crm_deals_internal.reinsert_deleted(array_agg(l.id), array_agg(l.changes), callers_path)
     FROM unnest(last_ids, last_kinds, last_changes) AS l (id, kind, changes)
     WHERE l.kind = 'deleted'
     HAVING count(*) > 0;
-    PERFORM crm_deals_internal.revert_changes(array_agg(l.deal_id), array_agg(l.changes))
+    PERFORM crm_deals_internal.revert_changes(array_agg(l.deal_id), array_agg(l.changes), callers_path)
     FROM unnest(last_deals, last_kinds, last_changes) AS l (deal_id, kind, changes)
     WHERE l.kind <> 'deleted' AND NOT l.changes ? 'id'
     HAVING count(*) > 0;
@@ -213,160 +217,5 @@ BEGIN
     ORDER BY e.deal_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.undo_batch(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.undo_batch(bigint, text) IS
     'Internal: does the work of undo_batch() as the caller.';
-
--- ----------
--- Merge
--- ----------
-
--- The deals are locked in the order of their ids. An id of a deal that was merged means the deal that survived.
--- access: write
-CREATE FUNCTION crm_deals_internal.lock_to_merge(survivor bigint, duplicate bigint) RETURNS bigint[]
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    organizations text[];
-BEGIN
-    IF survivor IS NULL OR duplicate IS NULL THEN
-        RAISE EXCEPTION 'merge_deals needs two deals' USING ERRCODE = '22004';
-    END IF;
-    PERFORM crm_deals_internal.enter_as_writer();
-    survivor := crm_deals_internal.resolve_deal(survivor);
-    duplicate := crm_deals_internal.resolve_deal(duplicate);
-    IF survivor = duplicate THEN
-        RAISE EXCEPTION 'deal % cannot be merged with itself', survivor USING ERRCODE = '22023';
-    END IF;
-    SELECT array_agg(d.organization)
-    INTO organizations
-    FROM (SELECT d.id, d.organization
-          FROM crm_deals.deal AS d
-          WHERE d.id IN (survivor, duplicate)
-          ORDER BY d.id
-          FOR UPDATE) AS d;
-    IF cardinality(organizations) IS DISTINCT FROM 2 THEN
-        RAISE EXCEPTION 'one of the deals % and % is gone', survivor, duplicate USING ERRCODE = 'P0002';
-    ELSIF organizations[1] IS DISTINCT FROM organizations[2] THEN
-        RAISE EXCEPTION 'deals of different organizations cannot be merged' USING ERRCODE = '22023';
-    END IF;
-    RETURN ARRAY[survivor, duplicate];
-END
-$$;
-COMMENT ON FUNCTION crm_deals_internal.lock_to_merge(bigint, bigint) IS
-    'Internal: locks the two deals of a merge and returns their ids.';
-
--- They are of one column, in any table. Stakeholders, flags and aliases are treated apart.
--- access: write
-CREATE FUNCTION crm_deals_internal.references_to_deal() RETURNS TABLE (name text, relation regclass, field text)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT c.conname::text, c.conrelid::regclass, a.attname::text
-    FROM pg_constraint AS c
-    JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
-    JOIN pg_attribute AS k ON k.attrelid = c.confrelid AND k.attnum = c.confkey[1]
-    WHERE c.contype = 'f'
-      AND c.confrelid = 'crm_deals.deal'::regclass
-      AND cardinality(c.conkey) = 1
-      AND k.attname = 'id'
-      AND c.conparentid = 0
-      AND c.conrelid NOT IN ('crm_deals.deal_contact'::regclass, 'crm_deals.deal_duplicate'::regclass,
-                             'crm_deals.deal_alias'::regclass)
-    ORDER BY c.conrelid::regclass::text, c.conname
-$$;
-COMMENT ON FUNCTION crm_deals_internal.references_to_deal() IS
-    'Internal: lists the foreign keys to deal that a merge repoints.';
-
--- access: write
-CREATE FUNCTION crm_deals_internal.repoint(survivor bigint, duplicate bigint) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    reference record;
-BEGIN
-    FOR reference IN SELECT r.name, r.relation, r.field FROM crm_deals_internal.references_to_deal() AS r LOOP
-        BEGIN
-            EXECUTE format('UPDATE %1$s SET %2$I = $1 WHERE %2$I = $2', reference.relation, reference.field)
-            USING survivor, duplicate;
-        EXCEPTION WHEN OTHERS THEN
-            RAISE EXCEPTION 'deal % cannot be merged: column "%" of table % cannot be repointed',
-                            duplicate, reference.field, reference.relation
-                USING ERRCODE = SQLSTATE, DETAIL = format('Foreign key "%s": %s', reference.name, SQLERRM),
-                      TABLE = reference.relation::text, COLUMN = reference.field, CONSTRAINT = reference.name;
-        END;
-    END LOOP;
-    INSERT INTO crm_deals.deal_contact (deal_id, contact_id, role)
-    SELECT survivor, c.contact_id, c.role FROM crm_deals.deal_contact AS c WHERE c.deal_id = duplicate
-    ON CONFLICT (deal_id, contact_id) DO UPDATE SET role = excluded.role WHERE deal_contact.role IS NULL;
-    DELETE FROM crm_deals.deal_contact AS c WHERE c.deal_id = duplicate;
-END
-$$;
-COMMENT ON FUNCTION crm_deals_internal.repoint(bigint, bigint) IS
-    'Internal: lets everything that refers to the duplicate refer to the survivor.';
-
--- The survivor keeps its own stage, status and owner. An amount moves with its currency.
--- access: write
-CREATE FUNCTION crm_deals_internal.columns_of_duplicate() RETURNS TABLE (name text)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT c.name
-    FROM crm_deals_internal.deal_columns() AS c
-    WHERE c.may_be_null
-      AND c.name NOT IN ('pipeline_id', 'stage_id', 'closed_at', 'lost_reason', 'owner', 'amount', 'currency',
-                         'probability', 'probability_overridden', 'last_open_stage_id')
-$$;
-COMMENT ON FUNCTION crm_deals_internal.columns_of_duplicate() IS
-    'Internal: lists the columns that the survivor of a merge takes from its duplicate if it has no value.';
-
--- "gone" is the duplicate, a row of deal.
--- access: write
-CREATE FUNCTION crm_deals_internal.fill_gaps_from_duplicate(deal bigint, gone anyelement) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    lacking text[];
-    assignments text;
-BEGIN
-    EXECUTE format('SELECT ARRAY[%s] FROM crm_deals.deal AS d WHERE d.id = $1',
-                   (SELECT string_agg(format('CASE WHEN d.%1$I IS NOT DISTINCT FROM NULL '
-                                             'AND ($2).%1$I IS DISTINCT FROM NULL THEN %1$L::text END', c.name), ', ')
-                    FROM (SELECT f.name FROM crm_deals_internal.columns_of_duplicate() AS f
-                          UNION ALL VALUES ('amount')) AS c))
-    INTO lacking
-    USING deal, gone;
-    SELECT string_agg(format('%1$I = ($2).%1$I', c.name), ', ')
-           || ', custom_fields = ($2).custom_fields || d.custom_fields'
-    INTO assignments
-    FROM unnest(array_remove(lacking, NULL::text)
-                || CASE WHEN 'amount' = ANY (lacking) THEN ARRAY['currency'] END) AS c (name);
-    EXECUTE format('UPDATE crm_deals.deal AS d SET %s WHERE d.id = $1',
-                   coalesce(assignments, 'custom_fields = ($2).custom_fields || d.custom_fields'))
-    USING deal, gone;
-END
-$$;
-COMMENT ON FUNCTION crm_deals_internal.fill_gaps_from_duplicate(bigint, anyelement) IS
-    'Internal: gives a deal the values of its duplicate that it lacks.';
-
--- access: write
-CREATE FUNCTION crm_deals_internal.merge_deals(survivor bigint, duplicate bigint) RETURNS text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    gone crm_deals.deal;
-BEGIN
-    SELECT d.* INTO gone FROM crm_deals.deal AS d WHERE d.id = duplicate;
-    PERFORM crm_deals_internal.repoint(survivor, duplicate);
-    DELETE FROM crm_deals.deal AS d WHERE d.id = duplicate;
-    PERFORM crm_deals_internal.fill_gaps_from_duplicate(survivor, gone);
-    RETURN gone.external_id;
-END
-$$;
-COMMENT ON FUNCTION crm_deals_internal.merge_deals(bigint, bigint) IS
-    'Internal: does the work of merge_deals() as the caller; returns the external id of the duplicate.';
