@@ -9,7 +9,7 @@
 -- Installation
 -- ----------
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals.install(account_table regclass DEFAULT NULL, contact_table regclass DEFAULT NULL,
                                   owner_table regclass DEFAULT NULL, columns jsonb DEFAULT NULL) RETURNS text
 LANGUAGE sql VOLATILE

@@ -1,24 +1,6 @@
 -- Corrections: undo_batch() and restore_deal(). The functions of the schema crm_deals_internal run as the caller. The
 -- public functions (src/functions/corrections.c) call them and tell the rules what their statements mean.
 
--- The result is one object; the custom fields are one key of it. A key that it lacks was NULL, or did not change.
--- access: manager
-CREATE FUNCTION crm_deals_internal.values_before(changes jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT coalesce(jsonb_object_agg(c.key, c.value -> 0) FILTER (WHERE c.key NOT LIKE 'custom\_fields.%'), '{}')
-           || CASE WHEN bool_or(c.key LIKE 'custom\_fields.%') THEN
-                  jsonb_build_object('custom_fields',
-                                     coalesce(jsonb_object_agg(substr(c.key, 15), c.value -> 0)
-                                                  FILTER (WHERE c.key LIKE 'custom\_fields.%'
-                                                            AND c.value -> 0 <> 'null'), '{}'))
-              ELSE '{}' END
-    FROM jsonb_each(values_before.changes) AS c
-$$;
-COMMENT ON FUNCTION crm_deals_internal.values_before(jsonb) IS
-    'Internal: returns the values that columns had before an event.';
-
 -- organization and status are missing: the rules derive them.
 -- access: write
 CREATE FUNCTION crm_deals_internal.deal_columns() RETURNS TABLE (name text, may_be_null boolean)
@@ -45,20 +27,19 @@ AS $$
 DECLARE
     columns text;
 BEGIN
-    SELECT string_agg(format('%1$I = r.%1$I', c.name), ', ')
+    SELECT string_agg(CASE c.name WHEN 'custom_fields' THEN
+                          'custom_fields = crm_deals_internal.custom_fields_before(x.custom_fields, w.changes)'
+                      ELSE format('%1$I = r.%1$I', c.name) END, ', ')
     INTO columns
     FROM crm_deals_internal.deal_columns() AS c
     WHERE c.name NOT IN ('id', 'version', 'created_at', 'updated_at')
-      AND EXISTS (SELECT FROM unnest(changes) AS w (changes), jsonb_object_keys(w.changes) AS k (key)
+      AND EXISTS (SELECT FROM unnest(revert_changes.changes) AS w (changes), jsonb_object_keys(w.changes) AS k (key)
                   WHERE k.key = c.name OR c.name = 'custom_fields' AND k.key LIKE 'custom\_fields.%');
     EXECUTE format('UPDATE crm_deals.deal AS d
                     SET %s
                     FROM unnest($1, $2) AS w (deal_id, changes)
                     JOIN crm_deals.deal AS x ON x.id = w.deal_id
-                    CROSS JOIN LATERAL jsonb_populate_record(x,
-                        crm_deals_internal.values_before(w.changes)
-                        || jsonb_build_object(''custom_fields'', crm_deals_internal.custom_fields_before(
-                                                                   x.custom_fields, w.changes))) AS r
+                    CROSS JOIN LATERAL crm_deals_internal.old_row(x.*, w.changes) AS r
                     WHERE d.id = w.deal_id', columns)
     USING deal_ids, changes;
 END
@@ -66,9 +47,10 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.revert_changes(bigint[], jsonb[]) IS
     'Internal: sets the columns that these changes are about back to their old values.';
 
--- A column that did not exist when a deal was deleted, and cannot be NULL, gets its default.
+-- The two arrays are aligned. A column that did not exist when a deal was deleted, and cannot be NULL, gets its
+-- default.
 -- access: manager
-CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[]) RETURNS void
+CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[], changes jsonb[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -79,24 +61,24 @@ BEGIN
     SELECT string_agg(format('%I', c.name), ', '),
            string_agg(CASE c.name WHEN 'version' THEN 'e.version + 1'
                                   WHEN 'updated_at' THEN 'e.occurred_at'
-                                  WHEN 'custom_fields' THEN 'coalesce(r.custom_fields, ''{}'')'
+                                  WHEN 'custom_fields'
+                                  THEN 'crm_deals_internal.custom_fields_before(NULL, w.changes)'
                                   ELSE format('r.%I', c.name) END, ', ')
     INTO columns, sources
     FROM crm_deals_internal.deal_columns() AS c
     WHERE c.may_be_null
        OR c.name = 'custom_fields'
-       OR EXISTS (SELECT FROM crm_deals.deal_event AS e WHERE e.id = ANY (events) AND e.changes ? c.name);
+       OR EXISTS (SELECT FROM unnest(reinsert_deleted.changes) AS w (changes) WHERE w.changes ? c.name);
     EXECUTE format('INSERT INTO crm_deals.deal (%s)
                     SELECT %s
-                    FROM crm_deals.deal_event AS e
-                    CROSS JOIN LATERAL jsonb_populate_record(NULL::crm_deals.deal,
-                                                             crm_deals_internal.values_before(e.changes)) AS r
-                    WHERE e.id = ANY ($1)
+                    FROM unnest($1, $2) AS w (event_id, changes)
+                    JOIN crm_deals.deal_event AS e ON e.id = w.event_id
+                    CROSS JOIN LATERAL crm_deals_internal.old_row(NULL::crm_deals.deal, w.changes) AS r
                     ORDER BY e.deal_id', columns, sources)
-    USING events;
+    USING events, changes;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.reinsert_deleted(bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.reinsert_deleted(bigint[], jsonb[]) IS
     'Internal: inserts deals again, as they were when these events deleted them.';
 
 -- access: manager
@@ -111,7 +93,7 @@ BEGIN
     IF EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = deal_id) THEN
         RAISE EXCEPTION 'deal % is not deleted', deal_id USING ERRCODE = '55000';
     END IF;
-    SELECT e.id, e.kind, e.merged_into
+    SELECT e.id, e.kind, e.merged_into, e.changes
     INTO last
     FROM crm_deals.deal_event AS e
     WHERE e.deal_id = deal_id
@@ -123,7 +105,14 @@ BEGIN
         RAISE EXCEPTION 'deal % does not exist', deal_id
             USING ERRCODE = 'P0002', DETAIL = 'The log does not know of a deal of this id that was deleted.';
     END IF;
-    PERFORM crm_deals_internal.reinsert_deleted(ARRAY[last.id]);
+    SELECT last.id, r.readable, r.uncertain
+    INTO last
+    FROM crm_deals_internal.readable_changes(last.changes,
+                                             last.id <= crm_deals_internal.last_session_event()) AS r;
+    IF last.uncertain IS NOT NULL THEN
+        RAISE EXCEPTION 'it is not certain what deal % was', deal_id USING ERRCODE = '55000', DETAIL = last.uncertain;
+    END IF;
+    PERFORM crm_deals_internal.reinsert_deleted(ARRAY[last.id], ARRAY[last.readable]);
     RETURN deal_id;
 END
 $$;
@@ -133,16 +122,18 @@ COMMENT ON FUNCTION crm_deals_internal.restore_deal(bigint) IS
 -- The number of a batch is the id of its first event; the others have the same transaction and higher ids.
 -- access: manager
 CREATE FUNCTION crm_deals_internal.batch_events(batch_id bigint)
-RETURNS TABLE (id bigint, deal_id bigint, version integer, kind text, changes jsonb)
+RETURNS TABLE (id bigint, deal_id bigint, version integer, kind text, changes jsonb, uncertain text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
     RETURN QUERY
-    SELECT e.id, e.deal_id, e.version, e.kind, e.changes
+    SELECT e.id, e.deal_id, e.version, e.kind, r.readable, r.uncertain
     FROM crm_deals.deal_event AS f
     JOIN crm_deals.deal_event AS e ON e.transaction = f.transaction AND e.id >= f.id
+    CROSS JOIN LATERAL crm_deals_internal.readable_changes(
+        e.changes, e.id <= (SELECT crm_deals_internal.last_session_event())) AS r
     WHERE f.id = batch_id AND e.batch_id = batch_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'batch % does not exist', batch_id
@@ -159,23 +150,28 @@ CREATE FUNCTION crm_deals_internal.undo_batch(batch_id bigint) RETURNS TABLE (de
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
-    -- These arrays are aligned. They hold the events of the batch after which nothing happened to their deals.
+    -- These arrays are aligned. They hold the events of the batch after which nothing happened to their deals, and
+    -- whose old values are certain.
     last_ids bigint[];
     last_deals bigint[];
     last_kinds text[];
     last_changes jsonb[];
+    uncertain_ids bigint[];
 BEGIN
     PERFORM crm_deals_internal.enter_as_writer();
     PERFORM FROM crm_deals.deal AS d
-    WHERE d.id IN (SELECT e.deal_id FROM crm_deals_internal.batch_events(undo_batch.batch_id) AS e)
+    WHERE d.id IN (SELECT e.deal_id FROM crm_deals_internal.batch_events(batch_id) AS e)
     ORDER BY d.id
     FOR UPDATE;
 
-    SELECT array_agg(e.id), array_agg(e.deal_id), array_agg(e.kind), array_agg(e.changes)
-    INTO last_ids, last_deals, last_kinds, last_changes
-    FROM crm_deals_internal.batch_events(undo_batch.batch_id) AS e
+    SELECT array_agg(e.id) FILTER (WHERE e.uncertain IS NULL), array_agg(e.deal_id) FILTER (WHERE e.uncertain IS NULL),
+           array_agg(e.kind) FILTER (WHERE e.uncertain IS NULL),
+           array_agg(e.changes) FILTER (WHERE e.uncertain IS NULL),
+           array_agg(e.id) FILTER (WHERE e.uncertain IS NOT NULL)
+    INTO last_ids, last_deals, last_kinds, last_changes, uncertain_ids
+    FROM crm_deals_internal.batch_events(batch_id) AS e
     LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
     WHERE CASE e.kind WHEN 'merged' THEN false
                       WHEN 'deleted' THEN d.id IS NULL
@@ -186,11 +182,11 @@ BEGIN
     -- An event that changed the id from null created the deal.
     DELETE FROM crm_deals.deal AS d
     WHERE d.id IN (SELECT l.deal_id FROM unnest(last_deals, last_changes) AS l (deal_id, changes)
-                   WHERE l.changes -> 'id' -> 0 = 'null');
-    IF 'deleted' = ANY (last_kinds) THEN
-        PERFORM crm_deals_internal.reinsert_deleted(
-            ARRAY(SELECT l.id FROM unnest(last_ids, last_kinds) AS l (id, kind) WHERE l.kind = 'deleted'));
-    END IF;
+                   WHERE l.changes -> 'id' -> 0 = 'null'::jsonb);
+    PERFORM crm_deals_internal.reinsert_deleted(array_agg(l.id), array_agg(l.changes))
+    FROM unnest(last_ids, last_kinds, last_changes) AS l (id, kind, changes)
+    WHERE l.kind = 'deleted'
+    HAVING count(*) > 0;
     PERFORM crm_deals_internal.revert_changes(array_agg(l.deal_id), array_agg(l.changes))
     FROM unnest(last_deals, last_kinds, last_changes) AS l (deal_id, kind, changes)
     WHERE l.kind <> 'deleted' AND NOT l.changes ? 'id'
@@ -198,13 +194,16 @@ BEGIN
 
     RETURN QUERY
     SELECT e.deal_id,
-           CASE WHEN e.id = ANY (last_ids) THEN 'reverted' ELSE 'changed_since' END,
+           CASE WHEN e.id = ANY (last_ids) THEN 'reverted'
+                WHEN e.id = ANY (uncertain_ids) THEN 'uncertain'
+                ELSE 'changed_since' END,
            CASE WHEN e.id = ANY (last_ids) THEN NULL
+                WHEN e.id = ANY (uncertain_ids) THEN e.uncertain
                 WHEN e.kind = 'merged' THEN 'It was merged.'
                 WHEN d.id IS NULL THEN 'It was deleted since.'
                 WHEN e.kind = 'deleted' THEN 'It was restored since.'
                 ELSE format('Its version is %s, that of the batch was %s.', d.version, e.version) END
-    FROM crm_deals_internal.batch_events(undo_batch.batch_id) AS e
+    FROM crm_deals_internal.batch_events(batch_id) AS e
     LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
     ORDER BY e.deal_id;
 END

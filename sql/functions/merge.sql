@@ -84,51 +84,50 @@ COMMENT ON FUNCTION crm_deals_internal.move_stakeholders(bigint, bigint, text) I
 
 -- The survivor keeps its own stage, status and owner. An amount moves with its currency.
 -- access: write
-CREATE FUNCTION crm_deals_internal.values_lacking(survivor jsonb, duplicate jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE FUNCTION crm_deals_internal.columns_of_duplicate() RETURNS TABLE (name text)
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(jsonb_object_agg(d.key, d.value), '{}')
-           || CASE WHEN survivor -> 'amount' = 'null' AND duplicate -> 'amount' <> 'null'
-                   THEN jsonb_build_object('amount', duplicate -> 'amount', 'currency', duplicate -> 'currency')
-                   ELSE '{}' END
-           || jsonb_build_object('custom_fields', (duplicate -> 'custom_fields') || (survivor -> 'custom_fields'))
-    FROM jsonb_each(values_lacking.duplicate) AS d
-    WHERE survivor -> d.key = 'null'
-      AND d.value <> 'null'
-      AND d.key NOT IN ('id', 'organization', 'pipeline_id', 'stage_id', 'status', 'closed_at', 'lost_reason', 'owner',
-                        'amount', 'currency', 'probability', 'probability_overridden', 'last_open_stage_id', 'version',
-                        'stage_entered_at', 'created_at', 'updated_at')
+    SELECT c.name
+    FROM crm_deals_internal.deal_columns() AS c
+    WHERE c.may_be_null
+      AND c.name NOT IN ('pipeline_id', 'stage_id', 'closed_at', 'lost_reason', 'owner', 'amount', 'currency',
+                         'probability', 'probability_overridden', 'last_open_stage_id')
 $$;
-COMMENT ON FUNCTION crm_deals_internal.values_lacking(jsonb, jsonb) IS
-    'Internal: returns the values of the duplicate that the survivor lacks.';
+COMMENT ON FUNCTION crm_deals_internal.columns_of_duplicate() IS
+    'Internal: lists the columns that the survivor of a merge takes from its duplicate if it has no value.';
 
+-- "gone" is the duplicate, a row of deal.
 -- access: write
-CREATE FUNCTION crm_deals_internal.fill_gaps_from_duplicate(survivor bigint, duplicate jsonb,
+CREATE FUNCTION crm_deals_internal.fill_gaps_from_duplicate(survivor bigint, gone anyelement,
                                                              callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    lacking jsonb := (SELECT crm_deals_internal.values_lacking(to_jsonb(d.*), duplicate)
-                      FROM crm_deals.deal AS d WHERE d.id = survivor);
-    columns text;
+    lacking text[];
+    assignments text;
 BEGIN
-    SELECT string_agg(format('%1$I = r.%1$I', c.name), ', ')
-    INTO columns
-    FROM crm_deals_internal.deal_columns() AS c
-    WHERE lacking ? c.name;
-    PERFORM crm_deals_internal.write_as_caller(callers_path, format($write$
-        UPDATE crm_deals.deal AS d
-        SET %s
-        FROM crm_deals.deal AS x
-        CROSS JOIN LATERAL jsonb_populate_record(x.*, $2) AS r
-        WHERE d.id = $1 AND x.id = $1
-        $write$, columns), survivor, lacking);
+    EXECUTE format('SELECT ARRAY[%s] FROM crm_deals.deal AS d WHERE d.id = $1',
+                   (SELECT string_agg(format('CASE WHEN d.%1$I IS NOT DISTINCT FROM NULL '
+                                             'AND ($2).%1$I IS DISTINCT FROM NULL THEN %1$L::text END', c.name), ', ')
+                    FROM (SELECT f.name FROM crm_deals_internal.columns_of_duplicate() AS f
+                          UNION ALL VALUES ('amount')) AS c))
+    INTO lacking
+    USING survivor, gone;
+    SELECT string_agg(format('%1$I = ($2).%1$I', c.name), ', ')
+    INTO assignments
+    FROM unnest(array_remove(lacking, NULL::text)
+                || CASE WHEN 'amount' = ANY (lacking) THEN ARRAY['currency'] END) AS c (name);
+    PERFORM crm_deals_internal.write_as_caller(
+        callers_path,
+        format('UPDATE crm_deals.deal AS d SET %s WHERE d.id = $1',
+               concat_ws(', ', assignments, 'custom_fields = ($2).custom_fields || d.custom_fields')),
+        survivor, gone);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.fill_gaps_from_duplicate(bigint, jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.fill_gaps_from_duplicate(bigint, anyelement, text) IS
     'Internal: gives a deal the values of its duplicate that it lacks.';
 
 -- access: write
@@ -138,8 +137,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    gone jsonb := (SELECT to_jsonb(d.*) FROM crm_deals.deal AS d WHERE d.id = duplicate);
+    gone crm_deals.deal;
 BEGIN
+    SELECT d.* INTO gone FROM crm_deals.deal AS d WHERE d.id = duplicate;
     PERFORM crm_deals_internal.move_stakeholders(survivor, duplicate, callers_path);
     IF crm_deals_internal.write_as_caller(
            callers_path, 'DELETE FROM crm_deals.deal AS d WHERE d.id = $1', duplicate) <> 1 THEN
@@ -147,7 +147,7 @@ BEGIN
             USING ERRCODE = '09000', DETAIL = 'A trigger, a rule or row security on crm_deals.deal let it stay.';
     END IF;
     PERFORM crm_deals_internal.fill_gaps_from_duplicate(survivor, gone, callers_path);
-    RETURN gone ->> 'external_id';
+    RETURN gone.external_id;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.merge_deals(bigint, bigint, text) IS

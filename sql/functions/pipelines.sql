@@ -18,7 +18,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.default_stages() IS
     'Internal: returns the six stages that a pipeline gets if none are given.';
 
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.slug(name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -29,7 +29,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.slug(text) IS
     'Internal: makes the key of a stage from its name.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.stage_defaults() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -62,7 +62,7 @@ COMMENT ON FUNCTION crm_deals_internal.stage_defaults() IS
     'Trigger: fills the key, the position and the probability of a new stage.';
 
 -- It pins no search_path: the UPDATE runs the user's triggers. So every name and operator is qualified.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.clear_other_default() RETURNS trigger
 LANGUAGE plpgsql
 AS $$

@@ -35,13 +35,20 @@
 	(object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
+/* 16 can grant a membership without the right to SET ROLE (3d14e171e) */
+#if PG_VERSION_NUM < 160000
+#define role_may_become(role, other) is_member_of_role(role, other)
+#else
+#define role_may_become(role, other) member_can_set_role(role, other)
+#endif
+
 /* 17 passes the open relation (5b2d3ab5c) */
 #if PG_VERSION_NUM < 170000
 #define identity_sequence_of(relation, attnum) \
-	getIdentitySequence(RelationGetRelid(relation), attnum, false)
+	getIdentitySequence(RelationGetRelid(relation), attnum, true)
 #else
 #define identity_sequence_of(relation, attnum) \
-	getIdentitySequence(relation, attnum, false)
+	getIdentitySequence(relation, attnum, true)
 #endif
 
 /* 17 moved it (28f3915b7) */

@@ -37,6 +37,7 @@ revert(CallerQuery *query, FunctionCallInfo fcinfo)
 	char		nulls[2];
 
 	(void) installed_table("deal");
+	(void) installed_table("log_format");	/* 0.1 did not have it */
 	context.actor = text_argument(fcinfo, 1);
 	spi_arguments(fcinfo, 1, &value, nulls);
 	caller_query_in_context(query, &value, nulls, &context);
@@ -46,6 +47,7 @@ static CallerQuery undo_query = {
 	.sql = "SELECT u.deal_id, u.outcome, u.detail FROM crm_deals_internal.undo_batch($1) AS u",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID),
 };
 
 /* undo_batch(batch_id, actor) returns what became of each deal of the batch. */
@@ -65,6 +67,7 @@ static CallerQuery restore_query = {
 	.sql = "SELECT crm_deals_internal.restore_deal($1)",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(INT8OID),
 };
 
 /* restore_deal(deal_id, actor) returns the deal. */

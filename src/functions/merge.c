@@ -60,6 +60,7 @@ typedef struct Reference
 
 static CallerQuery references_query = {
 	.sql = "SELECT r.name, r.field, r.relation::pg_catalog.oid FROM crm_deals_internal.references_to_deal() AS r",
+	.returns = RETURNS(TEXTOID, TEXTOID, OIDOID),
 };
 
 /* Returns the table's name with its schema. */
@@ -79,11 +80,10 @@ references_to_deal(void)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		Reference  *reference = palloc0(sizeof(Reference));
-		bool		isnull;
 
-		reference->constraint = row_text(i, 1);
-		reference->column = row_text(i, 2);
-		reference->table = DatumGetObjectId(row_value(i, 3, &isnull));
+		reference->constraint = needed_text("pg_constraint", i, 1);
+		reference->column = needed_text("pg_constraint", i, 2);
+		reference->table = DatumGetObjectId(needed_value("pg_constraint", i, 3));
 		references = lappend(references, reference);
 	}
 	return references;
@@ -275,12 +275,14 @@ static CallerQuery lock_query = {
 	.sql = "SELECT crm_deals_internal.lock_to_merge($1, $2)",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
+	.returns = RETURNS(INT8ARRAYOID),
 };
 
 static CallerQuery merge_query = {
 	.sql = "SELECT crm_deals_internal.merge_deals($1, $2, $3)",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TEXTOID},
+	.returns = RETURNS(TEXTOID),
 };
 
 /* It runs before the duplicate is deleted, which would delete its aliases too. */
@@ -302,14 +304,15 @@ lock_to_merge(FunctionCallInfo fcinfo, Merge *merge)
 {
 	Datum		values[2];
 	char		nulls[3];
-	bool		isnull;
-	int64	   *locked;
+	ArrayType  *locked;
 
 	spi_arguments(fcinfo, 2, values, nulls);
 	caller_query(&lock_query, values, nulls);
-	locked = int8_array_elements(DatumGetArrayTypeP(result_column(1, &isnull)));
-	merge->survivor = locked[0];
-	merge->duplicate = locked[1];
+	locked = DatumGetArrayTypeP(needed_value("deal", 0, 1));
+	if (int8_array_length(locked) != 2)
+		elog(ERROR, "lock_to_merge() returned %d deals", int8_array_length(locked));
+	merge->survivor = int8_array_elements(locked)[0];
+	merge->duplicate = int8_array_elements(locked)[1];
 }
 
 /* Makes one deal of the two: the work of write_context_run(). */

@@ -2,7 +2,7 @@
 -- and which columns of them. These functions answer from those notes, for the host's tables and ours alike.
 
 -- "columns" maps each field of ours that the table has to the column that holds it.
--- access: write
+-- access: public
 CREATE FUNCTION crm_deals_internal.host(entity text, OUT host regclass, OUT key_column text, OUT key_type text,
                                         OUT columns jsonb)
 LANGUAGE plpgsql STABLE
