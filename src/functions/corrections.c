@@ -8,7 +8,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
 
 #include "base/arguments.h"
 #include "base/caller_query.h"
@@ -26,27 +28,26 @@ PG_FUNCTION_INFO_V1(crm_deals_restore_deal);
  */
 
 /*
- * Runs the query with the first argument of the call. The second one is the
- * actor of the events, and their kind is "reverted".
+ * Runs the query with the first argument of the call and the caller's path.
+ * The second argument is the actor of the events, and their kind is
+ * "reverted".
  */
 static void
 revert(CallerQuery *query, FunctionCallInfo fcinfo)
 {
 	WriteContext context = {.kind = "reverted", .restores = true, .every_statement = true};
-	Datum		value;
-	char		nulls[2];
+	Datum		values[2] = {PG_GETARG_DATUM(0), CStringGetTextDatum(namespace_search_path)};
 
 	(void) installed_table("deal");
 	(void) installed_table("log_format");	/* 0.1 did not have it */
 	context.actor = text_argument(fcinfo, 1);
-	spi_arguments(fcinfo, 1, &value, nulls);
-	caller_query_in_context(query, &value, nulls, &context);
+	caller_query_in_context(query, values, PG_ARGISNULL(0) ? "n " : NULL, &context);
 }
 
 static CallerQuery undo_query = {
-	.sql = "SELECT u.deal_id, u.outcome, u.detail FROM crm_deals_internal.undo_batch($1) AS u",
-	.nargs = 1,
-	.argtypes = {INT8OID},
+	.sql = "SELECT u.deal_id, u.outcome, u.detail FROM crm_deals_internal.undo_batch($1, $2) AS u",
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID},
 	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID),
 };
 
@@ -64,9 +65,9 @@ crm_deals_undo_batch(PG_FUNCTION_ARGS)
 }
 
 static CallerQuery restore_query = {
-	.sql = "SELECT crm_deals_internal.restore_deal($1)",
-	.nargs = 1,
-	.argtypes = {INT8OID},
+	.sql = "SELECT crm_deals_internal.restore_deal($1, $2)",
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID},
 	.returns = RETURNS(INT8OID),
 };
 
