@@ -41,7 +41,6 @@ INSERT INTO crm_deals.custom_field (entity, key, label, type, options, required)
 VALUES ('deal', 'size', 'Size', 'select', '["small", {"value": "large", "labels": {"de": "groß"}}]', false),
        ('deal', 'seats', 'Seats', 'number', NULL, false), ('deal', 'tags', 'Tags', 'multiselect', '["a", "b"]', false),
        ('lead', 'size', 'Size', 'select', '["small"]', false);
-INSERT INTO crm_deals.custom_field (entity, key, label, type) VALUES ('deal', 'bad', 'Bad', 'nonsense');
 INSERT INTO crm_deals.exchange_rate (currency, base, rate, valid_from)
 VALUES ('USD', 'EUR', 0.9, '2020-01-01'), ('CHF', 'USD', 1.1, '2020-01-01');
 SELECT crm_deals.index_custom_field('deal', 'seats'), crm_deals.index_custom_field('deal', 'tags'),
