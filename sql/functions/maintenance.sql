@@ -12,7 +12,7 @@ COMMENT ON FUNCTION crm_deals_internal.pruning_horizon() IS
 -- Removes the beginning of each deal's log: the events before the horizon, but not its latest event, and none from the
 -- first on that a consumer has not acknowledged. Events that are committed meanwhile stay, and nobody can subscribe
 -- meanwhile.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.prune_events(before timestamptz, actor text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -31,6 +31,7 @@ DECLARE
     removed bigint;
     pruned bigint := 0;
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     IF before IS NULL OR before > now() THEN
         RAISE EXCEPTION 'the log can be pruned before a moment in the past' USING ERRCODE = '22023';
     END IF;
@@ -71,7 +72,7 @@ COMMENT ON FUNCTION crm_deals_internal.prune_events(timestamptz, text) IS
     'Internal: does prune_events() as the owner of the tables.';
 
 -- Texts are blanked. Values of other types cannot be blanked, so they are removed.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redacted_fields(custom_fields jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -83,7 +84,7 @@ COMMENT ON FUNCTION crm_deals_internal.redacted_fields(jsonb) IS
     'Internal: returns custom fields without what they said.';
 
 -- In a named deal everything that may name a person is blanked, in other deals only the owner.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redacted_changes(changes jsonb, is_named boolean, actor text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -102,7 +103,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redacted_changes(jsonb, boolean, text) IS
     'Internal: returns the changes of an event without what they said of a person.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redact_contact(contact text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -130,7 +131,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_contact(text) IS
     'Internal: blanks a contact. Returns NULL if contacts are the host''s.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redact_lead(lead bigint) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -154,7 +155,7 @@ COMMENT ON FUNCTION crm_deals_internal.redact_lead(bigint) IS
     'Internal: blanks a lead.';
 
 -- The deals that the caller names, those merged into them, and those that they were merged into.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.deals_to_redact(deals bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -181,7 +182,7 @@ COMMENT ON FUNCTION crm_deals_internal.deals_to_redact(bigint[]) IS
     'Internal: returns the deals that a redaction is about.';
 
 -- The change of each deal becomes an event of kind redacted.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redact_deals(deals bigint[], owner text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -211,7 +212,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_deals(bigint[], text) IS
     'Internal: blanks deals, and their owner if an owner is a text.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redact_owner(relation regclass, owner text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -219,6 +220,7 @@ AS $$
 DECLARE
     blanked bigint := 0;
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     IF relation IS NOT NULL THEN
         EXECUTE format('UPDATE %s SET owner = ''[redacted]'' WHERE owner = $1', relation) USING owner;
         GET DIAGNOSTICS blanked = ROW_COUNT;
@@ -229,7 +231,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_owner(regclass, text) IS
     'Internal: blanks an owner in accounts, contacts and leads if an owner is a text.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redact_activities(contact text, lead bigint, deals bigint[], actor text)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -254,7 +256,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_activities(text, bigint, bigint[], text) IS
     'Internal: deletes the activities of a contact or a lead, and blanks those of deals and of an actor.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redact_events(deals bigint[], actor text, owner text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -279,7 +281,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_events(bigint[], text, text) IS
     'Internal: blanks what the log says of deals, of an actor and of an owner.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redact(contact text, lead bigint, deals bigint[], actor text)
 RETURNS TABLE (relation text, rows bigint)
 LANGUAGE plpgsql
@@ -291,6 +293,7 @@ DECLARE
     owner text := (SELECT actor FROM crm_deals.installation AS i WHERE i.owner_table IS NULL);
     n bigint;
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     IF num_nonnulls(contact, lead, deals, actor) = 0 THEN
         RAISE EXCEPTION 'nothing to redact is named'
             USING ERRCODE = '22023', HINT = 'Name a contact, a lead, deals or an actor.';

@@ -136,6 +136,7 @@ static OwnerQuery refused_query = {
 	" FROM " DUPLICATES
 	" AND p.duplicate_policy OPERATOR(pg_catalog.=) 'reject'"
 	" ORDER BY m.deal_id, s.similarity DESC, m.other_deal_id LIMIT 1",
+	.returns = RETURNS(TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID),
 };
 
 /* Raises the error for the first row of refused_query.  Names the other deal only if the caller may see it. */
@@ -209,6 +210,7 @@ static OwnerQuery flag_query = {
 	" (SELECT pg_catalog.count(*) FROM ranked AS r WHERE r.place OPERATOR(pg_catalog.>) $1)",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(INT8OID, INT8OID),
 	.one_plan = true,
 };
 

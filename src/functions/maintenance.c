@@ -33,6 +33,7 @@ static OwnerQuery prune_query = {
 	.sql = "SELECT crm_deals_internal.prune_events($1, $2)",
 	.nargs = 2,
 	.argtypes = {TIMESTAMPTZOID, TEXTOID},
+	.returns = RETURNS(INT8OID),
 };
 
 /* prune_events(before) returns the number of events that it removed. */
@@ -56,6 +57,7 @@ static OwnerQuery redact_query = {
 	" FROM crm_deals_internal.redact($1, $2, $3, $4) AS r GROUP BY 1 ORDER BY 1",
 	.nargs = 4,
 	.argtypes = {TEXTOID, INT8OID, INT8ARRAYOID, TEXTOID},
+	.returns = RETURNS(TEXTOID, INT8OID),
 };
 
 /* redact(contact, lead, deals, actor, reason) returns the rows changed in each table. The reason becomes the note. */

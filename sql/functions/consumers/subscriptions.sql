@@ -1,6 +1,6 @@
 -- Makes and removes consumers.
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.raise_unknown_consumer(consumer text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -23,7 +23,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.raise_unknown_consumer(text) IS
     'Internal: raises the error that names the consumers that exist.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.subscribe(consumer text, kinds text[], from_start boolean, include_imports boolean)
 RETURNS void
 LANGUAGE plpgsql
@@ -36,6 +36,7 @@ DECLARE
     unknown text := (SELECT coalesce(k.kind, 'NULL') FROM unnest(kinds) AS k (kind)
                      WHERE k.kind = ANY (known) IS NOT TRUE LIMIT 1);
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     IF unknown IS NOT NULL OR kinds = '{}' THEN
         RAISE EXCEPTION '%', CASE WHEN unknown IS NULL THEN 'no kinds of events are named'
                                   ELSE format('there are no events of kind "%s"', unknown) END
@@ -65,13 +66,14 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.subscribe(text, text[], boolean, boolean) IS
     'Internal: does the work of subscribe() as the owner of the tables.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.unsubscribe(consumer text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     DELETE FROM crm_deals.event_consumer AS c
     WHERE c.consumer = consumer AND consumer <> crm_deals_internal.dispatcher();
     IF NOT FOUND THEN
