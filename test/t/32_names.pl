@@ -1,6 +1,6 @@
 # Columns of users that are named like an alias, a variable, an argument or a column of ours. Every table gets one for
 # each name in the product's SQL, of a type that nothing compares to. A scenario that calls every public function
-# gives the same as beside columns of harmless names. In the long form the regression tests pass, too.
+# gives the same as without these columns. In the long form the regression tests pass, too.
 use strict;
 use warnings;
 use FindBin;
@@ -74,10 +74,14 @@ cmp_ok(scalar @names, '>', 500, 'the names of our SQL: ' . @names);
 # A database in which every table that has a primary key gets a column for each of the names as soon as it is created.
 sub create_database
 {
-	my ($database, $prefix, @of) = @_;
-	my $list = join ', ', map { "('$prefix$_')" } @of;
+	my ($database, @of) = @_;
+	my $list = join ', ', map { "('$_')" } @of;
+	# install() takes a host's column of such a name for what the name says
+	my $mapped = join ', ', map { "'$_'" }
+	  qw(name first_name last_name email phone account_id organization external_id owner custom_fields);
 
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	return if !@of;
 	$node->safe_psql($database, <<"SQL");
 CREATE SCHEMA hostile;
 GRANT USAGE ON SCHEMA hostile TO PUBLIC;
@@ -103,7 +107,8 @@ BEGIN
              FROM hostile.name AS n
              JOIN hostile.kind AS k ON k.number = n.number % 10
              WHERE NOT EXISTS (SELECT FROM pg_attribute AS a
-                               WHERE a.attrelid = added.relation AND a.attname = n.name)));
+                               WHERE a.attrelid = added.relation AND a.attname = n.name)
+               AND (added.relation::text LIKE 'crm_deals.%' OR n.name NOT IN ($mapped))));
     END LOOP;
 END \$\$;
 CREATE EVENT TRIGGER hostile_columns ON ddl_command_end WHEN tag IN ('CREATE TABLE')
@@ -151,16 +156,16 @@ for my $tables (sort keys %variables)
 {
 	my %printed;
 
-	for my $prefix ('', 'harmless_')
+	for my $columns ('no', 'hostile')
 	{
-		my $database = "$prefix$tables";
+		my $database = "${columns}_columns_$tables";
 
-		create_database($database, $prefix, @names);
+		create_database($database, $columns eq 'hostile' ? @names : ());
 		$node->safe_psql($database, $hosts);
-		$printed{$prefix} = output_of($database, "$tree/test/t/Names/scenario.sql", '-v', 'role=qq_clerk',
+		$printed{$columns} = output_of($database, "$tree/test/t/Names/scenario.sql", '-v', 'role=qq_clerk',
 			map { ('-v', "$_=$variables{$tables}{$_}") } sort keys %{ $variables{$tables} });
 	}
-	is($printed{''}, $printed{'harmless_'}, "$tables tables: columns of such names change nothing");
+	is($printed{hostile}, $printed{no}, "$tables tables: columns of such names change nothing");
 }
 
 # ----------
@@ -200,7 +205,7 @@ sub test_with_columns
 	local $ENV{PGTZ} = 'PST8PDT';
 	local $ENV{PGDATESTYLE} = 'Postgres, MDY';
 	local $ENV{PGOPTIONS} = '-c intervalstyle=postgres_verbose';
-	create_database($test, '', names_beside($test));
+	create_database($test, names_beside($test));
 	my $output = output_of($test, "$tree/test/sql/$test.sql");
 	ok(is_expected($test, $output), "$test: columns of such names change nothing")
 	  or diag join "\n", grep { /^(?:not ok|# |.*ERROR:)/ } split /\n/, $output;

@@ -86,8 +86,9 @@ SELECT qq1.stage_key, qq1.status FROM crm_deals.move_deal(4, 'late', override =>
 SELECT qq1.stage_key, qq1.status FROM crm_deals.move_deal(4, 'lost', lost_reason => 'no idea') AS qq1;
 SELECT qq1.stage_key, qq1.status FROM crm_deals.move_deal(4, 'lost', lost_reason => 'Price') AS qq1;
 SELECT * FROM crm_deals.check_move(5, 'won');
-SELECT * FROM crm_deals.move_deals('{1,2,3,99}', 'won', 'all', 'mia');
-SELECT * FROM crm_deals.move_deals('{1,2}', 'lost', lost_reason => 'late', override => 'yes');
+SELECT qq1.deal_id, qq1.outcome, qq1.detail FROM crm_deals.move_deals('{1,2,3,99}', 'won', 'all', 'mia') AS qq1;
+SELECT qq1.deal_id, qq1.outcome, qq1.detail
+FROM crm_deals.move_deals('{1,2}', 'lost', lost_reason => 'late', override => 'yes') AS qq1;
 UPDATE crm_deals.deal SET stage_id = (SELECT qq1.id FROM crm_deals.stage AS qq1
                                       WHERE qq1.pipeline_id = :sales AND qq1.position = 1) WHERE id = 3;
 UPDATE crm_deals.deal SET pipeline_id = :strict WHERE name = 'Copied';
@@ -104,14 +105,14 @@ UPDATE crm_deals.pipeline SET is_default = true WHERE id = :strict;
 UPDATE crm_deals.pipeline SET is_default = true, duplicate_policy = 'off' WHERE id = :sales;
 UPDATE crm_deals.pipeline SET duplicate_policy = 'flag' WHERE id = :sales;
 SELECT crm_deals.remove_stage((SELECT qq1.id FROM crm_deals.stage AS qq1
-                               WHERE qq1.pipeline_id = :sales AND qq1.position = 2));
+                               WHERE qq1.pipeline_id = :sales AND qq1.position = 3));
 
 -- Events
 SELECT qq1.id, qq1.deal_id, qq1.kind, qq1.payload - 'occurred_at' - 'changes' - 'closed_at' AS qq_payload
 FROM crm_deals.read_events('all', 4) AS qq1;
 SELECT crm_deals.ack_events('all', 2);
 SELECT count(*) FROM crm_deals.read_events('all', 100, '1 minute') AS qq1;
-SELECT qq1.deal_id, qq1.kind FROM crm_deals.read_events('won') AS qq1;
+SELECT qq1.deal_id, qq1.kind FROM crm_deals.read_events('won') AS qq1 ORDER BY 1;
 SELECT count(*) FROM crm_deals.read_events('nobody') AS qq1;
 SELECT qq1.consumer, qq1.pending FROM crm_deals.consumer_status AS qq1 ORDER BY 1;
 SELECT crm_deals.subscribe('won', '{lost}'), crm_deals.unsubscribe('won');
@@ -196,7 +197,9 @@ INSERT INTO crm_deals.lead (company_name, first_name, last_name, email, source, 
 VALUES ('Acme', 'Ada', 'Lovelace', 'ada@example.org', 'web', 'anna', '{"size": "small"}'),
        ('Newco', 'Eve', 'Poe', 'eve@example.org', 'web', NULL, '{}'), ('Globex', 'Max', 'Foe', NULL, NULL, NULL, '{}');
 SELECT * FROM crm_deals.convert_lead(1, deal => '{"amount": 5, "pipeline": "Sales", "stage": "qualified"}');
+\set VERBOSITY terse
 SELECT * FROM crm_deals.convert_lead(1);
+\set VERBOSITY default
 SELECT * FROM crm_deals.convert_lead(2, actor => 'mia');
 SELECT * FROM crm_deals.convert_lead(3);
 SELECT * FROM crm_deals.convert_lead(3, false, use_account => '2');
@@ -204,7 +207,8 @@ CREATE TEMPORARY TABLE qq_source (external_id text, name text, stage text, accou
                                   "custom_fields.seats" text);
 INSERT INTO qq_source VALUES ('i1', 'Imported one', 'Qualified', 'Acme', '5', 'anna', '3'),
                              ('i2', 'Imported two', 'won', 'New account', '7', NULL, NULL),
-                             ('x1', 'Alpha again', NULL, NULL, '9', 'tom', '4'), ('i3', 'Bad', 'nowhere', NULL, NULL, NULL, NULL),
+                             ('x1', 'Alpha again', NULL, NULL, '9', 'tom', '4'),
+                             ('i3', 'Bad', 'nowhere', NULL, NULL, NULL, NULL),
                              ('i4', 'Bad', NULL, NULL, 'x', NULL, NULL), ('i4', 'Bad', NULL, 'Globex', NULL, NULL, NULL);
 ALTER TABLE qq_source ADD COLUMN closed_at text;
 UPDATE qq_source SET closed_at = '2026-01-05' WHERE external_id = 'i2';
@@ -240,7 +244,6 @@ UPDATE crm_deals.deal SET amount = 10 WHERE id = 1;
 DELETE FROM crm_deals.deal WHERE id = 3;
 DELETE FROM crm_deals.deal_event;
 TRUNCATE crm_deals.deal;
-SELECT crm_deals.install();
 SELECT * FROM crm_deals.verify();
 SELECT crm_deals.revoke_access(:'role');
 DROP OWNED BY :role;
