@@ -222,7 +222,7 @@ crm_deals_start_dispatcher(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
 	PreventCommandDuringRecovery("start_dispatcher()");
-	(void) installed_table("event_consumer");
+	check_installation();
 	if (!is_running())
 		start_dispatcher();
 	PG_RETURN_VOID();

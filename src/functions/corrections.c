@@ -12,7 +12,6 @@
 
 #include "base/arguments.h"
 #include "base/caller_query.h"
-#include "base/catalog.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
 #include "base/write_context.h"
@@ -36,8 +35,6 @@ revert(CallerQuery *query, FunctionCallInfo fcinfo)
 	Datum		value;
 	char		nulls[2];
 
-	(void) installed_table("deal");
-	(void) installed_table("log_format");	/* 0.1 did not have it */
 	context.actor = text_argument(fcinfo, 1);
 	spi_arguments(fcinfo, 1, &value, nulls);
 	caller_query_in_context(query, &value, nulls, &context);
