@@ -23,28 +23,11 @@
 #include "utils/portal.h"
 
 #include "base/compat.h"
+#include "base/search_path.h"
 #include "base/write_as_caller.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_write_as_caller);
 PG_FUNCTION_INFO_V1(crm_deals_write_as_caller_returning);
-
-/* Sets search_path; returns what search_path_restore() needs. */
-int
-search_path_set(const char *path)
-{
-	int			level = NewGUCNestLevel();
-
-	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-	return level;
-}
-
-/* Puts search_path back. */
-void
-search_path_restore(int level)
-{
-	AtEOXact_GUC(true, level);
-}
 
 /* Takes the position in our statement out of an error: the client knows another statement. */
 static void

@@ -87,7 +87,6 @@ crm_deals_import_deals(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("import_deals needs a table to import")));
-	(void) installed_table("deal");
 	import.context.imports = true;
 	import.context.every_statement = true;
 	import.context.no_gates = !bool_argument(fcinfo, 2);

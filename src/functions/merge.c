@@ -31,6 +31,7 @@
 #include "base/caller_query.h"
 #include "base/catalog.h"
 #include "base/owner_query.h"
+#include "base/search_path.h"
 #include "base/spi_result.h"
 #include "base/write_as_caller.h"
 #include "base/write_context.h"
@@ -339,7 +340,6 @@ crm_deals_merge_deals(PG_FUNCTION_ARGS)
 	Merge		merge = {.callers_path = pstrdup(namespace_search_path)};
 	Datum		values[3];
 
-	(void) installed_table("deal");
 	SPI_connect();
 	lock_to_merge(fcinfo, &merge);
 	context.merged_into = merge.survivor;
