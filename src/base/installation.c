@@ -19,7 +19,6 @@
 
 #include "base/acting_as_owner.h"
 #include "base/compat.h"
-#include "base/catalog.h"
 #include "base/installation.h"
 #include "base/installed.h"
 #include "base/kept_query.h"

@@ -139,11 +139,13 @@ run_write(const char *statement, List *queries, ParamListInfo parameters, char *
 uint64
 write_under_path(const char *path, const char *statement, ParamListInfo parameters, char **returned)
 {
-	ErrorContextCallback callback = {.previous = error_context_stack, .callback = forget_position};
+	ErrorContextCallback callback = {0};
 	List	   *queries;
 	uint64		rows;
 	int			level;
 
+	callback.previous = error_context_stack;
+	callback.callback = forget_position;
 	error_context_stack = &callback;
 	CommandCounterIncrement();
 	queries = analyse_write(statement, parameters);
