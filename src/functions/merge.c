@@ -89,7 +89,7 @@ references_to_deal(void)
 	return references;
 }
 
-/* Returns whether a user's constraint trigger on the table, or on a part of it, may wait for the end of the transaction. */
+/* Returns whether a user's trigger on the table, or on a part of it, may wait for the end of the transaction. */
 static bool
 has_deferrable_trigger(Oid table)
 {
