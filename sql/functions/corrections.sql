@@ -20,7 +20,8 @@ COMMENT ON FUNCTION crm_deals_internal.deal_columns() IS
 
 -- The two arrays are aligned.
 -- access: manager
-CREATE FUNCTION crm_deals_internal.revert_changes(deal_ids bigint[], changes jsonb[], callers_path text) RETURNS void
+CREATE FUNCTION crm_deals_internal.revert_changes(deal_ids bigint[], changes jsonb[], callers_path text)
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -34,15 +35,16 @@ BEGIN
     FROM crm_deals_internal.deal_columns() AS c
     WHERE c.name NOT IN ('id', 'version', 'created_at', 'updated_at')
       AND EXISTS (SELECT FROM unnest(revert_changes.changes) AS w (changes), jsonb_object_keys(w.changes) AS k (key)
-                  WHERE k.key = c.name OR c.name = 'custom_fields' AND k.key LIKE 'custom\_fields.%');
-    PERFORM crm_deals_internal.write_as_caller(callers_path, format($write$
-        UPDATE crm_deals.deal AS d
-        SET %s
-        FROM unnest($1, $2) AS w (deal_id, changes)
-        JOIN crm_deals.deal AS x ON x.id = w.deal_id
-        CROSS JOIN LATERAL crm_deals_internal.old_row(x.*, w.changes) AS r
-        WHERE d.id = w.deal_id
-        $write$, columns), deal_ids, changes);
+                  WHERE k.key = c.name OR c.name = 'custom_fields' AND starts_with(k.key, 'custom_fields.'));
+    PERFORM crm_deals_internal.write_as_caller(
+        callers_path,
+        format('UPDATE crm_deals.deal AS d
+                SET %s
+                FROM unnest($1, $2) AS w (deal_id, changes)
+                JOIN crm_deals.deal AS x ON x.id = w.deal_id
+                CROSS JOIN LATERAL crm_deals_internal.old_row(x.*, w.changes) AS r
+                WHERE d.id = w.deal_id', columns),
+        deal_ids, changes);
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.revert_changes(bigint[], jsonb[], text) IS
@@ -51,7 +53,8 @@ COMMENT ON FUNCTION crm_deals_internal.revert_changes(bigint[], jsonb[], text) I
 -- The two arrays are aligned. A column that did not exist when a deal was deleted, and cannot be NULL, gets its
 -- default.
 -- access: manager
-CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[], changes jsonb[], callers_path text) RETURNS void
+CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[], changes jsonb[], callers_path text)
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -70,14 +73,15 @@ BEGIN
     WHERE c.may_be_null
        OR c.name = 'custom_fields'
        OR EXISTS (SELECT FROM unnest(reinsert_deleted.changes) AS w (changes) WHERE w.changes ? c.name);
-    PERFORM crm_deals_internal.write_as_caller(callers_path, format($write$
-        INSERT INTO crm_deals.deal (%s)
-        SELECT %s
-        FROM unnest($1, $2) AS w (event_id, changes)
-        JOIN crm_deals.deal_event AS e ON e.id = w.event_id
-        CROSS JOIN LATERAL crm_deals_internal.old_row(NULL::crm_deals.deal, w.changes) AS r
-        ORDER BY e.deal_id
-        $write$, columns, sources), events, changes);
+    PERFORM crm_deals_internal.write_as_caller(
+        callers_path,
+        format('INSERT INTO crm_deals.deal (%s)
+                SELECT %s
+                FROM unnest($1, $2) AS w (event_id, changes)
+                JOIN crm_deals.deal_event AS e ON e.id = w.event_id
+                CROSS JOIN LATERAL crm_deals_internal.old_row(NULL::crm_deals.deal, w.changes) AS r
+                ORDER BY e.deal_id', columns, sources),
+        events, changes);
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.reinsert_deleted(bigint[], jsonb[], text) IS

@@ -25,7 +25,7 @@ COMMENT ON FUNCTION crm_deals_internal.broken_rules(anyelement, bigint, text, bo
 -- access: write
 CREATE FUNCTION crm_deals_internal.move(deal_ids bigint[], to_stage_id bigint, note text, actor text, lost_reason text,
                                         override text, callers_path text) RETURNS bigint
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_move';
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_move_under_path';
 COMMENT ON FUNCTION crm_deals_internal.move(bigint[], bigint, text, text, text, text, text) IS
     'Internal: moves deals with one UPDATE. Returns its batch in the log, NULL if nothing changed.';
 
@@ -79,7 +79,7 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT b.rule, b.detail
-    FROM crm_deals.deal AS d, LATERAL crm_deals_internal.broken_rules(d, target, check_move.lost_reason, false) AS b
+    FROM crm_deals.deal AS d, LATERAL crm_deals_internal.broken_rules(d.*, target, check_move.lost_reason, false) AS b
     WHERE d.id = current;
 END
 $$;
@@ -116,7 +116,8 @@ BEGIN
                           FROM crm_deals_internal.broken_rules(f.locked, f.target, lost_reason, overrides) AS b)
                END AS reason
         FROM (SELECT l.id, l.source, l.locked, crm_deals_internal.find_stage(l.pipeline, to_stage) AS target
-              FROM (SELECT d.id, d.stage_id AS source, d.pipeline_id AS pipeline, d AS locked
+              FROM (SELECT d.id, d.stage_id AS source, d.pipeline_id AS pipeline,
+                           (d.*)::crm_deals.deal AS locked
                     FROM crm_deals.deal AS d
                     WHERE d.id = ANY (meant_ids)
                     ORDER BY d.id

@@ -15,6 +15,7 @@
 #include "base/arguments.h"
 #include "base/caller_query.h"
 #include "base/catalog.h"
+#include "base/installation.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
 #include "base/write_context.h"
@@ -28,20 +29,23 @@ PG_FUNCTION_INFO_V1(crm_deals_restore_deal);
  */
 
 /*
- * Runs the query with the first argument of the call and the caller's path.
- * The second argument is the actor of the events, and their kind is
- * "reverted".
+ * Runs the query with the first argument of the call and the caller's
+ * search_path. The second argument is the actor of the events, and their kind
+ * is "reverted".
  */
 static void
 revert(CallerQuery *query, FunctionCallInfo fcinfo)
 {
 	WriteContext context = {.kind = "reverted", .restores = true, .every_statement = true};
-	Datum		values[2] = {PG_GETARG_DATUM(0), CStringGetTextDatum(namespace_search_path)};
+	Datum		values[2];
+	char		nulls[] = "  ";
 
-	(void) installed_table("deal");
-	(void) installed_table("log_format");	/* 0.1 did not have it */
+	check_installation();
 	context.actor = text_argument(fcinfo, 1);
-	caller_query_in_context(query, values, PG_ARGISNULL(0) ? "n " : NULL, &context);
+	spi_arguments(fcinfo, 1, values, nulls);
+	values[1] = CStringGetTextDatum(namespace_search_path);
+	nulls[1] = ' ';
+	caller_query_in_context(query, values, nulls, &context);
 }
 
 static CallerQuery undo_query = {

@@ -32,7 +32,7 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_move_deal);
 PG_FUNCTION_INFO_V1(crm_deals_move_deal_to_id);
-PG_FUNCTION_INFO_V1(crm_deals_move);
+PG_FUNCTION_INFO_V1(crm_deals_move_under_path);
 PG_FUNCTION_INFO_V1(crm_deals_moved_subject);
 
 /* ----------
@@ -370,10 +370,9 @@ crm_deals_move_deal_to_id(PG_FUNCTION_ARGS)
 
 /* move(deal_ids, to_stage_id, note, actor, lost_reason, override, callers_path): returns the batch in the log */
 Datum
-crm_deals_move(PG_FUNCTION_ARGS)
+crm_deals_move_under_path(PG_FUNCTION_ARGS)
 {
 	WriteContext context = {.actor = text_argument(fcinfo, 3)};
-
 	int			level;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(6))
