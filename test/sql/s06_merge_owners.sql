@@ -70,6 +70,30 @@ SELECT is(t.dry(:'merge'), 'done', 'section 6: nor one on a table without a row 
 INSERT INTO t.trap VALUES (3, :duplicate);
 DROP TRIGGER spring_late ON t.trap;
 SET ROLE regress_crm_mallory;
+CREATE TABLE t.second (id integer);
+CREATE CONSTRAINT TRIGGER spring_late AFTER INSERT ON t.second DEFERRABLE INITIALLY DEFERRED
+FOR EACH ROW EXECUTE FUNCTION t.spring();
+CREATE FUNCTION t.creep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE tg_argv[0];
+    RETURN new;
+END
+$$;
+CREATE FUNCTION t.with_creeper(creeping text) RETURNS text LANGUAGE sql AS $$
+    SELECT format('SET LOCAL ROLE regress_crm_mallory; CREATE TRIGGER creep BEFORE UPDATE ON t.trap FOR EACH ROW '
+                  'EXECUTE FUNCTION t.creep(%L); RESET ROLE; ', creeping)
+$$;
+RESET ROLE;
+SELECT is(t.dry(t.with_creeper('INSERT INTO t.second VALUES (1)') || :'merge'), '42501 t.trap.deal_id trap_deal_fkey',
+          'section 6: nor can her trigger put something off by way of another table');
+SELECT is(t.dry(t.with_creeper('DECLARE late CURSOR WITH HOLD FOR SELECT 1') || :'merge'),
+          '42501 t.trap.deal_id trap_deal_fkey', 'section 6: or of a cursor');
+SELECT is(t.after(t.with_creeper('SET search_path = mallory') || :'merge', 'SHOW search_path'), 't, public',
+          'section 6: and what it sets ends with it');
+SELECT is(t.dry('INSERT INTO t.trap VALUES (4, 4711); ' || :'merge'), '23503 t.trap.deal_id trap_deal_fkey',
+          'section 6: her deferred foreign key is checked at once');
+SELECT is(t.dry(:'merge' || '; INSERT INTO t.trap VALUES (4, 4711)'), 'done', 'section 6: and is deferred again then');
+SET ROLE regress_crm_mallory;
 CREATE TABLE t.root (deal_id bigint CONSTRAINT root_deal_fkey REFERENCES crm_deals.deal) PARTITION BY LIST (deal_id);
 CREATE TABLE t.part PARTITION OF t.root DEFAULT;
 CREATE CONSTRAINT TRIGGER spring_late AFTER UPDATE ON t.part DEFERRABLE FOR EACH ROW EXECUTE FUNCTION t.spring();
