@@ -19,32 +19,14 @@
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/portal.h"
 
 #include "base/compat.h"
+#include "base/search_path.h"
 #include "base/write_as_caller.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_write_as_caller);
 PG_FUNCTION_INFO_V1(crm_deals_write_as_caller_returning);
-
-/* Sets search_path; returns what search_path_restore() needs. */
-int
-search_path_set(const char *path)
-{
-	int			level = NewGUCNestLevel();
-
-	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-	return level;
-}
-
-/* Puts search_path back. */
-void
-search_path_restore(int level)
-{
-	AtEOXact_GUC(true, level);
-}
 
 /* Takes the position in our statement out of an error: the client knows another statement. */
 static void
@@ -76,7 +58,7 @@ analyse_write(const char *statement, ParamListInfo parameters)
 {
 	int			n = parameters == NULL ? 0 : parameters->numParams;
 	Oid		   *types = palloc(sizeof(Oid) * (n + 1));
-	int			level = search_path_set(PINNED_PATH);
+	int			level = search_path_set(PINNED_SEARCH_PATH);
 	List	   *queries;
 
 	for (int i = 0; i < n; i++)
@@ -139,11 +121,14 @@ run_write(const char *statement, List *queries, ParamListInfo parameters, char *
 uint64
 write_under_path(const char *path, const char *statement, ParamListInfo parameters, char **returned)
 {
-	ErrorContextCallback callback = {.previous = error_context_stack, .callback = forget_position};
+	ErrorContextCallback callback;
 	List	   *queries;
 	uint64		rows;
 	int			level;
 
+	callback.callback = forget_position;
+	callback.arg = NULL;
+	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 	CommandCounterIncrement();
 	queries = analyse_write(statement, parameters);

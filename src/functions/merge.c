@@ -33,6 +33,7 @@
 #include "base/caller_query.h"
 #include "base/catalog.h"
 #include "base/owner_query.h"
+#include "base/search_path.h"
 #include "base/spi_result.h"
 #include "base/write_as_caller.h"
 #include "base/write_context.h"
@@ -170,10 +171,11 @@ refers(const Reference *reference, const Merge *merge, Oid owner)
 								 reference->table_name, quote_identifier(reference->column));
 	Oid			type = INT8OID;
 	Datum		duplicate = Int64GetDatum(merge->duplicate);
-	int			level = search_path_set(PINNED_PATH);
+	int			level = NewGUCNestLevel();
 	Oid			role;
 	int			context;
 
+	(void) search_path_set(PINNED_SEARCH_PATH);
 	GetUserIdAndSecContext(&role, &context);
 	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION |
 						   SECURITY_NOFORCE_RLS);
@@ -216,7 +218,7 @@ repoint_as_owner(const char *statement, const Merge *merge, Oid owner, int restr
 
 	GetUserIdAndSecContext(&role, &context);
 	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS | restrictions);
-	(void) write_under_path(PINNED_PATH, statement, both_deals(merge), NULL);
+	(void) write_under_path(PINNED_SEARCH_PATH, statement, both_deals(merge), NULL);
 	SetUserIdAndSecContext(role, context);
 	AtEOXact_GUC(false, level);
 }
