@@ -10,7 +10,7 @@
 
 #include "base/write_context.h"
 
-#define OWNER_QUERY_MAX_ARGS 4
+#define OWNER_QUERY_MAX_ARGS 5
 
 /* A static variable of the code that runs it */
 typedef struct OwnerQuery
