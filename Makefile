@@ -18,7 +18,7 @@ duplicates = core/signature core/similarity core/similarity_join concurrent_writ
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram
 triggers = append_only config_triggers deal_triggers
-functions = board_sums check_move corrections field_index import maintenance move_deal stages
+functions = board_sums check_move corrections field_index import maintenance move_deal redact stages
 
 MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))

@@ -110,6 +110,13 @@ find_table(const char *name)
 	return OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
 }
 
+/* Returns whether the schema crm_deals has this table; that of accounts or contacts can be the host's. */
+bool
+is_table(const char *name)
+{
+	return OidIsValid(find_table(name));
+}
+
 /* Returns whether install() has made the tables. */
 bool
 is_installed(void)

@@ -13,6 +13,9 @@
 /* Returns whether install() has run. */
 extern bool is_installed(void);
 
+/* Returns whether the schema crm_deals has this table. */
+extern bool is_table(const char *name);
+
 /* Returns a table of the schema crm_deals, or raises an error whose hint names install(). */
 extern Oid	installed_table(const char *name);
 

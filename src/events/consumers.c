@@ -25,6 +25,7 @@
 #include "base/owner_query.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
+#include "config/pipeline_cache.h"
 #include "events/event_row.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_subscribe);
@@ -47,6 +48,7 @@ run_for_caller(OwnerQuery *query, FunctionCallInfo fcinfo)
 	NameData	caller;
 
 	(void) installed_table("event_consumer");
+	refresh_pipelines();		/* refuses tables of another release */
 	spi_arguments(fcinfo, last, values, nulls);
 	namestrcpy(&caller, GetUserNameFromId(GetUserId(), false));
 	values[last] = NameGetDatum(&caller);
