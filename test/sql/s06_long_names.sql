@@ -8,7 +8,7 @@ CREATE TABLE t.long (what text, name text);
 INSERT INTO t.long
 SELECT w.what, string_agg(w.letters || CASE WHEN i % 3 = 0 THEN w.between ELSE '' END
                           || (i % 977)::text, w.between ORDER BY i)
-FROM generate_series(1, 10000) AS i,
+FROM generate_series(1, 13000) AS i,
      (VALUES ('plain', 'Abc', ' '), ('one word', 'Abc', ''), ('umlauts', 'Größe', ', '), ('sigma', 'ΟΔΟΣ', ' '),
              ('sigma in one word', 'ΟΔΟΣ', ''), ('marks', E'I\u0307e\u0301', '-'), ('capital dotted i', 'İzmir', ' '),
              ('beyond', E'a\U0001F600b\U00010400', ' '), ('Chinese', '中文公司', '。'),
