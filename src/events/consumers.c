@@ -16,11 +16,12 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/rls.h"
+#include "utils/acl.h"
 #include "utils/timestamp.h"
 
 #include "base/arguments.h"
 #include "base/arrays.h"
+#include "base/caller_query.h"
 #include "base/catalog.h"
 #include "base/owner_query.h"
 #include "base/result_set.h"
@@ -144,7 +145,7 @@ deals_shown(SPITupleTable *events, uint64 n)
 	Oid			deal = installed_table("deal");
 	HTAB	   *shown;
 
-	if (check_enable_rls(deal, InvalidOid, true) != RLS_ENABLED)
+	if (!deals_are_hidden())
 		return NULL;
 	control.hcxt = CurrentMemoryContext;
 	shown = hash_create("deals shown", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);

@@ -19,8 +19,15 @@
  * The worker must not leave just before a commit that counts on it. So a
  * transaction with events to send holds LOCK_EXPECTING until it ends, even
  * while it is prepared, and the worker leaves only if it gets this lock.
+ *
+ * The worker fires the triggers that the owner of the tables has on
+ * event_consumer. One of them may sleep, or catch every error. So a batch has
+ * BATCH_SECONDS. Then the worker ends like one that pg_terminate_backend()
+ * stops, which no EXCEPTION block can catch.
  */
 #include "postgres.h"
+
+#include <signal.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -37,6 +44,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -55,10 +63,12 @@ PG_FUNCTION_INFO_V1(crm_deals_start_dispatcher);
 PGDLLEXPORT void crm_deals_dispatcher_main(Datum database);
 
 #define BATCH 1000				/* events in one transaction */
-#define LEAVES_AFTER 3000		/* this and the next three: milliseconds */
+#define BATCH_SECONDS 20			/* a longer batch ends the worker */
+#define LEAVES_AFTER 3000		/* this and those below: milliseconds */
 #define SHORTEST_SLEEP 10
 #define LONGEST_SLEEP 100
 #define LONGEST_START 1000
+#define STARTS_AGAIN_AFTER 1000
 
 /* ----------
  * Finding and starting it
@@ -197,11 +207,17 @@ start_dispatcher(void)
 void
 summon_dispatcher(void)
 {
+	static TimestampTz started = 0;
 	LOCKTAG		expecting = dispatcher_lock(LOCK_EXPECTING);
 
 	(void) LockAcquire(&expecting, ShareLock, false, false);
-	if (!is_running())
+	/* If a worker leaves at once, it failed. So this process does not start the next one with its next commit. */
+	if (!is_running() &&
+		(started == 0 || TimestampDifferenceExceeds(started, GetCurrentTimestamp(), STARTS_AGAIN_AFTER)))
+	{
 		start_dispatcher();
+		started = GetCurrentTimestamp();
+	}
 	find_process();
 }
 
@@ -304,6 +320,45 @@ send_batch(void)
 }
 
 /* ----------
+ * The time that a batch has
+ * ----------
+ */
+
+static TimeoutId batch_timeout;
+static volatile sig_atomic_t batch_took_too_long = false;
+
+/* Ends the worker at its next check for interrupts, wherever it is. */
+static void
+end_long_batch(void)
+{
+	batch_took_too_long = true;
+	ProcDiePending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+/* Says in the server's log why the worker leaves. */
+static void
+tell_of_long_batch(int code, Datum arg)
+{
+	(void) code;
+	(void) arg;
+	if (batch_took_too_long)
+		ereport(LOG,
+				(errmsg("the dispatcher of deals leaves: a batch took longer than %d seconds", BATCH_SECONDS),
+				 errdetail("Its notifications come again when the next write starts another one."),
+				 errhint("Look for a slow trigger on crm_deals.event_consumer.")));
+}
+
+/* Prepares the worker for the limit. */
+static void
+limit_batches(void)
+{
+	batch_timeout = RegisterTimeout(USER_TIMEOUT, end_long_batch);
+	before_shmem_exit(tell_of_long_batch, (Datum) 0);
+}
+
+/* ----------
  * The worker
  * ----------
  */
@@ -343,6 +398,7 @@ take_turn(void)
 {
 	Turn		turn;
 
+	enable_timeout_after(batch_timeout, BATCH_SECONDS * 1000);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -355,6 +411,7 @@ take_turn(void)
 		turn = send_batch_as_owner();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	disable_timeout(batch_timeout, false);
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return turn;
@@ -485,6 +542,7 @@ crm_deals_dispatcher_main(Datum database)
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 
 	keep_to_own_settings();
+	limit_batches();
 	if (try_to_be_the_one())
 		dispatch_until_idle();
 	proc_exit(0);
