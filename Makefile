@@ -104,7 +104,7 @@ deb: ; packaging/build-deb
 demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
 test: ; test/harness/run-tests
 soak:
-	test/harness/packages test node
+	test/harness/packages test extensions node
 	test/fuzz/run 300
 	SOAK=1 TESTS="$(LONG)" test/harness/run-tests
 	test/harness/packages-in-chroot
