@@ -255,7 +255,7 @@ hide_key(void *arg)
 int64
 event_batch_write(EventBatch *batch)
 {
-	ErrorContextCallback callback = {.previous = error_context_stack, .callback = hide_key};
+	ErrorContextCallback hiding = {.previous = error_context_stack, .callback = hide_key};
 	EphemeralNamedRelationData relation = {0};
 	int64		count = tuplestore_tuple_count(batch->events);
 
@@ -270,9 +270,9 @@ event_batch_write(EventBatch *batch)
 		SPI_connect();
 		if (SPI_register_relation(&relation) != SPI_OK_REL_REGISTER)
 			elog(ERROR, "could not register the new events");
-		error_context_stack = &callback;
+		error_context_stack = &hiding;
 		(void) owner_query_run(&insert_query, NULL, NULL);
-		error_context_stack = callback.previous;
+		error_context_stack = hiding.previous;
 		SPI_finish();
 	}
 	tuplestore_end(batch->events);
