@@ -8,27 +8,27 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(source)crm
 # The rooms of src/, lowest first: a file includes only its own room and rooms before it (src/README.md).
 ROOMS = base config rules log events duplicates triggers functions
 
-base = arrays caller_query catalog currency deal_row installation json owner_query relation_watch retired settings \
-	texts transition write_context
+base = acting_as_owner arrays caller_query catalog currency deal_row installation installed json kept_query owner_query \
+	relation_watch retired settings texts transition write_as_caller write_context
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
-log = changes event_ids event_log log_transaction
+log = changes event_ids event_log log_transaction log_value old_values
 events = channels consumers dispatcher event_row notify notify_send payload subscriptions
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers core_memory deal_cursor deal_ids \
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram
 triggers = append_only config_triggers deal_triggers
-functions = board_sums check_move corrections field_index import maintenance move_deal redact stages
+functions = board_sums check_move corrections field_index import install maintenance merge move_deal redact stages
 
 MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
 
 # What install() creates; each becomes a part of crm_deals_internal.schema(). Those with tables are in their order.
-TABLES = account contact host_views pipeline custom_field deal deal_name lead activity event_log consumers
+TABLES = account contact host_views pipeline custom_field deal deal_name lead activity event_log log_format consumers
 SCHEMA = types $(TABLES) name_index installation views triggers own_account_triggers own_contact_triggers
 
 # The internal functions, which CREATE EXTENSION creates in this order.
-FUNCTIONS = labels rules $(install:%=install/%) pipelines moves duplicates corrections \
+FUNCTIONS = labels rules write_as_caller $(install:%=install/%) pipelines moves duplicates log_values corrections merge \
 	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields $(import:%=import/%) \
 	filters board past forecast reports row_security verify access
 
@@ -57,7 +57,7 @@ ISOLATION_OPTS = --inputdir=$(source)test --outputdir=.
 # PostgreSQL's own headers are not ours to keep free of warnings. The internal ones come last: they have a c.h, too,
 # which on Debian may be another major's. Only PG_CPPFLAGS reach the bitcode, too.
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -I$(source)src \
+PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -I$(source)src -Isrc \
 	-isystem $(shell $(PG_CONFIG) --includedir-server) -isystem $(shell $(PG_CONFIG) --pkgincludedir)/internal
 PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
 ifneq ($(findstring clang,$(CC)),)
@@ -65,7 +65,7 @@ ifneq ($(findstring clang,$(CC)),)
 PG_CFLAGS += -Wno-ignored-optimization-argument -Wno-unknown-warning-option -Wno-ignored-attributes
 endif
 
-EXTRA_CLEAN = $(DATA_built:%=%.new) $(wildcard $(EXTENSION)--*.sql $(EXTENSION)-*.zip postgresql-*-crm-deals_*.deb)
+EXTRA_CLEAN = $(DATA_built:%=%.new) src/base/installed_tables.h $(wildcard $(EXTENSION)--*.sql $(EXTENSION)-*.zip postgresql-*-crm-deals_*.deb)
 
 # A server has PGXS, perhaps without its headers.
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
@@ -89,6 +89,13 @@ $(EXTENSION)--%--$(EXTVERSION).sql: $(EXTENSION)--$(EXTVERSION).sql $(RELEASES:%
 		$(filter-out %.awk %-obstacles.sql %/drop-retired.sql,$^) $< $(filter %/drop-retired.sql,$^) > $@.new
 	mv $@.new $@
 
+# The schema's DDL tells C code what a table of ours is.
+installed_tables = src/base/installed_tables.h
+$(OBJS) $(OBJS:.o=.bc): $(installed_tables)
+$(installed_tables): sql/installed-tables.awk $(SCHEMA:%=sql/schema/%.sql) Makefile | $(CURDIR)/src/base/
+	awk -f $< $(filter %.sql,$^) > $@.new
+	mv $@.new $@
+
 # Objects follow every header: there are few. A build elsewhere makes its folders first.
 BITCODE = $(OBJS:.o=.bc)
 folders = $(addprefix $(CURDIR)/,$(sort $(dir $(OBJS))))
@@ -104,8 +111,9 @@ deb: ; packaging/build-deb
 demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
 test: ; test/harness/run-tests
 soak:
-	test/harness/packages test extensions node
+	test/harness/packages test extensions node fuzz
 	test/fuzz/run 300
+	test/fuzz/server 600
 	SOAK=1 TESTS="$(LONG)" test/harness/run-tests
 	test/harness/packages-in-chroot
 lint: ; test/harness/lint

@@ -2,7 +2,7 @@
 # sql/migrations become the parts that crm_deals_internal.schema() returns, the others follow as they are.
 #
 # The line above each function says who may execute it: "-- access: LEVEL". The LEVEL is one that grant_access()
-# knows, or "owner". crm_deals_internal.function_privileges() returns all of these lines.
+# knows, or "owner", or "public": what is pure or checks its caller. crm_deals_internal.function_privileges() returns all of these lines.
 #
 # sql/public.sql creates the functions of the schema crm_deals; no other file does.
 
@@ -27,7 +27,7 @@ function is_ddl(file) {
 # Notes who may execute the function that the line creates.
 function note_access(file, number, line, above,    level, name) {
     level = above
-    if (!sub(/^-- access: /, "", level) || level !~ /^(read|consume|write|manager|admin|owner)$/)
+    if (!sub(/^-- access: /, "", level) || level !~ /^(read|consume|write|manager|admin|owner|public)$/)
         fail(file, number, "\"-- access: LEVEL\" is missing above this function, or the level is unknown")
     match(line, /crm_deals(_internal)?\.[a-z0-9_]+/)
     split(substr(line, RSTART, RLENGTH), name, ".")
@@ -56,6 +56,10 @@ function read_access_lines(    i, number, line, above) {
 }
 
 BEGIN {
+    # These are made here, and install() calls them before it knows its caller.
+    privileges = "('public', 'crm_deals_internal', 'schema'),\n           " \
+        "('public', 'crm_deals_internal', 'parts_with_tables'),\n           " \
+        "('public', 'crm_deals_internal', 'function_privileges')"
     read_access_lines()
     print "\\echo Use \"CREATE EXTENSION crm_deals CASCADE\" to load this file. \\quit"
     print ""

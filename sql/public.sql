@@ -9,7 +9,7 @@
 -- Installation
 -- ----------
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals.install(account_table regclass DEFAULT NULL, contact_table regclass DEFAULT NULL,
                                   owner_table regclass DEFAULT NULL, columns jsonb DEFAULT NULL) RETURNS text
 LANGUAGE sql VOLATILE
@@ -27,7 +27,8 @@ CREATE FUNCTION crm_deals.create_pipeline(name text, stages jsonb DEFAULT NULL, 
                                           currency text DEFAULT NULL, organization text DEFAULT NULL,
                                           is_default boolean DEFAULT NULL, gates jsonb DEFAULT NULL) RETURNS bigint
 LANGUAGE sql VOLATILE
-RETURN crm_deals_internal.create_pipeline(name, stages, description, currency, organization, is_default, gates);
+RETURN crm_deals_internal.create_pipeline(name, stages, description, currency, organization, is_default, gates,
+                                          current_setting('search_path'));
 COMMENT ON FUNCTION crm_deals.create_pipeline(text, jsonb, text, text, text, boolean, jsonb) IS
     'Creates a pipeline with the given stages, or with the six default ones, and returns its id. The first pipeline '
     'of an organization becomes its default.';
@@ -39,21 +40,21 @@ CREATE FUNCTION crm_deals.add_stage(pipeline bigint, name text, key text DEFAULT
                                     rots_after interval DEFAULT NULL) RETURNS bigint
 LANGUAGE sql VOLATILE
 RETURN crm_deals_internal.add_stage(pipeline, name, key, before_key, probability, status, labels, required_fields,
-                                    rots_after);
+                                    rots_after, current_setting('search_path'));
 COMMENT ON FUNCTION crm_deals.add_stage(bigint, text, text, text, numeric, text, jsonb, text[], interval) IS
     'Adds a stage before the one with before_key, or at the end, and returns its id.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.reorder_stages(pipeline bigint, keys text[]) RETURNS void
 LANGUAGE sql VOLATILE
-RETURN crm_deals_internal.reorder_stages(pipeline, keys);
+RETURN crm_deals_internal.reorder_stages(pipeline, keys, current_setting('search_path'));
 COMMENT ON FUNCTION crm_deals.reorder_stages(bigint, text[]) IS
     'Puts the stages of a pipeline in the order of the keys. The keys must name every stage.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.remove_stage(stage bigint, move_deals_to bigint DEFAULT NULL) RETURNS bigint
 LANGUAGE sql VOLATILE
-RETURN crm_deals_internal.remove_stage(stage, move_deals_to);
+RETURN crm_deals_internal.remove_stage(stage, move_deals_to, current_setting('search_path'));
 COMMENT ON FUNCTION crm_deals.remove_stage(bigint, bigint) IS
     'Moves the deals of a stage, then deletes the stage, or archives it if the log mentions it. Returns the number '
     'of deals moved.';
@@ -93,7 +94,8 @@ CREATE FUNCTION crm_deals.move_deals(deal_ids bigint[], to_stage text, note text
 RETURNS TABLE (deal_id bigint, outcome text, detail text, event_id bigint)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT * FROM crm_deals_internal.move_deals(deal_ids, to_stage, note, actor, lost_reason, override);
+    SELECT * FROM crm_deals_internal.move_deals(deal_ids, to_stage, note, actor, lost_reason, override,
+                                                current_setting('search_path'));
 END;
 COMMENT ON FUNCTION crm_deals.move_deals(bigint[], text, text, text, text, text) IS
     'Moves many deals at once. Returns an outcome for each id: moved, unchanged, rejected or not_found.';
@@ -378,7 +380,8 @@ CREATE FUNCTION crm_deals.convert_lead(lead bigint, create_deal boolean DEFAULT 
                                        OUT account_id text, OUT contact_id text, OUT deal_id bigint)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor);
+    SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor,
+                                                  current_setting('search_path'));
 END;
 COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, text) IS
     'Converts a lead, once: finds or creates its account and its contact and, unless told not to, creates a deal.';

@@ -24,7 +24,7 @@ AS $$
     SELECT 'read', r.relation, 'SELECT'
     FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate',
                       'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'stage_name',
-                      'log_pruning', 'log_generation',
+                      'log_pruning', 'log_generation', 'log_format',
                       'activity', 'lead', 'account', 'contact', '_account', '_contact', '_owner', 'deal_overview',
                       'deal_stage_history', 'stale_deals']) AS r (relation)
     UNION ALL
@@ -42,6 +42,25 @@ COMMENT ON FUNCTION crm_deals_internal.table_privileges() IS
     'Internal: lists what each level may do with each table.';
 
 -- @function_privileges@
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.members() RETURNS TABLE (oid oid, schema text, name text, acl aclitem[],
+                                                             is_public boolean)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT p.oid, n.nspname::text, p.proname::text, p.proacl,
+           EXISTS (SELECT FROM crm_deals_internal.function_privileges() AS f
+                   WHERE f.level = 'public' AND f.schema = n.nspname AND f.function = p.proname)
+    FROM pg_extension AS e
+    JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
+        AND d.classid = 'pg_proc'::regclass
+    JOIN pg_proc AS p ON p.oid = d.objid
+    JOIN pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE e.extname = 'crm_deals'
+$$;
+COMMENT ON FUNCTION crm_deals_internal.members() IS
+    'Internal: lists the functions of the extension.';
 
 -- Each level may read key and label of the host's tables, since boards and lists show them. A level that writes may
 -- also find and create accounts and contacts, by the columns that are mapped.
@@ -240,7 +259,7 @@ BEGIN
     JOIN pg_proc AS p ON p.proname = f.function AND p.pronamespace = to_regnamespace(f.schema)
     CROSS JOIN LATERAL aclexplode(p.proacl) AS a
     JOIN pg_roles AS r ON r.oid = a.grantee
-    WHERE r.rolname = role_name
+    WHERE r.rolname = role_name AND f.level <> 'public'
     LIMIT 1;
     IF grantor IS NOT NULL THEN
         RAISE EXCEPTION 'the access of role "%" was granted by role "%"', role_name, grantor
@@ -267,7 +286,7 @@ BEGIN
         CROSS JOIN LATERAL aclexplode(m.acl) AS a
         JOIN pg_roles AS r ON r.oid = a.grantee
         JOIN crm_deals_internal.granted_levels() AS g ON g.role_name = r.rolname
-        WHERE m.schema = 'crm_deals_internal'
+        WHERE m.schema = 'crm_deals_internal' AND pg_get_userbyid(a.grantor) = current_user
           AND NOT EXISTS (SELECT FROM crm_deals_internal.function_privileges() AS f
                           WHERE f.schema = m.schema AND f.function = m.name
                             AND f.level = ANY (crm_deals_internal.level_includes(g.level)))

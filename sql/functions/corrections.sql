@@ -1,28 +1,5 @@
--- Corrections: undo_batch(), restore_deal() and merge_deals(). The functions of the schema crm_deals_internal run as
--- the caller. The public functions (src/functions/corrections.c) call them and tell the rules what their statements
--- mean.
-
--- ----------
--- Undo and restore
--- ----------
-
--- The result is one object; the custom fields are one key of it. A key that it lacks was NULL, or did not change.
--- access: manager
-CREATE FUNCTION crm_deals_internal.values_before(changes jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT coalesce(jsonb_object_agg(c.key, c.value -> 0) FILTER (WHERE c.key NOT LIKE 'custom\_fields.%'), '{}')
-           || CASE WHEN bool_or(c.key LIKE 'custom\_fields.%') THEN
-                  jsonb_build_object('custom_fields',
-                                     coalesce(jsonb_object_agg(substr(c.key, 15), c.value -> 0)
-                                                  FILTER (WHERE c.key LIKE 'custom\_fields.%'
-                                                            AND c.value -> 0 <> 'null'), '{}'))
-              ELSE '{}' END
-    FROM jsonb_each(values_before.changes) AS c
-$$;
-COMMENT ON FUNCTION crm_deals_internal.values_before(jsonb) IS
-    'Internal: returns the values that columns had before an event.';
+-- Corrections: undo_batch() and restore_deal(). The functions of the schema crm_deals_internal run as the caller. The
+-- public functions (src/functions/corrections.c) call them and tell the rules what their statements mean.
 
 -- organization and status are missing: the rules derive them.
 -- access: write
@@ -50,20 +27,19 @@ AS $$
 DECLARE
     columns text;
 BEGIN
-    SELECT string_agg(format('%1$I = r.%1$I', c.name), ', ')
+    SELECT string_agg(CASE c.name WHEN 'custom_fields' THEN
+                          'custom_fields = crm_deals_internal.custom_fields_before(x.custom_fields, w.changes)'
+                      ELSE format('%1$I = r.%1$I', c.name) END, ', ')
     INTO columns
     FROM crm_deals_internal.deal_columns() AS c
     WHERE c.name NOT IN ('id', 'version', 'created_at', 'updated_at')
-      AND EXISTS (SELECT FROM unnest(changes) AS w (changes), jsonb_object_keys(w.changes) AS k (key)
+      AND EXISTS (SELECT FROM unnest(revert_changes.changes) AS w (changes), jsonb_object_keys(w.changes) AS k (key)
                   WHERE k.key = c.name OR c.name = 'custom_fields' AND k.key LIKE 'custom\_fields.%');
     EXECUTE format('UPDATE crm_deals.deal AS d
                     SET %s
                     FROM unnest($1, $2) AS w (deal_id, changes)
                     JOIN crm_deals.deal AS x ON x.id = w.deal_id
-                    CROSS JOIN LATERAL jsonb_populate_record(x,
-                        crm_deals_internal.values_before(w.changes)
-                        || jsonb_build_object(''custom_fields'', crm_deals_internal.custom_fields_before(
-                                                                   x.custom_fields, w.changes))) AS r
+                    CROSS JOIN LATERAL crm_deals_internal.old_row(x.*, w.changes) AS r
                     WHERE d.id = w.deal_id', columns)
     USING deal_ids, changes;
 END
@@ -71,9 +47,10 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.revert_changes(bigint[], jsonb[]) IS
     'Internal: sets the columns that these changes are about back to their old values.';
 
--- A column that did not exist when a deal was deleted, and cannot be NULL, gets its default.
+-- The two arrays are aligned. A column that did not exist when a deal was deleted, and cannot be NULL, gets its
+-- default.
 -- access: manager
-CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[]) RETURNS void
+CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[], changes jsonb[]) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -84,24 +61,24 @@ BEGIN
     SELECT string_agg(format('%I', c.name), ', '),
            string_agg(CASE c.name WHEN 'version' THEN 'e.version + 1'
                                   WHEN 'updated_at' THEN 'e.occurred_at'
-                                  WHEN 'custom_fields' THEN 'coalesce(r.custom_fields, ''{}'')'
+                                  WHEN 'custom_fields'
+                                  THEN 'crm_deals_internal.custom_fields_before(NULL, w.changes)'
                                   ELSE format('r.%I', c.name) END, ', ')
     INTO columns, sources
     FROM crm_deals_internal.deal_columns() AS c
     WHERE c.may_be_null
        OR c.name = 'custom_fields'
-       OR EXISTS (SELECT FROM crm_deals.deal_event AS e WHERE e.id = ANY (events) AND e.changes ? c.name);
+       OR EXISTS (SELECT FROM unnest(reinsert_deleted.changes) AS w (changes) WHERE w.changes ? c.name);
     EXECUTE format('INSERT INTO crm_deals.deal (%s)
                     SELECT %s
-                    FROM crm_deals.deal_event AS e
-                    CROSS JOIN LATERAL jsonb_populate_record(NULL::crm_deals.deal,
-                                                             crm_deals_internal.values_before(e.changes)) AS r
-                    WHERE e.id = ANY ($1)
+                    FROM unnest($1, $2) AS w (event_id, changes)
+                    JOIN crm_deals.deal_event AS e ON e.id = w.event_id
+                    CROSS JOIN LATERAL crm_deals_internal.old_row(NULL::crm_deals.deal, w.changes) AS r
                     ORDER BY e.deal_id', columns, sources)
-    USING events;
+    USING events, changes;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.reinsert_deleted(bigint[]) IS
+COMMENT ON FUNCTION crm_deals_internal.reinsert_deleted(bigint[], jsonb[]) IS
     'Internal: inserts deals again, as they were when these events deleted them.';
 
 -- access: manager
@@ -116,7 +93,7 @@ BEGIN
     IF EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = deal_id) THEN
         RAISE EXCEPTION 'deal % is not deleted', deal_id USING ERRCODE = '55000';
     END IF;
-    SELECT e.id, e.kind, e.merged_into
+    SELECT e.id, e.kind, e.merged_into, e.changes
     INTO last
     FROM crm_deals.deal_event AS e
     WHERE e.deal_id = deal_id
@@ -128,7 +105,14 @@ BEGIN
         RAISE EXCEPTION 'deal % does not exist', deal_id
             USING ERRCODE = 'P0002', DETAIL = 'The log does not know of a deal of this id that was deleted.';
     END IF;
-    PERFORM crm_deals_internal.reinsert_deleted(ARRAY[last.id]);
+    SELECT last.id, r.readable, r.uncertain
+    INTO last
+    FROM crm_deals_internal.readable_changes(last.changes,
+                                             last.id <= crm_deals_internal.last_session_event()) AS r;
+    IF last.uncertain IS NOT NULL THEN
+        RAISE EXCEPTION 'it is not certain what deal % was', deal_id USING ERRCODE = '55000', DETAIL = last.uncertain;
+    END IF;
+    PERFORM crm_deals_internal.reinsert_deleted(ARRAY[last.id], ARRAY[last.readable]);
     RETURN deal_id;
 END
 $$;
@@ -138,16 +122,18 @@ COMMENT ON FUNCTION crm_deals_internal.restore_deal(bigint) IS
 -- The number of a batch is the id of its first event; the others have the same transaction and higher ids.
 -- access: manager
 CREATE FUNCTION crm_deals_internal.batch_events(batch_id bigint)
-RETURNS TABLE (id bigint, deal_id bigint, version integer, kind text, changes jsonb)
+RETURNS TABLE (id bigint, deal_id bigint, version integer, kind text, changes jsonb, uncertain text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
     RETURN QUERY
-    SELECT e.id, e.deal_id, e.version, e.kind, e.changes
+    SELECT e.id, e.deal_id, e.version, e.kind, r.readable, r.uncertain
     FROM crm_deals.deal_event AS f
     JOIN crm_deals.deal_event AS e ON e.transaction = f.transaction AND e.id >= f.id
+    CROSS JOIN LATERAL crm_deals_internal.readable_changes(
+        e.changes, e.id <= (SELECT crm_deals_internal.last_session_event())) AS r
     WHERE f.id = batch_id AND e.batch_id = batch_id;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'batch % does not exist', batch_id
@@ -164,23 +150,28 @@ CREATE FUNCTION crm_deals_internal.undo_batch(batch_id bigint) RETURNS TABLE (de
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
-    -- These arrays are aligned. They hold the events of the batch after which nothing happened to their deals.
+    -- These arrays are aligned. They hold the events of the batch after which nothing happened to their deals, and
+    -- whose old values are certain.
     last_ids bigint[];
     last_deals bigint[];
     last_kinds text[];
     last_changes jsonb[];
+    uncertain_ids bigint[];
 BEGIN
     PERFORM crm_deals_internal.enter_as_writer();
     PERFORM FROM crm_deals.deal AS d
-    WHERE d.id IN (SELECT e.deal_id FROM crm_deals_internal.batch_events(undo_batch.batch_id) AS e)
+    WHERE d.id IN (SELECT e.deal_id FROM crm_deals_internal.batch_events(batch_id) AS e)
     ORDER BY d.id
     FOR UPDATE;
 
-    SELECT array_agg(e.id), array_agg(e.deal_id), array_agg(e.kind), array_agg(e.changes)
-    INTO last_ids, last_deals, last_kinds, last_changes
-    FROM crm_deals_internal.batch_events(undo_batch.batch_id) AS e
+    SELECT array_agg(e.id) FILTER (WHERE e.uncertain IS NULL), array_agg(e.deal_id) FILTER (WHERE e.uncertain IS NULL),
+           array_agg(e.kind) FILTER (WHERE e.uncertain IS NULL),
+           array_agg(e.changes) FILTER (WHERE e.uncertain IS NULL),
+           array_agg(e.id) FILTER (WHERE e.uncertain IS NOT NULL)
+    INTO last_ids, last_deals, last_kinds, last_changes, uncertain_ids
+    FROM crm_deals_internal.batch_events(batch_id) AS e
     LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
     WHERE CASE e.kind WHEN 'merged' THEN false
                       WHEN 'deleted' THEN d.id IS NULL
@@ -191,11 +182,11 @@ BEGIN
     -- An event that changed the id from null created the deal.
     DELETE FROM crm_deals.deal AS d
     WHERE d.id IN (SELECT l.deal_id FROM unnest(last_deals, last_changes) AS l (deal_id, changes)
-                   WHERE l.changes -> 'id' -> 0 = 'null');
-    IF 'deleted' = ANY (last_kinds) THEN
-        PERFORM crm_deals_internal.reinsert_deleted(
-            ARRAY(SELECT l.id FROM unnest(last_ids, last_kinds) AS l (id, kind) WHERE l.kind = 'deleted'));
-    END IF;
+                   WHERE l.changes -> 'id' -> 0 = 'null'::jsonb);
+    PERFORM crm_deals_internal.reinsert_deleted(array_agg(l.id), array_agg(l.changes))
+    FROM unnest(last_ids, last_kinds, last_changes) AS l (id, kind, changes)
+    WHERE l.kind = 'deleted'
+    HAVING count(*) > 0;
     PERFORM crm_deals_internal.revert_changes(array_agg(l.deal_id), array_agg(l.changes))
     FROM unnest(last_deals, last_kinds, last_changes) AS l (deal_id, kind, changes)
     WHERE l.kind <> 'deleted' AND NOT l.changes ? 'id'
@@ -203,171 +194,19 @@ BEGIN
 
     RETURN QUERY
     SELECT e.deal_id,
-           CASE WHEN e.id = ANY (last_ids) THEN 'reverted' ELSE 'changed_since' END,
+           CASE WHEN e.id = ANY (last_ids) THEN 'reverted'
+                WHEN e.id = ANY (uncertain_ids) THEN 'uncertain'
+                ELSE 'changed_since' END,
            CASE WHEN e.id = ANY (last_ids) THEN NULL
+                WHEN e.id = ANY (uncertain_ids) THEN e.uncertain
                 WHEN e.kind = 'merged' THEN 'It was merged.'
                 WHEN d.id IS NULL THEN 'It was deleted since.'
                 WHEN e.kind = 'deleted' THEN 'It was restored since.'
                 ELSE format('Its version is %s, that of the batch was %s.', d.version, e.version) END
-    FROM crm_deals_internal.batch_events(undo_batch.batch_id) AS e
+    FROM crm_deals_internal.batch_events(batch_id) AS e
     LEFT JOIN crm_deals.deal AS d ON d.id = e.deal_id
     ORDER BY e.deal_id;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.undo_batch(bigint) IS
     'Internal: does the work of undo_batch() as the caller.';
-
--- ----------
--- Merge
--- ----------
-
--- The deals are locked in the order of their ids. An id of a deal that was merged means the deal that survived.
--- access: write
-CREATE FUNCTION crm_deals_internal.lock_to_merge(survivor bigint, duplicate bigint) RETURNS bigint[]
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    organizations text[];
-BEGIN
-    IF survivor IS NULL OR duplicate IS NULL THEN
-        RAISE EXCEPTION 'merge_deals needs two deals' USING ERRCODE = '22004';
-    END IF;
-    PERFORM crm_deals_internal.enter_as_writer();
-    survivor := crm_deals_internal.resolve_deal(survivor);
-    duplicate := crm_deals_internal.resolve_deal(duplicate);
-    IF survivor = duplicate THEN
-        RAISE EXCEPTION 'deal % cannot be merged with itself', survivor USING ERRCODE = '22023';
-    END IF;
-    SELECT array_agg(d.organization)
-    INTO organizations
-    FROM (SELECT d.id, d.organization
-          FROM crm_deals.deal AS d
-          WHERE d.id IN (survivor, duplicate)
-          ORDER BY d.id
-          FOR UPDATE) AS d;
-    IF cardinality(organizations) IS DISTINCT FROM 2 THEN
-        RAISE EXCEPTION 'one of the deals % and % is gone', survivor, duplicate USING ERRCODE = 'P0002';
-    ELSIF organizations[1] IS DISTINCT FROM organizations[2] THEN
-        RAISE EXCEPTION 'deals of different organizations cannot be merged' USING ERRCODE = '22023';
-    END IF;
-    RETURN ARRAY[survivor, duplicate];
-END
-$$;
-COMMENT ON FUNCTION crm_deals_internal.lock_to_merge(bigint, bigint) IS
-    'Internal: locks the two deals of a merge and returns their ids.';
-
--- They are of one column, in any table. Stakeholders, flags and aliases are treated apart.
--- access: write
-CREATE FUNCTION crm_deals_internal.references_to_deal() RETURNS TABLE (name text, relation regclass, field text)
-LANGUAGE sql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT c.conname::text, c.conrelid::regclass, a.attname::text
-    FROM pg_constraint AS c
-    JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
-    JOIN pg_attribute AS k ON k.attrelid = c.confrelid AND k.attnum = c.confkey[1]
-    WHERE c.contype = 'f'
-      AND c.confrelid = 'crm_deals.deal'::regclass
-      AND cardinality(c.conkey) = 1
-      AND k.attname = 'id'
-      AND c.conparentid = 0
-      AND c.conrelid NOT IN ('crm_deals.deal_contact'::regclass, 'crm_deals.deal_duplicate'::regclass,
-                             'crm_deals.deal_alias'::regclass)
-    ORDER BY c.conrelid::regclass::text, c.conname
-$$;
-COMMENT ON FUNCTION crm_deals_internal.references_to_deal() IS
-    'Internal: lists the foreign keys to deal that a merge repoints.';
-
--- access: write
-CREATE FUNCTION crm_deals_internal.repoint(survivor bigint, duplicate bigint) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    reference record;
-BEGIN
-    FOR reference IN SELECT r.name, r.relation, r.field FROM crm_deals_internal.references_to_deal() AS r LOOP
-        BEGIN
-            EXECUTE format('UPDATE %1$s SET %2$I = $1 WHERE %2$I = $2', reference.relation, reference.field)
-            USING survivor, duplicate;
-        EXCEPTION WHEN OTHERS THEN
-            RAISE EXCEPTION 'deal % cannot be merged: column "%" of table % cannot be repointed',
-                            duplicate, reference.field, reference.relation
-                USING ERRCODE = SQLSTATE, DETAIL = format('Foreign key "%s": %s', reference.name, SQLERRM),
-                      TABLE = reference.relation::text, COLUMN = reference.field, CONSTRAINT = reference.name;
-        END;
-    END LOOP;
-    INSERT INTO crm_deals.deal_contact (deal_id, contact_id, role)
-    SELECT survivor, c.contact_id, c.role FROM crm_deals.deal_contact AS c WHERE c.deal_id = duplicate
-    ON CONFLICT (deal_id, contact_id) DO UPDATE SET role = excluded.role WHERE deal_contact.role IS NULL;
-    DELETE FROM crm_deals.deal_contact AS c WHERE c.deal_id = duplicate;
-END
-$$;
-COMMENT ON FUNCTION crm_deals_internal.repoint(bigint, bigint) IS
-    'Internal: lets everything that refers to the duplicate refer to the survivor.';
-
--- The survivor keeps its own stage, status and owner. An amount moves with its currency.
--- access: write
-CREATE FUNCTION crm_deals_internal.values_lacking(survivor jsonb, duplicate jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT coalesce(jsonb_object_agg(d.key, d.value), '{}')
-           || CASE WHEN survivor -> 'amount' = 'null' AND duplicate -> 'amount' <> 'null'
-                   THEN jsonb_build_object('amount', duplicate -> 'amount', 'currency', duplicate -> 'currency')
-                   ELSE '{}' END
-           || jsonb_build_object('custom_fields', (duplicate -> 'custom_fields') || (survivor -> 'custom_fields'))
-    FROM jsonb_each(values_lacking.duplicate) AS d
-    WHERE survivor -> d.key = 'null'
-      AND d.value <> 'null'
-      AND d.key NOT IN ('id', 'organization', 'pipeline_id', 'stage_id', 'status', 'closed_at', 'lost_reason', 'owner',
-                        'amount', 'currency', 'probability', 'probability_overridden', 'last_open_stage_id', 'version',
-                        'stage_entered_at', 'created_at', 'updated_at')
-$$;
-COMMENT ON FUNCTION crm_deals_internal.values_lacking(jsonb, jsonb) IS
-    'Internal: returns the values of the duplicate that the survivor lacks.';
-
--- access: write
-CREATE FUNCTION crm_deals_internal.fill_gaps_from_duplicate(deal bigint, duplicate jsonb) RETURNS void
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    lacking jsonb := (SELECT crm_deals_internal.values_lacking(to_jsonb(d), duplicate)
-                      FROM crm_deals.deal AS d WHERE d.id = deal);
-    columns text;
-BEGIN
-    SELECT string_agg(format('%1$I = r.%1$I', c.name), ', ')
-    INTO columns
-    FROM crm_deals_internal.deal_columns() AS c
-    WHERE lacking ? c.name;
-    EXECUTE format('UPDATE crm_deals.deal AS d
-                    SET %s
-                    FROM crm_deals.deal AS x
-                    CROSS JOIN LATERAL jsonb_populate_record(x, $2) AS r
-                    WHERE d.id = $1 AND x.id = $1', columns)
-    USING deal, lacking;
-END
-$$;
-COMMENT ON FUNCTION crm_deals_internal.fill_gaps_from_duplicate(bigint, jsonb) IS
-    'Internal: gives a deal the values of its duplicate that it lacks.';
-
--- access: write
-CREATE FUNCTION crm_deals_internal.merge_deals(survivor bigint, duplicate bigint) RETURNS text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    gone jsonb := (SELECT to_jsonb(d) FROM crm_deals.deal AS d WHERE d.id = duplicate);
-BEGIN
-    PERFORM crm_deals_internal.repoint(survivor, duplicate);
-    DELETE FROM crm_deals.deal AS d WHERE d.id = duplicate;
-    PERFORM crm_deals_internal.fill_gaps_from_duplicate(survivor, gone);
-    RETURN gone ->> 'external_id';
-END
-$$;
-COMMENT ON FUNCTION crm_deals_internal.merge_deals(bigint, bigint) IS
-    'Internal: does the work of merge_deals() as the caller; returns the external id of the duplicate.';

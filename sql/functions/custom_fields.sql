@@ -2,7 +2,7 @@
 -- whoever may define fields may index them.
 
 -- The table that has the custom fields, the host's or ours, and the column.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.custom_fields_of(entity text, OUT relation regclass, OUT column_name text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -27,7 +27,7 @@ COMMENT ON FUNCTION crm_deals_internal.custom_fields_of(text) IS
 -- An index of a field, as CREATE INDEX takes it and as the catalog shows it: the expression that filters use, with a
 -- guard for numbers. An index that cast every value would refuse values from before the definition, and values that
 -- are written after it was removed.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.field_index(kind text, column_name text, key text,
                                        OUT method text, OUT expression text, OUT predicate text)
 LANGUAGE sql IMMUTABLE
@@ -45,7 +45,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.field_index(text, text, text) IS
     'Internal: returns the one expression by which a custom field is filtered and indexed.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.existing_field_index(kind text, relation regclass, column_name text, key text)
     RETURNS regclass
 LANGUAGE sql STABLE
@@ -69,7 +69,7 @@ COMMENT ON FUNCTION crm_deals_internal.existing_field_index(text, regclass, text
     'Internal: returns the index of a custom field, whoever made it, or NULL.';
 
 -- The kinds of index that the definitions of a key need, the system-wide definition first.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.field_kinds(entity text, key text) RETURNS text[]
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -86,7 +86,7 @@ COMMENT ON FUNCTION crm_deals_internal.field_kinds(text, text) IS
     'Internal: returns the indexes that a custom field needs: more than one if organizations define it differently.';
 
 -- This DDL waits for others as long as a change of stages does (src/config/stage_lock.c).
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.execute_impatiently(statement text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -95,6 +95,7 @@ AS $$
 DECLARE
     timeout_before text := current_setting('lock_timeout');
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     IF timeout_before = '0' THEN
         PERFORM set_config('lock_timeout', '5s', true);
     END IF;
@@ -105,7 +106,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.execute_impatiently(text) IS
     'Internal: runs a statement with a lock_timeout of 5 seconds if none is set.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.name_of_field_index(relation regclass, key text) RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -123,7 +124,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.name_of_field_index(regclass, text) IS
     'Internal: returns a free name for the index of a custom field.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.create_field_index(kind text, relation regclass, column_name text, key text)
     RETURNS void
 LANGUAGE plpgsql
@@ -144,7 +145,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.create_field_index(text, regclass, text, text) IS
     'Internal: creates an index of a custom field.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.ensure_field_index(kind text, relation regclass, column_name text, key text)
     RETURNS regclass
 LANGUAGE plpgsql
@@ -165,7 +166,7 @@ COMMENT ON FUNCTION crm_deals_internal.ensure_field_index(text, regclass, text, 
     'Internal: returns the index of a custom field, which it creates if it is missing.';
 
 -- Drops an index of a kind that no definition needs any more. An index that is not named like ours is the user's.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.drop_field_index(kind text, relation regclass, column_name text, key text)
     RETURNS void
 LANGUAGE plpgsql
@@ -184,7 +185,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.drop_field_index(text, regclass, text, text) IS
     'Internal: drops an index of a custom field if there is one.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.raise_undefined_field(entity text, key text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -200,7 +201,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.raise_undefined_field(text, text) IS
     'Internal: raises the error that names the custom fields that are defined.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.index_custom_field(entity text, key text) RETURNS regclass
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -211,6 +212,7 @@ DECLARE
     kinds text[];
     made regclass[];
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     SELECT * INTO place FROM crm_deals_internal.custom_fields_of(entity);
     kinds := crm_deals_internal.field_kinds(entity, key);
     IF kinds IS NULL THEN

@@ -2,7 +2,7 @@
 
 -- The events that the worker sends next. It acknowledges them at once: the notifications and its place commit
 -- together.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.take_for_dispatch(most integer) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -10,6 +10,7 @@ AS $$
 DECLARE
     batch bigint[];
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     IF NOT EXISTS (SELECT FROM crm_deals.event_consumer AS c WHERE c.consumer = crm_deals_internal.dispatcher()) THEN
         INSERT INTO crm_deals.event_consumer (consumer, include_imports, seen, seen_id)
         VALUES (crm_deals_internal.dispatcher(), true, '1:1:', 0);
@@ -28,7 +29,7 @@ COMMENT ON FUNCTION crm_deals_internal.take_for_dispatch(integer) IS
 
 -- One summary for each kind of event that a transaction wrote beyond crm_deals.notify_limit. The dispatcher sends those
 -- whose kind is a channel.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.summaries(transaction xid8)
 RETURNS TABLE (kind text, batch_id bigint, events bigint, first_event_id bigint, last_event_id bigint)
 LANGUAGE sql STABLE

@@ -1,6 +1,6 @@
 -- Duplicates: deals whose names are similar, by similarity() of pg_trgm (src/duplicates/README.md).
 
--- access: read
+-- access: public
 CREATE FUNCTION crm_deals_internal.similarity(a text, b text) RETURNS real
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_similarity';
@@ -9,7 +9,7 @@ COMMENT ON FUNCTION crm_deals_internal.similarity(text, text) IS
 
 -- The index of names: its operator class.
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.signatures(organization text, name text, threshold real, made_for text)
 RETURNS bigint[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100
@@ -17,14 +17,14 @@ AS 'MODULE_PATHNAME', 'crm_deals_signatures';
 COMMENT ON FUNCTION crm_deals_internal.signatures(text, text, real, text) IS
     'Internal: the keys of a name; two names whose similarity reaches the threshold share at least one.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.signatures_meet(signatures bigint[], query bigint[]) RETURNS boolean
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100
 AS 'MODULE_PATHNAME', 'crm_deals_signatures_meet';
 COMMENT ON FUNCTION crm_deals_internal.signatures_meet(bigint[], bigint[]) IS
     'Internal: returns whether the name with these signatures can be similar to the name of the query.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.signature_query(
     query bigint[], internal, smallint, internal, internal, internal, internal
 ) RETURNS internal
@@ -34,7 +34,7 @@ COMMENT ON FUNCTION crm_deals_internal.signature_query(
     bigint[], internal, smallint, internal, internal, internal, internal
 ) IS 'Internal: extractQuery of GIN, returns the look-ups of a query.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.signature_consistent(
     internal, smallint, bigint[], integer, internal, internal, internal, internal
 ) RETURNS boolean
@@ -44,7 +44,7 @@ COMMENT ON FUNCTION crm_deals_internal.signature_consistent(
     internal, smallint, bigint[], integer, internal, internal, internal, internal
 ) IS 'Internal: consistent of GIN, is true if at least one look-up succeeds.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.signature_compare_partial(bigint, bigint, smallint, internal)
 RETURNS integer
 LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
@@ -71,7 +71,7 @@ CREATE OPERATOR CLASS crm_deals_internal.signature_ops FOR TYPE bigint[] USING g
 COMMENT ON OPERATOR CLASS crm_deals_internal.signature_ops USING gin IS
     'Internal: the operator class of the index of names.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.trigram_canary() RETURNS bigint
 LANGUAGE c STABLE PARALLEL SAFE
 AS 'MODULE_PATHNAME', 'crm_deals_trigram_canary';
@@ -80,7 +80,7 @@ COMMENT ON FUNCTION crm_deals_internal.trigram_canary() IS
 
 -- Everything that signatures depend on. The column that names the locale of a database has different names in
 -- different major versions.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.made_for() RETURNS text
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -96,7 +96,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.made_for() IS
     'Internal: what the index of names is made for: locale, encoding and versions, as one text.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.keep_names() RETURNS trigger
 LANGUAGE c
 AS 'MODULE_PATHNAME', 'crm_deals_keep_names';
@@ -105,7 +105,7 @@ COMMENT ON FUNCTION crm_deals_internal.keep_names() IS
 
 -- Runs as the owner of the tables. A lower threshold makes more signatures; below 0.6 there are so many that it is no
 -- slower to compare every name.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.rebuild_duplicates() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -114,6 +114,7 @@ DECLARE
     lowest real := (SELECT min(p.duplicate_threshold) FROM crm_deals.pipeline AS p WHERE p.duplicate_policy <> 'off');
     threshold real := greatest(0.6::real, least(lowest, 0.85::real));
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     TRUNCATE crm_deals.deal_name;
     DROP INDEX IF EXISTS crm_deals.deal_name_signatures;
     INSERT INTO crm_deals.deal_name (deal_id, organization, name)

@@ -1,4 +1,4 @@
--- access: read
+-- access: public
 CREATE FUNCTION crm_deals_internal.label(labels jsonb, name text, language text DEFAULT NULL) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE COST 10
 SET search_path = pg_catalog, pg_temp

@@ -12,7 +12,7 @@ COMMENT ON FUNCTION crm_deals_internal.pruning_horizon() IS
 -- Removes the beginning of each deal's log: the events before the horizon, but not its latest event, and none from the
 -- first on that a consumer has not acknowledged. Events that are committed meanwhile stay, and nobody can subscribe
 -- meanwhile.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.prune_events(before timestamptz, actor text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -31,6 +31,7 @@ DECLARE
     removed bigint;
     pruned bigint := 0;
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     IF before IS NULL OR before > now() THEN
         RAISE EXCEPTION 'the log can be pruned before a moment in the past' USING ERRCODE = '22023';
     END IF;
@@ -71,7 +72,7 @@ COMMENT ON FUNCTION crm_deals_internal.prune_events(timestamptz, text) IS
     'Internal: does prune_events() as the owner of the tables.';
 
 -- Texts are blanked. Values of other types cannot be blanked, so they are removed.
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.redacted_fields(custom_fields jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -83,7 +84,7 @@ COMMENT ON FUNCTION crm_deals_internal.redacted_fields(jsonb) IS
     'Internal: returns custom fields without what they said.';
 
 -- In a named deal everything that may name a person is blanked, in other deals only the owner.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redacted_changes(changes jsonb, is_named boolean, actor text) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -108,7 +109,7 @@ COMMENT ON FUNCTION crm_deals_internal.redacted_changes(jsonb, boolean, text) IS
 
 -- The deals that the caller names and may see, and those that they were merged into. Where row security is on, nobody
 -- sees a deleted deal.
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.deals_to_redact(deals bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -138,7 +139,7 @@ COMMENT ON FUNCTION crm_deals_internal.deals_to_redact(bigint[]) IS
     'Internal: returns the deals that a redaction is about.';
 
 -- If a policy reads the owner of a row, a row without its owner could be one that nobody sees.
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.policy_reads_owner(relation text) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -159,7 +160,7 @@ COMMENT ON FUNCTION crm_deals_internal.policy_reads_owner(text) IS
 
 -- The events that name the actor, and all events of the deals, as far as the caller sees both the event and its deal.
 -- NULL means that row security hides nothing from the caller.
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.events_to_redact(deals bigint[], actor text, owner text) RETURNS bigint[]
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -176,7 +177,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.events_to_redact(bigint[], text, text) IS
     'Internal: returns the events that a caller under row security may redact.';
 
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.flags_to_redact(actor text, OUT deals bigint[], OUT other_deals bigint[])
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -191,7 +192,7 @@ COMMENT ON FUNCTION crm_deals_internal.flags_to_redact(text) IS
     'Internal: returns the dismissed pairs of deals that the caller sees and the actor has dismissed.';
 
 -- A deal that keeps its owner keeps it in its log, too.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redact_events(events bigint[], deals bigint[], actor text, owner text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -200,6 +201,7 @@ AS $$
 DECLARE
     n bigint;
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     WITH chosen AS (
         SELECT e.id, e.deal_id = ANY (deals) AS is_named,
                CASE WHEN NOT EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = e.deal_id AND d.owner::text = owner)
@@ -226,7 +228,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_events(bigint[], bigint[], text, text) IS
     'Internal: blanks what the log says of deals, of an actor and of an owner.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redact_flags(deals bigint[], other_deals bigint[]) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -234,6 +236,7 @@ AS $$
 DECLARE
     n bigint;
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     UPDATE crm_deals.deal_duplicate AS u
     SET resolved_by = '[redacted]'
     FROM unnest(redact_flags.deals, redact_flags.other_deals) AS f (deal_id, other_deal_id)
@@ -245,10 +248,15 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_flags(bigint[], bigint[]) IS
     'Internal: blanks who dismissed these pairs.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.redact_pruning(actor text) RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-AS $$ UPDATE crm_deals.log_pruning AS p SET pruned_by = '[redacted]' WHERE p.pruned_by = redact_pruning.actor $$;
+AS $$
+BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
+    UPDATE crm_deals.log_pruning AS p SET pruned_by = '[redacted]' WHERE p.pruned_by = redact_pruning.actor;
+END
+$$;
 COMMENT ON FUNCTION crm_deals_internal.redact_pruning(text) IS
     'Internal: blanks who pruned the log.';

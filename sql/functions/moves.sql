@@ -24,9 +24,9 @@ COMMENT ON FUNCTION crm_deals_internal.broken_rules(anyelement, bigint, text, bo
 
 -- access: write
 CREATE FUNCTION crm_deals_internal.move(deal_ids bigint[], to_stage_id bigint, note text, actor text, lost_reason text,
-                                override text) RETURNS bigint
-LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_move';
-COMMENT ON FUNCTION crm_deals_internal.move(bigint[], bigint, text, text, text, text) IS
+                                        override text, callers_path text) RETURNS bigint
+LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_move_under_path';
+COMMENT ON FUNCTION crm_deals_internal.move(bigint[], bigint, text, text, text, text, text) IS
     'Internal: moves deals with one UPDATE. Returns its batch in the log, NULL if nothing changed.';
 
 -- access: write
@@ -131,8 +131,27 @@ COMMENT ON FUNCTION crm_deals_internal.lock_to_move(bigint[], text, text, boolea
     'Internal: locks the deals of move_deals(), and says where each goes and why it may not.';
 
 -- access: write
+CREATE FUNCTION crm_deals_internal.record_moves(batches bigint[], note text, callers_path text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM crm_deals_internal.write_as_caller(callers_path, $write$
+        INSERT INTO crm_deals.activity (kind, subject, body, occurred_at, actor, deal_id)
+        SELECT 'note', crm_deals_internal.moved_subject(s.name, t.name), $2, e.occurred_at, e.actor, e.deal_id
+        FROM crm_deals.deal_event AS e
+        JOIN crm_deals.stage AS s ON s.id = e.from_stage_id
+        JOIN crm_deals.stage AS t ON t.id = e.to_stage_id
+        WHERE e.id >= (SELECT min(b.id) FROM unnest($1) AS b (id)) AND e.batch_id = ANY ($1)
+        $write$, batches, note);
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.record_moves(bigint[], text, text) IS
+    'Internal: records the moves of these batches as note activities of their deals.';
+
+-- access: write
 CREATE FUNCTION crm_deals_internal.move_deals(deal_ids bigint[], to_stage text, note text, actor text,
-                                              lost_reason text, override text)
+                                              lost_reason text, override text, callers_path text)
 RETURNS TABLE (deal_id bigint, outcome text, detail text, event_id bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -162,21 +181,17 @@ BEGIN
         batches := batches || crm_deals_internal.move(
             ARRAY(SELECT DISTINCT f.id FROM unnest(found, sources, targets, reasons) AS f (id, source, target, reason)
                   WHERE f.target = destination AND f.target <> f.source AND f.reason IS NULL ORDER BY f.id),
-            destination, note, actor, lost_reason, override);
+            destination, note, actor, lost_reason, override, callers_path);
     END LOOP;
+    IF note IS NOT NULL THEN
+        PERFORM crm_deals_internal.record_moves(batches, note, callers_path);
+    END IF;
 
     RETURN QUERY
     WITH moved AS (
-        SELECT e.id, e.deal_id, e.occurred_at, e.actor, e.from_stage_id, e.to_stage_id
+        SELECT e.id, e.deal_id
         FROM crm_deals.deal_event AS e
         WHERE e.id >= (SELECT min(b.id) FROM unnest(batches) AS b (id)) AND e.batch_id = ANY (batches)
-    ), noted AS (
-        INSERT INTO crm_deals.activity (kind, subject, body, occurred_at, actor, deal_id)
-        SELECT 'note', crm_deals_internal.moved_subject(s.name, t.name), note, m.occurred_at, m.actor, m.deal_id
-        FROM moved AS m
-        JOIN crm_deals.stage AS s ON s.id = m.from_stage_id
-        JOIN crm_deals.stage AS t ON t.id = m.to_stage_id
-        WHERE note IS NOT NULL
     )
     SELECT f.asked,
            CASE WHEN f.id IS NULL THEN 'not_found'
@@ -191,5 +206,5 @@ BEGIN
     ORDER BY f.asked;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.move_deals(bigint[], text, text, text, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.move_deals(bigint[], text, text, text, text, text, text) IS
     'Internal: what crm_deals.move_deals() does.';

@@ -91,17 +91,16 @@ AS $$
         WHEN name = 'custom_fields' THEN
             'CASE WHEN l.deal_id IS NULL THEN d.custom_fields
                   ELSE crm_deals_internal.custom_fields_before(d.custom_fields, l.changes) END'
-        WHEN t.typtype IN ('b', 'e', 'd') AND t.typcategory <> 'A'
-            AND type NOT IN ('json'::regtype, 'jsonb'::regtype) THEN
+        WHEN t.typtype = 'e' OR type IN ('bool'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype,
+                                         'numeric'::regtype, 'text'::regtype, 'varchar'::regtype, 'uuid'::regtype,
+                                         'date'::regtype, 'timestamp'::regtype, 'timestamptz'::regtype) THEN
             format('CASE WHEN l.changes ? %1$L THEN (l.changes -> %1$L ->> 0)::%2$s ELSE d.%1$I END', name, type_name)
         ELSE
             format('CASE WHEN l.changes ? %1$L
-                         THEN (SELECT r.v FROM jsonb_to_record(jsonb_build_object(''v'',
-                                 l.changes -> %1$L -> 0)) AS r (v %2$s))
-                         ELSE d.%1$I END',
+                         THEN crm_deals_internal.old_value(l.changes -> %1$L, NULL::%2$s) ELSE d.%1$I END',
                    name, type_name)
         END
-    FROM pg_type AS t, LATERAL (SELECT format_type(type, NULL)) AS f (type_name)
+    FROM pg_type AS t, LATERAL (SELECT format_type(type, -1)) AS f (type_name)
     WHERE t.oid = type
 $$;
 COMMENT ON FUNCTION crm_deals_internal.column_before(text, oid) IS

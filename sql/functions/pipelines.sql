@@ -18,7 +18,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.default_stages() IS
     'Internal: returns the six stages that a pipeline gets if none are given.';
 
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.slug(name text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -29,7 +29,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.slug(text) IS
     'Internal: makes the key of a stage from its name.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.stage_defaults() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -61,29 +61,33 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.stage_defaults() IS
     'Trigger: fills the key, the position and the probability of a new stage.';
 
--- access: owner
+-- It pins no search_path: the UPDATE runs the user's triggers. So every name and operator is qualified.
+-- access: public
 CREATE FUNCTION crm_deals_internal.clear_other_default() RETURNS trigger
 LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
     PERFORM crm_deals_internal.check_trigger_table(tg_relid, 'pipeline');
-    IF tg_op = 'UPDATE' AND old.is_default THEN
-        RETURN new;
-    ELSIF tg_op = 'INSERT' AND EXISTS (SELECT FROM crm_deals.pipeline AS p
-                                       WHERE p.id = new.id
-                                          OR (p.organization IS NOT DISTINCT FROM new.organization
-                                              AND p.name = new.name)) THEN
-        -- The row will conflict: INSERT ... ON CONFLICT DO NOTHING must not change the other default.
+    IF tg_op OPERATOR(pg_catalog.=) 'INSERT' THEN
+        IF EXISTS (SELECT FROM crm_deals.pipeline AS p
+                   WHERE p.id OPERATOR(pg_catalog.=) new.id
+                      OR (p.name OPERATOR(pg_catalog.=) new.name
+                          AND (p.organization OPERATOR(pg_catalog.=) new.organization
+                               OR (p.organization IS NULL AND new.organization IS NULL)))) THEN
+            -- The row will conflict: INSERT ... ON CONFLICT DO NOTHING must not change the other default.
+            RETURN new;
+        END IF;
+    ELSIF old.is_default THEN
         RETURN new;
     END IF;
 
     UPDATE crm_deals.pipeline AS p
     SET is_default = false
     WHERE p.is_default
-      AND p.organization IS NOT DISTINCT FROM new.organization
-      AND p.id <> new.id;
+      AND (p.organization OPERATOR(pg_catalog.=) new.organization
+           OR (p.organization IS NULL AND new.organization IS NULL))
+      AND p.id OPERATOR(pg_catalog.<>) new.id;
     RETURN new;
 END
 $$;
@@ -196,7 +200,7 @@ COMMENT ON FUNCTION crm_deals_internal.text_array(jsonb) IS
     'Internal: converts a JSON array of strings to text[].';
 
 -- access: admin
-CREATE FUNCTION crm_deals_internal.list_moves(pipeline bigint, stages jsonb) RETURNS void
+CREATE FUNCTION crm_deals_internal.list_moves(pipeline bigint, stages jsonb, callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -215,22 +219,25 @@ BEGIN
                                                      FROM crm_deals.stage AS t WHERE t.pipeline_id = pipeline));
     END IF;
 
-    INSERT INTO crm_deals.stage_transition (from_stage_id, to_stage_id)
-    SELECT DISTINCT f.id, t.id
-    FROM jsonb_array_elements(stages) WITH ORDINALITY AS s (stage, number),
-         LATERAL jsonb_array_elements_text(s.stage -> 'next') AS n (key)
-    JOIN crm_deals.stage AS t ON t.pipeline_id = pipeline AND t.key = n.key,
-         crm_deals.stage AS f
-    WHERE f.pipeline_id = pipeline AND f.position = s.number;
+    PERFORM crm_deals_internal.write_as_caller(callers_path, $write$
+        INSERT INTO crm_deals.stage_transition (from_stage_id, to_stage_id)
+        SELECT DISTINCT f.id, t.id
+        FROM jsonb_array_elements($2) WITH ORDINALITY AS s (stage, number),
+             LATERAL jsonb_array_elements_text(s.stage -> 'next') AS n (key)
+        JOIN crm_deals.stage AS t ON t.pipeline_id = $1 AND t.key = n.key,
+             crm_deals.stage AS f
+        WHERE f.pipeline_id = $1 AND f.position = s.number
+        $write$, pipeline, stages);
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals_internal.list_moves(bigint, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.list_moves(bigint, jsonb, text) IS
     'Internal: lists the moves that the stages of a new pipeline name under next.';
 
 -- access: admin
 CREATE FUNCTION crm_deals_internal.create_pipeline(name text, stages jsonb, description text, currency text,
-                                                   organization text, is_default boolean, gates jsonb) RETURNS bigint
+                                                   organization text, is_default boolean, gates jsonb,
+                                                   callers_path text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -244,47 +251,50 @@ BEGIN
     PERFORM crm_deals_internal.check_pipeline_arguments(stages, gates);
     PERFORM crm_deals_internal.enter_as_editor();
 
-    INSERT INTO crm_deals.pipeline (name, description, currency, organization, is_default,
-                                    forbid_skipping, forbid_backward, forbid_unlisted)
-    VALUES (create_pipeline.name, create_pipeline.description, create_pipeline.currency, create_pipeline.organization,
-            coalesce(create_pipeline.is_default,
-                     NOT EXISTS (SELECT FROM crm_deals.pipeline AS p
-                                 WHERE p.organization IS NOT DISTINCT FROM create_pipeline.organization)),
-            coalesce((gates ->> 'forbid_skipping')::boolean, false),
-            coalesce((gates ->> 'forbid_backward')::boolean, false),
-            coalesce((gates ->> 'forbid_unlisted')::boolean, false))
-    RETURNING id INTO pipeline;
+    pipeline := crm_deals_internal.write_as_caller_returning(callers_path, $write$
+        INSERT INTO crm_deals.pipeline (name, description, currency, organization, is_default,
+                                        forbid_skipping, forbid_backward, forbid_unlisted)
+        VALUES ($1, $2, $3, $4,
+                coalesce($5, NOT EXISTS (SELECT FROM crm_deals.pipeline AS p
+                                         WHERE p.organization IS NOT DISTINCT FROM $4)),
+                coalesce(($6 ->> 'forbid_skipping')::boolean, false),
+                coalesce(($6 ->> 'forbid_backward')::boolean, false),
+                coalesce(($6 ->> 'forbid_unlisted')::boolean, false))
+        RETURNING pipeline.id::text
+        $write$, create_pipeline.name, create_pipeline.description, create_pipeline.currency,
+        create_pipeline.organization, create_pipeline.is_default, gates);
 
-    INSERT INTO crm_deals.stage (pipeline_id, position, key, name, labels, description, status, probability,
-                                 required_fields, rots_after)
-    SELECT pipeline, s.number, s.stage ->> 'key', s.stage ->> 'name', coalesce(s.stage -> 'labels', '{}'),
-           s.stage ->> 'description', coalesce(s.stage ->> 'status', 'open')::crm_deals.deal_status,
-           (s.stage ->> 'probability')::numeric, crm_deals_internal.text_array(s.stage -> 'required_fields'),
-           (s.stage ->> 'rots_after')::interval
-    FROM jsonb_array_elements(stages) WITH ORDINALITY AS s (stage, number)
-    ORDER BY s.number;
+    PERFORM crm_deals_internal.write_as_caller(callers_path, $write$
+        INSERT INTO crm_deals.stage (pipeline_id, position, key, name, labels, description, status, probability,
+                                     required_fields, rots_after)
+        SELECT $1, s.number, s.stage ->> 'key', s.stage ->> 'name', coalesce(s.stage -> 'labels', '{}'),
+               s.stage ->> 'description', coalesce(s.stage ->> 'status', 'open')::crm_deals.deal_status,
+               (s.stage ->> 'probability')::numeric, crm_deals_internal.text_array(s.stage -> 'required_fields'),
+               (s.stage ->> 'rots_after')::interval
+        FROM jsonb_array_elements($2) WITH ORDINALITY AS s (stage, number)
+        ORDER BY s.number
+        $write$, pipeline, stages);
 
     IF jsonb_path_exists(stages, '$[*].next') THEN
-        PERFORM crm_deals_internal.list_moves(pipeline, stages);
+        PERFORM crm_deals_internal.list_moves(pipeline, stages, callers_path);
     END IF;
     RETURN pipeline;
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals_internal.create_pipeline(text, jsonb, text, text, text, boolean, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.create_pipeline(text, jsonb, text, text, text, boolean, jsonb, text) IS
     'Internal: what crm_deals.create_pipeline() does.';
 
 -- access: admin
 CREATE FUNCTION crm_deals_internal.add_stage(pipeline bigint, name text, key text, before_key text,
                                              probability numeric, status text, labels jsonb, required_fields text[],
-                                             rots_after interval) RETURNS bigint
+                                             rots_after interval, callers_path text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
     place integer;
-    stage bigint;
 BEGIN
     IF status NOT IN ('open', 'won', 'lost', 'abandoned') THEN
         RAISE EXCEPTION 'a stage cannot have the status %', status
@@ -301,25 +311,27 @@ BEGIN
         IF NOT FOUND THEN
             PERFORM crm_deals_internal.raise_unknown_stage(before_key, pipeline);
         END IF;
-        UPDATE crm_deals.stage AS s SET position = s.position + 1 WHERE s.pipeline_id = pipeline
-            AND s.position >= place;
+        PERFORM crm_deals_internal.write_as_caller(callers_path, $write$
+            UPDATE crm_deals.stage AS s SET position = s.position + 1 WHERE s.pipeline_id = $1 AND s.position >= $2
+            $write$, pipeline, place);
     END IF;
 
-    INSERT INTO crm_deals.stage (pipeline_id, position, key, name, labels, status, probability, required_fields,
-                                 rots_after)
-    VALUES (pipeline, place, add_stage.key, add_stage.name, coalesce(add_stage.labels, '{}'),
-            add_stage.status::crm_deals.deal_status, add_stage.probability,
-            coalesce(add_stage.required_fields, '{}'), add_stage.rots_after)
-    RETURNING id INTO stage;
-    RETURN stage;
+    RETURN crm_deals_internal.write_as_caller_returning(callers_path, $write$
+        INSERT INTO crm_deals.stage (pipeline_id, position, key, name, labels, status, probability, required_fields,
+                                     rots_after)
+        VALUES ($1, $2, $3, $4, coalesce($5, '{}'), $6::crm_deals.deal_status, $7, coalesce($8, '{}'), $9)
+        RETURNING stage.id::text
+        $write$, pipeline, place, add_stage.key, add_stage.name, add_stage.labels, add_stage.status,
+        add_stage.probability, add_stage.required_fields, add_stage.rots_after);
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals_internal.add_stage(bigint, text, text, text, numeric, text, jsonb, text[], interval) IS
+COMMENT ON FUNCTION crm_deals_internal.add_stage(bigint, text, text, text, numeric, text, jsonb, text[], interval,
+                                                text) IS
     'Internal: what crm_deals.add_stage() does.';
 
 -- access: admin
-CREATE FUNCTION crm_deals_internal.reorder_stages(pipeline bigint, keys text[]) RETURNS void
+CREATE FUNCTION crm_deals_internal.reorder_stages(pipeline bigint, keys text[], callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -349,20 +361,22 @@ BEGIN
     END IF;
 
     -- Archived stages that the keys do not name come last, in their order.
-    UPDATE crm_deals.stage AS s
-    SET position = o.place
-    FROM (SELECT t.id, row_number() OVER (ORDER BY array_position(keys, t.key) NULLS LAST, t.position) AS place
-          FROM crm_deals.stage AS t
-          WHERE t.pipeline_id = pipeline) AS o
-    WHERE s.id = o.id AND s.position <> o.place;
+    PERFORM crm_deals_internal.write_as_caller(callers_path, $write$
+        UPDATE crm_deals.stage AS s
+        SET position = o.place
+        FROM (SELECT t.id, row_number() OVER (ORDER BY array_position($2, t.key) NULLS LAST, t.position) AS place
+              FROM crm_deals.stage AS t
+              WHERE t.pipeline_id = $1) AS o
+        WHERE s.id = o.id AND s.position <> o.place
+        $write$, pipeline, keys);
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals_internal.reorder_stages(bigint, text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.reorder_stages(bigint, text[], text) IS
     'Internal: what crm_deals.reorder_stages() does.';
 
 -- access: admin
-CREATE FUNCTION crm_deals_internal.remove_stage(stage bigint, move_deals_to bigint) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.remove_stage(stage bigint, move_deals_to bigint, callers_path text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -394,7 +408,7 @@ BEGIN
                                  (SELECT nullif(current_setting('crm_deals.default_lost_reason', true), '')
                                   FROM crm_deals.stage AS s
                                   WHERE s.id = move_deals_to AND s.status = 'lost' AND removed.status <> 'lost'),
-                                 format('stage "%s" removed', removed.name));
+                                 format('stage "%s" removed', removed.name), callers_path);
         moved := (SELECT count(*) FROM crm_deals.deal_event AS e WHERE e.id >= batch AND e.batch_id = batch);
     END IF;
     IF crm_deals_internal.stage_holds_deals(stage) THEN
@@ -404,13 +418,15 @@ BEGIN
     END IF;
 
     IF crm_deals_internal.stage_is_logged(stage) THEN
-        UPDATE crm_deals.stage AS s SET archived_at = now() WHERE s.id = stage;
+        PERFORM crm_deals_internal.write_as_caller(
+            callers_path, 'UPDATE crm_deals.stage AS s SET archived_at = now() WHERE s.id = $1', stage);
     ELSE
-        DELETE FROM crm_deals.stage AS s WHERE s.id = stage;
+        PERFORM crm_deals_internal.write_as_caller(
+            callers_path, 'DELETE FROM crm_deals.stage AS s WHERE s.id = $1', stage);
     END IF;
     RETURN moved;
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals_internal.remove_stage(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.remove_stage(bigint, bigint, text) IS
     'Internal: what crm_deals.remove_stage() does.';

@@ -1,82 +1,89 @@
 -- The trigger functions of sql/schema/triggers.sql, and what they share.
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.deal_begin() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_deal_begin';
 COMMENT ON FUNCTION crm_deals_internal.deal_begin() IS
     'Trigger: keeps stages from changing until the writer of deals commits.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.deal_rules() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_deal_rules';
 COMMENT ON FUNCTION crm_deals_internal.deal_rules() IS
     'Trigger: derives what follows from the stage of a deal, and refuses a statement that contradicts it.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.deal_capture() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_deal_capture';
 COMMENT ON FUNCTION crm_deals_internal.deal_capture() IS
     'Trigger: judges the rows that were really written, logs an event for each change, and notifies.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.append_only() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_append_only';
 COMMENT ON FUNCTION crm_deals_internal.append_only() IS
     'Trigger: refuses changes of the log, and TRUNCATE of deals.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.edit_begin() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_edit_begin';
 COMMENT ON FUNCTION crm_deals_internal.edit_begin() IS
     'Trigger: lets one editor of stages and pipelines in at a time. Writers of deals do not wait.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.lock_before_change() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_lock_before_change';
 COMMENT ON FUNCTION crm_deals_internal.lock_before_change() IS
     'Trigger: waits for writers of deals, and holds new ones off until commit.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.stage_rules() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_stage_rules';
 COMMENT ON FUNCTION crm_deals_internal.stage_rules() IS
     'Trigger: checks a stage, and locks writers out if they must see the change.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.rederive_deals() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_rederive_deals';
 COMMENT ON FUNCTION crm_deals_internal.rederive_deals() IS
     'Trigger: makes deals follow the status and the probability of their stage.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.pipeline_rules() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_pipeline_rules';
 COMMENT ON FUNCTION crm_deals_internal.pipeline_rules() IS
     'Trigger: checks a pipeline, and locks writers out if they must see the change.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.currency_rules() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_currency_rules';
 COMMENT ON FUNCTION crm_deals_internal.currency_rules() IS
     'Trigger: refuses an exchange rate whose currencies are not ISO 4217 codes.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.custom_field_rules() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_custom_field_rules';
 COMMENT ON FUNCTION crm_deals_internal.custom_field_rules() IS
     'Trigger: checks custom fields of a lead, an account or a contact against their definitions.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.forget_pipelines() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_forget_pipelines';
 COMMENT ON FUNCTION crm_deals_internal.forget_pipelines() IS
     'Trigger: makes every backend read pipelines, stages and custom fields again.';
 
--- access: read
+-- access: public
 CREATE FUNCTION crm_deals_internal.check_installed() RETURNS void
 LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_check_installed';
 COMMENT ON FUNCTION crm_deals_internal.check_installed() IS
     'Internal: raises an error that names install() if the tables are missing.';
+
+-- Called by functions that do the work of a public function as the owner of the tables.
+-- access: public
+CREATE FUNCTION crm_deals_internal.check_acts_as_owner() RETURNS void
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'crm_deals_check_acts_as_owner';
+COMMENT ON FUNCTION crm_deals_internal.check_acts_as_owner() IS
+    'Internal: raises an error unless the current user has the rights of the owner of the tables.';
 
 -- access: admin
 CREATE FUNCTION crm_deals_internal.stage_is_logged(stage bigint) RETURNS boolean
@@ -90,7 +97,7 @@ LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'crm_deals_stage_holds_deals';
 COMMENT ON FUNCTION crm_deals_internal.stage_holds_deals(bigint) IS
     'Internal: returns whether a stage holds any deal, as committed now, also one that the caller cannot see.';
 
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.check_trigger_table(called_for oid, belongs_to text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

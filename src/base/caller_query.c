@@ -12,32 +12,23 @@
 #include "utils/rls.h"
 
 #include "base/caller_query.h"
-#include "base/catalog.h"
-#include "base/owner_query.h"
+#include "base/installation.h"
+#include "base/installed.h"
 
 /* Runs the query; its result stands in SPI_tuptable. */
 void
 caller_query(CallerQuery *query, Datum *values, const char *nulls)
 {
-	SPIPlanPtr	plan = kept_plan(&query->plan, query->sql, query->nargs, query->argtypes, query->one_plan);
-	int			result = SPI_execute_plan(plan, values, nulls, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "could not execute \"%s\": %s", query->sql, SPI_result_code_string(result));
+	check_installation();
+	kept_query_run(query, values, nulls, InvalidSnapshot, InvalidSnapshot, false);
 }
 
 /* Opens the query as a cursor in the caller's memory. */
 Portal
-caller_query_cursor(CallerQuery *query, Datum *values, const char *nulls)
+caller_query_cursor(CallerQuery *query, Datum *values, const char *nulls, bool read_only)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	SPIPlanPtr	plan = kept_plan(&query->plan, query->sql, query->nargs, query->argtypes, query->one_plan);
-	Portal		portal = SPI_cursor_open(NULL, plan, values, nulls, true);
-
-	MemoryContextSwitchTo(caller);
-	if (portal == NULL)
-		elog(ERROR, "could not open \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
-	return portal;
+	check_installation();
+	return kept_query_open(query, values, nulls, read_only);
 }
 
 typedef struct QueryCall

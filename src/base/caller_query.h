@@ -5,25 +5,16 @@
 #ifndef CRM_DEALS_CALLER_QUERY_H
 #define CRM_DEALS_CALLER_QUERY_H
 
-#include "executor/spi.h"
-
+#include "base/kept_query.h"
 #include "base/write_context.h"
 
-/* A static variable of the code that runs it */
-typedef struct CallerQuery
-{
-	const char *sql;
-	int			nargs;
-	Oid			argtypes[6];
-	bool		one_plan;		/* one plan serves all arguments: planning each time costs more than it saves */
-	SPIPlanPtr	plan;
-} CallerQuery;
+typedef KeptQuery CallerQuery;
 
 /* The result stands in SPI_tuptable. The code calls these functions between SPI_connect and SPI_finish. */
 extern void caller_query(CallerQuery *query, Datum *values, const char *nulls);
 
-/* Reads row by row, under the snapshot of the calling query; the calling code closes the portal. */
-extern Portal caller_query_cursor(CallerQuery *query, Datum *values, const char *nulls);
+/* Reads row by row; if it only reads, under the snapshot of the calling query. The calling code closes the portal. */
+extern Portal caller_query_cursor(CallerQuery *query, Datum *values, const char *nulls, bool read_only);
 
 /* The same as caller_query(); what it writes of deals means what the context says. */
 extern void caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, WriteContext *context);

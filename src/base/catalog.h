@@ -1,35 +1,21 @@
 /*
  * catalog.h
- *		Where the installed tables are, and the columns of deal by name.
+ *		The tables of triggers, and the columns of deal by name.
  */
 #ifndef CRM_DEALS_CATALOG_H
 #define CRM_DEALS_CATALOG_H
 
+#include "base/installed.h"
 #include "base/types.h"
 #include "commands/trigger.h"
 #include "fmgr.h"
 #include "utils/rel.h"
 
-/* Returns whether install() has run. */
-extern bool is_installed(void);
-
-/* Returns whether the schema crm_deals has this table. */
-extern bool is_table(const char *name);
-
-/* Returns a table of the schema crm_deals, or raises an error whose hint names install(). */
-extern Oid	installed_table(const char *name);
-
-/* Returns an index of the schema crm_deals, or InvalidOid. */
-extern Oid	installed_index(const char *name);
-
-/* The relation whose lock orders writers of deals against changes of stages */
-extern Oid	writers_token(void);
-
 /* The sequence behind deal_event.id */
 extern Oid	event_id_sequence(void);
 
-/* C code writes logs, flags and aliases as this role. */
-extern Oid	tables_owner(void);
+/* Returns the sequence that gives the column its values, or raises that it has none. */
+extern Oid	identity_of(Relation table, const char *column);
 
 #define BEFORE_ROW			(TRIGGER_EVENT_BEFORE | TRIGGER_EVENT_ROW)
 #define BEFORE_STATEMENT	TRIGGER_EVENT_BEFORE

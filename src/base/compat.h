@@ -12,6 +12,7 @@
 #include "access/tupdesc.h"
 #include "catalog/dependency.h"
 #include "nodes/tidbitmap.h"
+#include "tcop/pquery.h"
 #include "utils/acl.h"
 #include "utils/jsonb.h"
 
@@ -34,13 +35,20 @@
 	(object_aclcheck(ProcedureRelationId, function, role, ACL_EXECUTE) == ACLCHECK_OK)
 #endif
 
+/* 16 can grant a membership without the right to SET ROLE (3d14e171e) */
+#if PG_VERSION_NUM < 160000
+#define role_may_become(role, other) is_member_of_role(role, other)
+#else
+#define role_may_become(role, other) member_can_set_role(role, other)
+#endif
+
 /* 17 passes the open relation (5b2d3ab5c) */
 #if PG_VERSION_NUM < 170000
 #define identity_sequence_of(relation, attnum) \
-	getIdentitySequence(RelationGetRelid(relation), attnum, false)
+	getIdentitySequence(RelationGetRelid(relation), attnum, true)
 #else
 #define identity_sequence_of(relation, attnum) \
-	getIdentitySequence(relation, attnum, false)
+	getIdentitySequence(relation, attnum, true)
 #endif
 
 /* 17 moved it (28f3915b7) */
@@ -65,6 +73,15 @@
 #else
 #define MODULE_MAGIC(module_name, module_version) \
 	PG_MODULE_MAGIC_EXT(.name = module_name, .version = module_version)
+#endif
+
+/* 18 no longer asks whether a portal runs once (3eea7a0c9) */
+#if PG_VERSION_NUM < 180000
+#define portal_run_all(portal, receiver, completion) \
+	PortalRun(portal, FETCH_ALL, false, true, receiver, receiver, completion)
+#else
+#define portal_run_all(portal, receiver, completion) \
+	PortalRun(portal, FETCH_ALL, false, receiver, receiver, completion)
 #endif
 
 /* 18 runs AFTER triggers as the role that queued them (01463e1cc) */

@@ -114,6 +114,17 @@ deal_row_differs(const DealRow *a, const DealRow *b)
 	return false;
 }
 
+/* Raises that a deal has no value in a column that has one in every stored row. */
+void
+raise_null_in_deal(DealColumn column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NOT_NULL_VIOLATION),
+			 errmsg("null value in column \"%s\" of a deal", deal_column_name(column)),
+			 errdetail("A row of crm_deals.deal is never without it."),
+			 err_deal(column, NULL)));
+}
+
 /* Adds schema, table, column and constraint of deal to an error report. */
 int
 err_deal(DealColumn column, const char *constraint)

@@ -52,10 +52,7 @@ deal_set_from(DealRow *row, const DealRow *other, DealColumn column)
 	row->isnull[deal_index(row, column)] = deal_isnull(other, column);
 }
 
-/*
- * 0 stands for NULL. A row that a caller made up may lack any column, and where
- * these types are passed by reference, the value of NULL cannot be read.
- */
+/* 0 stands for NULL, whose value cannot be read: on some machines it would be a pointer. */
 static inline int64
 deal_int64(const DealRow *row, DealColumn column)
 {
@@ -68,10 +65,22 @@ deal_time(const DealRow *row, DealColumn column)
 	return deal_isnull(row, column) ? 0 : DatumGetTimestampTz(deal_get(row, column));
 }
 
-#define deal_int32(row, column)		DatumGetInt32(deal_get(row, column))
-#define deal_bool(row, column)		DatumGetBool(deal_get(row, column))
-#define deal_text(row, column)		TextDatumGetCString(deal_get(row, column))
-#define deal_status(row)			deal_status_of((row)->table, deal_get(row, DEAL_STATUS))
+/* Raises that a deal has no value in a column that has one in every stored row. */
+extern void raise_null_in_deal(DealColumn column) pg_attribute_noreturn();
+
+/* Returns a value that no stored row lacks; but a row that a caller made up may lack any. */
+static inline Datum
+deal_value(const DealRow *row, DealColumn column)
+{
+	if (deal_isnull(row, column))
+		raise_null_in_deal(column);
+	return deal_get(row, column);
+}
+
+#define deal_int32(row, column)		DatumGetInt32(deal_value(row, column))
+#define deal_bool(row, column)		DatumGetBool(deal_value(row, column))
+#define deal_text(row, column)		TextDatumGetCString(deal_value(row, column))
+#define deal_status(row)			deal_status_of((row)->table, deal_value(row, DEAL_STATUS))
 
 static inline void
 deal_set_status(DealRow *row, DealStatus status)

@@ -16,10 +16,6 @@ extern bool json_same(const JsonbValue *a, const JsonbValue *b);
 /* Null, a blank text, an empty array and an empty object are not filled. */
 extern bool json_is_filled(const JsonbValue *value);
 
-/* Converts a datum of any type, as to_jsonb() does. */
-extern void json_from_datum(Datum value, Oid type, JsonbValue *result);
-
 extern void json_push_key(JsonbBuilder *builder, const char *key, int length);
-extern void json_push_pair(JsonbBuilder *builder, JsonbValue *old, JsonbValue *new);
 
 #endif							/* CRM_DEALS_JSON_H */

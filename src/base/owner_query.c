@@ -2,70 +2,28 @@
  * owner_query.c
  *		Prepared queries that run as the owner of the tables.
  *
- * A writer of deals needs no privilege to read stages or to write the log.
- * Only the query runs as the owner, as a foreign key's check does, and row
- * security hides nothing from it.
+ * Every one of them is refused while a table is not as install() made it.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "miscadmin.h"
 #include "utils/snapmgr.h"
 
-#include "base/catalog.h"
+#include "base/acting_as_owner.h"
+#include "base/installation.h"
 #include "base/owner_query.h"
-#include "base/retired.h"
-
-/* Returns the plan of the query, which is made and kept on first use. */
-SPIPlanPtr
-kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_plan)
-{
-	if (*plan == NULL)
-	{
-		SPIPlanPtr	made;
-
-		check_internal_schema();
-		made = SPI_prepare_cursor(sql, nargs, argtypes, one_plan ? CURSOR_OPT_GENERIC_PLAN : 0);
-
-		if (made == NULL || SPI_keepplan(made) != 0)
-			elog(ERROR, "could not prepare \"%s\": %s", sql, SPI_result_code_string(SPI_result));
-		*plan = made;
-	}
-	return *plan;
-}
-
-/* Returns the query's plan. */
-static SPIPlanPtr
-plan_of(OwnerQuery *query)
-{
-	return kept_plan(&query->plan, query->sql, query->nargs, query->argtypes, query->one_plan);
-}
-
-/* Acts as the tables' owner from here on; the caller goes back to the role and context that it gets. */
-static void
-become_owner(Oid *role, int *context)
-{
-	GetUserIdAndSecContext(role, context);
-	SetUserIdAndSecContext(tables_owner(),
-						   *context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-}
 
 /* Runs the query as the owner, with these snapshots. */
 static void
 execute(OwnerQuery *query, Datum *values, const char *nulls,
 		Snapshot snapshot, Snapshot crosscheck, bool read_only)
 {
-	Oid			role;
-	int			context;
-	int			result;
+	FormerRole	former;
 
-	become_owner(&role, &context);
-	result = SPI_execute_snapshot(plan_of(query), values, nulls,
-								  snapshot, crosscheck, read_only, true, 0);
-	SetUserIdAndSecContext(role, context);
-
-	if (result < 0)
-		elog(ERROR, "could not execute \"%s\": %s", query->sql, SPI_result_code_string(result));
+	check_installation();
+	former = become_owner();
+	kept_query_run(query, values, nulls, snapshot, crosscheck, read_only);
+	become_former(&former);
 }
 
 /* Reads what is committed now, whatever the transaction's own snapshot. */
@@ -80,24 +38,21 @@ owner_query_read_latest(OwnerQuery *query, Datum *values, const char *nulls)
 
 /*
  * Opens the query as a cursor in the caller's memory. PostgreSQL checks
- * privileges at this point, so the owner's role is not needed later.
+ * privileges at this point, so the owner's role is not needed later, nor his
+ * search path: such a query only reads, and calls functions of C alone.
  */
 Portal
 owner_query_cursor(OwnerQuery *query, Datum *values, const char *nulls)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	Oid			role;
-	int			context;
+	FormerRole	former;
 	Portal		portal;
 
-	become_owner(&role, &context);
+	check_installation();
+	former = become_owner();
 	PushActiveSnapshot(GetLatestSnapshot());
-	portal = SPI_cursor_open(NULL, plan_of(query), values, nulls, true);
+	portal = kept_query_open(query, values, nulls, true);
 	PopActiveSnapshot();
-	SetUserIdAndSecContext(role, context);
-	MemoryContextSwitchTo(caller);
-	if (portal == NULL)
-		elog(ERROR, "could not open \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
+	become_former(&former);
 	return portal;
 }
 

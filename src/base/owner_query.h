@@ -5,22 +5,10 @@
 #ifndef CRM_DEALS_OWNER_QUERY_H
 #define CRM_DEALS_OWNER_QUERY_H
 
-#include "executor/spi.h"
-#include "utils/snapshot.h"
-
+#include "base/kept_query.h"
 #include "base/write_context.h"
 
-#define OWNER_QUERY_MAX_ARGS 5
-
-/* A static variable of the code that runs it */
-typedef struct OwnerQuery
-{
-	const char *sql;
-	int			nargs;
-	Oid			argtypes[OWNER_QUERY_MAX_ARGS];
-	bool		one_plan;		/* one plan serves all arguments: planning each time costs more than it saves */
-	SPIPlanPtr	plan;
-} OwnerQuery;
+typedef KeptQuery OwnerQuery;
 
 /*
  * Reads what is committed now, whatever the transaction's own snapshot. The
@@ -46,8 +34,5 @@ extern uint64 owner_query_run_latest(OwnerQuery *query, Datum *values, const cha
 
 /* Raises 25001 if the transaction keeps one snapshot. */
 extern void need_read_committed(const char *function);
-
-/* Returns the plan of a query, which is made and kept on first use. */
-extern SPIPlanPtr kept_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *argtypes, bool one_plan);
 
 #endif							/* CRM_DEALS_OWNER_QUERY_H */

@@ -10,6 +10,7 @@
 #include "utils/tuplestore.h"
 
 #include "base/compat.h"
+#include "base/kept_query.h"
 
 /* Begins the result; the caller then adds rows to what this returns, and returns (Datum) 0. */
 static inline ReturnSetInfo *
@@ -25,10 +26,11 @@ result_set_add(ReturnSetInfo *result, Datum *values, bool *isnull)
 	tuplestore_putvalues(result->setResult, result->setDesc, values, isnull);
 }
 
-/* Adds the rows of SPI_tuptable, whose columns are those of the result. */
+/* Adds the rows of SPI_tuptable, whose columns must be those of the result. */
 static inline void
 result_set_add_spi_rows(ReturnSetInfo *result)
 {
+	check_same_columns(SPI_tuptable->tupdesc, result->setDesc);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
 }

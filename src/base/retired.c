@@ -40,4 +40,5 @@ check_internal_schema(void)
 
 /* of 0.1 */
 RETIRED(crm_deals_is_currency)
+RETIRED(crm_deals_move)
 RETIRED(crm_deals_wrong_custom_fields)

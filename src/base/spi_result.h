@@ -24,6 +24,28 @@ row_int64(uint64 row, int column)
 	return isnull ? 0 : DatumGetInt64(value);
 }
 
+/* Raises an error that names the table and the column of the result. */
+extern void raise_null_column(const char *table, TupleDesc desc, int column) pg_attribute_noreturn();
+
+/* Returns a value that is never NULL in the table. */
+static inline Datum
+needed_value(const char *table, uint64 row, int column)
+{
+	bool		isnull;
+	Datum		value = row_value(row, column, &isnull);
+
+	if (isnull)
+		raise_null_column(table, SPI_tuptable->tupdesc, column);
+	return value;
+}
+
+/* Returns a copy of a text that is never NULL in the table. */
+static inline char *
+needed_text(const char *table, uint64 row, int column)
+{
+	return TextDatumGetCString(needed_value(table, row, column));
+}
+
 /* Returns the boolean; false stands for NULL. */
 static inline bool
 row_bool(uint64 row, int column)

@@ -93,6 +93,7 @@ refresh_pipelines(void)
 {
 	HASHCTL		control = {.keysize = sizeof(int64)};
 
+	check_installation();
 	if (relation_unchanged(&watch) && cache.stages != NULL)
 		return;
 	check_versions();
@@ -144,8 +145,7 @@ keep_text_array(uint64 row, int column, int *n)
 static int64 *
 keep_int64_array(uint64 row, int column, int *n)
 {
-	bool		isnull;
-	ArrayType  *array = DatumGetArrayTypeP(row_value(row, column, &isnull));
+	ArrayType  *array = DatumGetArrayTypeP(needed_value("stage_transition", row, column));
 	int64	   *kept;
 
 	*n = int8_array_length(array);
@@ -156,10 +156,9 @@ keep_int64_array(uint64 row, int column, int *n)
 
 /* Returns a number in the cache's memory. */
 static Numeric
-keep_numeric(uint64 row, int column)
+keep_numeric(const char *table, uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = row_value(row, column, &isnull);
+	Datum		value = needed_value(table, row, column);
 	MemoryContext caller = MemoryContextSwitchTo(cache.memory);
 	Numeric		kept = DatumGetNumericCopy(value);
 
@@ -184,6 +183,7 @@ static OwnerQuery fields_query = {
 	" ORDER BY f.key, f.organization NULLS LAST",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID},
+	.returns = RETURNS(TEXTOID, TEXTOID, BOOLOID, TEXTARRAYOID),
 };
 
 /* Returns the type of a custom field of this name. */
@@ -195,7 +195,7 @@ field_type_by_name(const char *name)
 	for (size_t i = 0; i < lengthof(names); i++)
 		if (strcmp(names[i], name) == 0)
 			return (CustomFieldType) i;
-	elog(ERROR, "unknown type of custom field \"%s\"", name);
+	raise_not_as_installed("custom_field", psprintf("A row has the type \"%s\", which is none.", name));
 }
 
 /* Reads the definitions in SPI_tuptable. */
@@ -209,8 +209,8 @@ read_fields(CustomFields *fields)
 	{
 		CustomField *field = &fields->fields[i];
 
-		field->key = keep_text(row_text(i, 1));
-		field->type = field_type_by_name(row_text(i, 2));
+		field->key = keep_text(needed_text("custom_field", i, 1));
+		field->type = field_type_by_name(needed_text("custom_field", i, 2));
 		field->required = row_bool(i, 3);
 		field->options = keep_text_array(i, 4, &field->n_options);
 	}
@@ -247,6 +247,8 @@ static OwnerQuery pipeline_query = {
 	"FROM crm_deals.pipeline AS p WHERE p.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, BOOLOID, BOOLOID, BOOLOID, TEXTARRAYOID, TEXTOID,
+					   FLOAT4OID, BOOLOID),
 };
 
 static OwnerQuery stages_query = {
@@ -258,12 +260,14 @@ static OwnerQuery stages_query = {
 	"FROM crm_deals.stage AS s WHERE s.pipeline_id OPERATOR(pg_catalog.=) $1 ORDER BY s.position",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, NUMERICOID, BOOLOID, TEXTARRAYOID, INT8ARRAYOID),
 };
 
 static OwnerQuery pipeline_of_stage_query = {
 	.sql = "SELECT s.pipeline_id::pg_catalog.int8 FROM crm_deals.stage AS s WHERE s.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(INT8OID),
 };
 
 /* Reads the fields that the stage requires. */
@@ -285,15 +289,13 @@ read_required_fields(Stage *stage, uint64 row, int column)
 static void
 read_stage(Stage *stage, Pipeline *pipeline, uint64 row)
 {
-	bool		isnull;
-
 	stage->pipeline = pipeline;
 	stage->id = row_int64(row, 1);
-	stage->key = keep_text(row_text(row, 2));
-	stage->name = keep_text(row_text(row, 3));
-	stage->position = DatumGetInt32(row_value(row, 4, &isnull));
-	stage->status = deal_status_by_name(row_text(row, 5));
-	stage->probability = keep_numeric(row, 6);
+	stage->key = keep_text(needed_text("stage", row, 2));
+	stage->name = keep_text(needed_text("stage", row, 3));
+	stage->position = DatumGetInt32(needed_value("stage", row, 4));
+	stage->status = deal_status_by_name(needed_text("stage", row, 5));
+	stage->probability = keep_numeric("stage", row, 6);
 	stage->archived = row_bool(row, 7);
 	read_required_fields(stage, row, 8);
 	stage->allowed_from = keep_int64_array(row, 9, &stage->n_allowed_from);
@@ -316,10 +318,8 @@ duplicate_policy_by_name(const char *name)
 static void
 read_pipeline(Pipeline *pipeline)
 {
-	bool		isnull;
-
 	pipeline->organization = keep_text(row_text(0, 1));
-	pipeline->name = keep_text(row_text(0, 2));
+	pipeline->name = keep_text(needed_text("pipeline", 0, 2));
 	pipeline->currency = keep_text(row_text(0, 3));
 	pipeline->is_active = row_bool(0, 4);
 	pipeline->forbid_skipping = row_bool(0, 5);
@@ -327,8 +327,8 @@ read_pipeline(Pipeline *pipeline)
 	pipeline->forbid_unlisted = row_bool(0, 7);
 	pipeline->lost_reason_required = row_bool(0, 8);
 	pipeline->lost_reasons = keep_text_array(0, 9, &pipeline->n_lost_reasons);
-	pipeline->duplicate_policy = duplicate_policy_by_name(row_text(0, 10));
-	pipeline->duplicate_threshold = DatumGetFloat4(row_value(0, 11, &isnull));
+	pipeline->duplicate_policy = duplicate_policy_by_name(needed_text("pipeline", 0, 10));
+	pipeline->duplicate_threshold = checked_threshold(DatumGetFloat4(needed_value("pipeline", 0, 11)));
 	pipeline->keeps_names = row_bool(0, 12);
 }
 
@@ -477,6 +477,7 @@ static OwnerQuery default_query = {
 	" AND (p.organization OPERATOR(pg_catalog.=) $1 OR (p.organization IS NULL AND $1 IS NULL))",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
+	.returns = RETURNS(INT8OID),
 };
 
 /* Reads the default pipeline of exactly this organization; returns 0 if there is none. */

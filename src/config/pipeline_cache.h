@@ -117,4 +117,15 @@ extern const Stage *next_open_stage(const Pipeline *pipeline, int32 position);
 
 extern const CustomFields *custom_fields_of(const char *entity, const char *organization);
 
+/* Raises an error (22023) if the number is no threshold, and returns it. */
+static inline float4
+checked_threshold(float4 threshold)
+{
+	if (!(threshold > 0 && threshold <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a similarity threshold must be above 0 and at most 1")));
+	return threshold;
+}
+
 #endif							/* CRM_DEALS_PIPELINE_CACHE_H */

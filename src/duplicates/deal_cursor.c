@@ -98,6 +98,31 @@ column(DealCursor *cursor, int number, bool *isnull)
 	return SPI_getbinval(cursor->rows->vals[cursor->next], cursor->rows->tupdesc, number, isnull);
 }
 
+/* Returns a column of the next row, or raises that it is NULL: nobody but a row that a user made up may lack it. */
+static Datum
+needed_column(DealCursor *cursor, int number)
+{
+	bool		isnull;
+	Datum		value = column(cursor, number, &isnull);
+
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("a deal to be compared has no %s",
+						NameStr(TupleDescAttr(cursor->rows->tupdesc, number - 1)->attname))));
+	return value;
+}
+
+/* Returns the boolean of the next row; false stands for NULL. */
+static bool
+bool_column(DealCursor *cursor, int number)
+{
+	bool		isnull;
+	Datum		value = column(cursor, number, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
 /* Returns a text of the next row, or NULL. */
 static text *
 text_column(DealCursor *cursor, int number)
@@ -119,7 +144,7 @@ is_text(const text *value, const char *expected)
 static DuplicateScope
 scope_column(DealCursor *cursor)
 {
-	text	   *scope = text_column(cursor, COLUMN_SCOPE);
+	text	   *scope = DatumGetTextPP(needed_column(cursor, COLUMN_SCOPE));
 
 	if (is_text(scope, "open"))
 		return SCOPE_OPEN;
@@ -132,20 +157,19 @@ deal_cursor_next(DealCursor *cursor)
 {
 	ComparedDeal *deal = &cursor->deal;
 	MemoryContext caller;
-	bool		isnull;
 
 	if (cursor->next == cursor->n && !fetch(cursor))
 		return false;
 	MemoryContextReset(cursor->memory);
 	caller = MemoryContextSwitchTo(cursor->memory);
-	deal->id = DatumGetInt64(column(cursor, COLUMN_ID, &isnull));
+	deal->id = DatumGetInt64(needed_column(cursor, COLUMN_ID));
 	deal->organization = text_column(cursor, COLUMN_ORGANIZATION);
-	deal->name = text_column(cursor, COLUMN_NAME);
+	deal->name = DatumGetTextPP(needed_column(cursor, COLUMN_NAME));
 	deal->account = text_column(cursor, COLUMN_ACCOUNT);
-	deal->is_open = DatumGetBool(column(cursor, COLUMN_IS_OPEN, &isnull));
-	deal->rule.is_checked = DatumGetBool(column(cursor, COLUMN_IS_CHECKED, &isnull));
+	deal->is_open = bool_column(cursor, COLUMN_IS_OPEN);
+	deal->rule.is_checked = bool_column(cursor, COLUMN_IS_CHECKED);
 	deal->rule.threshold = cursor->threshold > 0 ? cursor->threshold :
-		DatumGetFloat4(column(cursor, COLUMN_THRESHOLD, &isnull));
+		checked_threshold(DatumGetFloat4(needed_column(cursor, COLUMN_THRESHOLD)));
 	deal->rule.scope = scope_column(cursor);
 	MemoryContextSwitchTo(caller);
 	cursor->next++;

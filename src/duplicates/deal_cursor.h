@@ -22,6 +22,9 @@
 	" d.closed_at IS NULL, " is_checked ", p.duplicate_threshold::pg_catalog.float4," \
 	" p.duplicate_scope::pg_catalog.text"
 
+/* The types of these columns */
+#define COMPARED_COLUMNS INT8OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, FLOAT4OID, TEXTOID
+
 /* A deal to be compared; texts may be NULL, except for the name */
 typedef struct ComparedDeal
 {

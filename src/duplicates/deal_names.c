@@ -11,7 +11,6 @@
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
@@ -195,6 +194,7 @@ static OwnerQuery others_query = {
 	" WHERE p.id OPERATOR(pg_catalog.<>) $1 AND " SAME_ORGANIZATION("p.organization", "$2"),
 	.nargs = 2,
 	.argtypes = {INT8OID, TEXTOID},
+	.returns = RETURNS(INT8OID, INT8OID),
 };
 
 static OwnerQuery fill_query = {
@@ -213,6 +213,7 @@ static OwnerQuery any_query = {
 /* If the table is empty, it takes a third of the time to fill it first and to make the index last. */
 static OwnerQuery fill_all_query = {
 	.sql = "SELECT crm_deals_internal.rebuild_duplicates()",
+	.returns = RETURNS(VOIDOID),
 };
 
 static OwnerQuery empty_query = {
@@ -226,7 +227,7 @@ static OwnerQuery empty_query = {
 static Datum
 pipeline_column(const TriggerData *data, HeapTuple tuple, const char *column, bool *isnull)
 {
-	return heap_getattr(tuple, get_attnum(RelationGetRelid(data->tg_relation), column),
+	return heap_getattr(tuple, installed_column(data->tg_relation, column),
 						RelationGetDescr(data->tg_relation), isnull);
 }
 
@@ -256,7 +257,8 @@ crm_deals_keep_names(PG_FUNCTION_ARGS)
 	TriggerData *data = trigger_data(fcinfo, AFTER_ROW, tables);
 	HeapTuple	row = TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
 	bool		isnull;
-	char	   *policy = TextDatumGetCString(pipeline_column(data, row, "duplicate_policy", &isnull));
+	Datum		policy = pipeline_column(data, row, "duplicate_policy", &isnull);
+	bool		is_off = isnull || strcmp(TextDatumGetCString(policy), "off") == 0;
 	Datum		values[2];
 	const char *nulls;
 
@@ -267,7 +269,7 @@ crm_deals_keep_names(PG_FUNCTION_ARGS)
 	SPI_connect();
 	owner_query_read_latest(&others_query, values, nulls);
 	if (result_int64(2) == 0 && (result_int64(1) > 0 || TRIGGER_FIRED_BY_UPDATE(data->tg_event)))
-		keep_names(!TRIGGER_FIRED_BY_DELETE(data->tg_event) && strcmp(policy, "off") != 0, values, nulls);
+		keep_names(!TRIGGER_FIRED_BY_DELETE(data->tg_event) && !is_off, values, nulls);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }

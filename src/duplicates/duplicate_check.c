@@ -171,12 +171,14 @@ static OwnerQuery written_query = {
 	" ORDER BY d.id",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
+	.returns = RETURNS(COMPARED_COLUMNS),
 	.one_plan = true,
 };
 
 static OwnerQuery all_query = {
 	.sql = "SELECT " COLUMNS_TO_COMPARE(RULE_IS_CHECKED)
 	" FROM crm_deals.deal AS d JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id",
+	.returns = RETURNS(COMPARED_COLUMNS),
 };
 
 /*

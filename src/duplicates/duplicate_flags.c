@@ -135,6 +135,7 @@ static OwnerQuery refused_query = {
 	" FROM " DUPLICATES
 	" AND p.duplicate_policy OPERATOR(pg_catalog.=) 'reject'"
 	" ORDER BY m.deal_id, s.similarity DESC, m.other_deal_id LIMIT 1",
+	.returns = RETURNS(TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID),
 };
 
 /* Raises the error for the first row of refused_query.  Names the other deal only if the caller may see it. */
@@ -210,6 +211,7 @@ static OwnerQuery flag_query = {
 	" ARRAY(SELECT f.other_deal_id FROM flagged AS f WHERE f.is_new AND $2)",
 	.nargs = 2,
 	.argtypes = {INT8OID, BOOLOID},
+	.returns = RETURNS(INT8OID, INT8OID, INT8ARRAYOID, INT8ARRAYOID),
 	.one_plan = true,
 };
 
@@ -220,6 +222,7 @@ static CallerQuery seen_flags_query = {
 	" JOIN crm_deals.deal AS o ON o.id OPERATOR(pg_catalog.=) f.other_deal_id",
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID},
+	.returns = RETURNS(INT8OID),
 };
 
 /*

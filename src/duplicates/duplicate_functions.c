@@ -64,6 +64,7 @@ static CallerQuery names_query = {
 	" WHERE " SAME_ORGANIZATION("d.organization", "$1"),
 	.nargs = 1,
 	.argtypes = {TEXTOID},
+	.returns = RETURNS(COMPARED_COLUMNS),
 };
 
 /* Compares the name with every deal of the organization; this is for a case in which the index cannot answer. */
@@ -71,7 +72,8 @@ static void
 compare_every_name(text *organization, text *name, float4 threshold, Similar *similar)
 {
 	Datum		argument = PointerGetDatum(organization);
-	DealCursor	deals = deal_cursor_open(caller_query_cursor(&names_query, &argument, organization ? NULL : "n"), 0);
+	DealCursor	deals = deal_cursor_open(caller_query_cursor(&names_query, &argument,
+														 organization ? NULL : "n", true), 0);
 	TokenSet   *set = token_set_create();
 	TokenSet   *tokens = token_set_create();
 
@@ -109,6 +111,7 @@ static CallerQuery similar_query = {
 	" ORDER BY s.similarity DESC, d.id LIMIT $3",
 	.nargs = 3,
 	.argtypes = {INT8ARRAYOID, FLOAT4ARRAYOID, INT4OID},
+	.returns = RETURNS(INT8OID, TEXTOID, FLOAT4OID),
 	.one_plan = true,
 };
 
@@ -161,12 +164,14 @@ static CallerQuery visible_deals = {
 	.sql = ALL_DEALS("true"),
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
+	.returns = RETURNS(COMPARED_COLUMNS),
 };
 
 static OwnerQuery all_deals = {
 	.sql = ALL_DEALS(RULE_IS_CHECKED " AND ($1 IS NULL OR p.id OPERATOR(pg_catalog.=) $1)"),
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
+	.returns = RETURNS(COMPARED_COLUMNS),
 };
 
 typedef struct Comparison
@@ -189,7 +194,7 @@ read_deals(const Comparison *comparison, bool all, int64 below)
 	char		nulls[3] = {comparison->of_one_pipeline ? ' ' : 'n', all ? 'n' : ' ', '\0'};
 
 	return deal_cursor_open(comparison->as_owner ? owner_query_cursor(&all_deals, values, nulls)
-							: caller_query_cursor(&visible_deals, values, nulls), comparison->threshold);
+							: caller_query_cursor(&visible_deals, values, nulls, true), comparison->threshold);
 }
 
 /* Compares the deals with lower ids with those in the join. */
@@ -235,6 +240,7 @@ compare_all(const Comparison *comparison)
 
 static OwnerQuery lowest_query = {
 	.sql = "SELECT coalesce(pg_catalog.min(p.duplicate_threshold), 1)::pg_catalog.float4 FROM crm_deals.pipeline AS p",
+	.returns = RETURNS(FLOAT4OID),
 };
 
 /* Returns the lowest threshold of all pipelines. */
@@ -306,6 +312,7 @@ crm_deals_flag_duplicates(PG_FUNCTION_ARGS)
 
 static OwnerQuery rebuild_query = {
 	.sql = "SELECT crm_deals_internal.rebuild_duplicates()",
+	.returns = RETURNS(VOIDOID),
 };
 
 /* rebuild_duplicates(): runs as the owner of the tables, because only he can make an index */
@@ -325,6 +332,7 @@ static CallerQuery both_query = {
 	" WHERE d.id OPERATOR(pg_catalog.=) $1 OR d.id OPERATOR(pg_catalog.=) $2",
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
+	.returns = RETURNS(INT8OID),
 };
 
 /* Waits for a transaction that deletes one of the deals. */

@@ -144,6 +144,7 @@ add_dismissed(DuplicateJoin *join, int64 deal_id, int64 other_deal_id)
 static OwnerQuery dismissed_query = {
 	.sql = "SELECT f.deal_id, f.other_deal_id FROM crm_deals.deal_duplicate AS f"
 	" WHERE f.resolution OPERATOR(pg_catalog.=) 'dismissed'",
+	.returns = RETURNS(INT8OID, INT8OID),
 };
 
 /* Reads all pairs that were dismissed. */

@@ -8,6 +8,8 @@
 #ifndef CRM_DEALS_DUPLICATE_RULE_H
 #define CRM_DEALS_DUPLICATE_RULE_H
 
+#include "config/pipeline_cache.h"
+
 typedef enum DuplicateScope
 {
 	SCOPE_ALL,
@@ -56,16 +58,5 @@ rule_covers(const DuplicateRule *rule, uint32 account, bool is_open)
 	"(p.duplicate_scope OPERATOR(pg_catalog.<>) 'open' OR o.closed_at IS NULL)" \
 	" AND (p.duplicate_scope OPERATOR(pg_catalog.<>) 'account'" \
 	"  OR (o.account_id OPERATOR(pg_catalog.=) d.account_id) IS NOT FALSE)"
-
-/* Raises an error (22023) if the number is no threshold, and returns it. */
-static inline float4
-checked_threshold(float4 threshold)
-{
-	if (!(threshold > 0 && threshold <= 1))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a similarity threshold must be above 0 and at most 1")));
-	return threshold;
-}
 
 #endif							/* CRM_DEALS_DUPLICATE_RULE_H */

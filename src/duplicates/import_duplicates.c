@@ -32,6 +32,7 @@
 PG_FUNCTION_INFO_V1(crm_deals_import_similar);
 
 #define N_RESULT_COLUMNS 4
+#define MOST_ROWS		1000000000	/* in one range */
 #define NO_CANDIDATE	(-1)
 
 /* A row that writes a name */
@@ -98,6 +99,8 @@ typedef struct Batch
  * that the import will create has no id yet: its name stands for it.  $3 are the
  * deals that are not checked.
  */
+static const Oid *const rows_returned = RETURNS(COMPARED_COLUMNS);
+
 static const char *const rows_query =
 "SELECT r._row::pg_catalog.int8, r.organization::pg_catalog.text, s.name::pg_catalog.text,"
 " CASE WHEN r._creates_account AND r.account_id IS NULL"
@@ -115,6 +118,22 @@ static const char *const rows_query =
 " AND r._writes_name AND r._problem IS NULL AND NOT r._again AND s.name IS NOT NULL"
 " ORDER BY r._row";
 
+/*
+ * Reads the next row. Whoever calls import_similar() himself can put a view in
+ * place of the rows, which returns others each time.
+ */
+static bool
+next_row(const Import *import, DealCursor *rows)
+{
+	if (!deal_cursor_next(rows))
+		return false;
+	if (rows->deal.id < import->low || rows->deal.id > import->high)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("row %lld is not among those that are imported", (long long) rows->deal.id)));
+	return true;
+}
+
 /* Opens the rows of the import up to this one. */
 static DealCursor
 read_rows(const Import *import, int64 high)
@@ -127,6 +146,7 @@ read_rows(const Import *import, int64 high)
 	MemoryContextSwitchTo(caller);
 	if (portal == NULL)
 		elog(ERROR, "could not open the rows of the import: %s", SPI_result_code_string(SPI_result));
+	check_columns(rows_query, rows_returned, portal->tupDesc);
 	return deal_cursor_open(portal, 0);
 }
 
@@ -175,7 +195,7 @@ fill_batch(Batch *batch, DealCursor *rows)
 
 	do
 	{
-		more = deal_cursor_next(rows);
+		more = next_row(batch->import, rows);
 		if (!more)
 			break;
 		if (batch->first_row == 0)
@@ -230,6 +250,7 @@ found_group(void *arg, int number, int none, float similarity)
 static OwnerQuery deals_query = {
 	.sql = "SELECT " COLUMNS_TO_COMPARE("false")
 	" FROM crm_deals.deal AS d JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id",
+	.returns = RETURNS(COMPARED_COLUMNS),
 };
 
 /*
@@ -360,7 +381,7 @@ judge_rows(Batch *batch)
 	DealCursor	rows = read_rows(batch->import, batch->last_row);
 	int32		number = 0;
 
-	while (number < batch->n_candidates && deal_cursor_next(&rows))
+	while (number < batch->n_candidates && next_row(batch->import, &rows))
 	{
 		if (rows.deal.id < batch->first_row)
 			compare_earlier_row(batch, &rows.deal);
@@ -405,6 +426,7 @@ static OwnerQuery dismissing_query = {
 	"  WHERE f.other_deal_id OPERATOR(pg_catalog.=) w.deal_id AND f.resolution OPERATOR(pg_catalog.=) 'dismissed'))",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
+	.returns = RETURNS(INT8ARRAYOID),
 };
 
 /* Returns the deals among these that have dismissed pairs, as bigint[]. */
@@ -417,6 +439,16 @@ deals_with_dismissed_pairs(Datum among)
 	return result_column(1, &isnull);
 }
 
+/* Refuses a range of rows that cannot be counted from its first. */
+static void
+check_range(const Import *import)
+{
+	if (import->low < 1 || import->high < import->low - 1 || import->high - import->low >= MOST_ROWS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("this is no range of rows of an import")));
+}
+
 /* import_similar(low, high, threshold, renamed, moved): the ids ascend */
 Datum
 crm_deals_import_similar(PG_FUNCTION_ARGS)
@@ -426,6 +458,7 @@ crm_deals_import_similar(PG_FUNCTION_ARGS)
 	SPI_connect();
 	import.low = PG_GETARG_INT64(0);
 	import.high = PG_GETARG_INT64(1);
+	check_range(&import);
 	import.threshold = checked_threshold(PG_GETARG_FLOAT4(2));
 	import.renamed = deal_ids_of_array(PG_GETARG_DATUM(3));
 	import.dismissing = deals_with_dismissed_pairs(PG_GETARG_DATUM(3));

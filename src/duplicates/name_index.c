@@ -19,6 +19,10 @@
 #include "access/relscan.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/index.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_opclass.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
@@ -29,12 +33,15 @@
 #include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
-#include "base/catalog.h"
 #include "base/compat.h"
+#include "base/installation.h"
+#include "base/installed.h"
 #include "base/owner_query.h"
 #include "base/relation_watch.h"
 #include "base/spi_result.h"
@@ -43,26 +50,31 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_trigram_canary);
 
-/* The columns of deal_name, as install() makes them */
-enum
-{
-	NAME_DEAL_ID = 1,
-	NAME_ORGANIZATION,
-	NAME_NAME
-};
-
 /* Arguments of crm_deals_internal.signatures() in the index */
 enum
 {
-	ARGUMENT_BUILT = 2,
+	ARGUMENT_ORGANIZATION,
+	ARGUMENT_NAME,
+	ARGUMENT_BUILT,
 	ARGUMENT_MADE_FOR
 };
+
+/* What was found out about deal_name and its indexes, until the table changes */
+typedef struct KnownIndex
+{
+	Oid			signatures;		/* the index of this name, or InvalidOid */
+	float4		built;			/* threshold of its signatures; 0: it cannot be used */
+	Oid			by_id;			/* the b-tree of ids, or InvalidOid if there is none that can be used */
+	AttrNumber	deal_id;		/* this and the next two: numbers of columns */
+	AttrNumber	organization;
+	AttrNumber	name;
+} KnownIndex;
 
 struct NameIndex
 {
 	Relation	table;
-	Relation	index;			/* NULL: it is missing */
-	float4		built;			/* threshold of its signatures; 0: it cannot be used */
+	Relation	index;			/* NULL: it cannot be used */
+	KnownIndex	known;
 	SnapshotData dirty;
 	Snapshot	snapshot;
 	TupleTableSlot *slot;
@@ -77,13 +89,8 @@ struct NameIndex
  * ----------
  */
 
-/* What was found out about the index, until its table changes */
-static struct
-{
-	RelationWatch table;
-	Oid			index;
-	float4		built;			/* 0: it cannot be used */
-}			known;
+static RelationWatch known_watch;
+static KnownIndex known;
 
 /* trigram_canary() */
 Datum
@@ -95,6 +102,7 @@ crm_deals_trigram_canary(PG_FUNCTION_ARGS)
 
 static OwnerQuery environment_query = {
 	.sql = "SELECT crm_deals_internal.made_for()",
+	.returns = RETURNS(TEXTOID),
 };
 
 /* Returns the environment of this server, which does not change while the server runs. */
@@ -107,7 +115,7 @@ present_environment(void)
 	{
 		SPI_connect();
 		owner_query_read_latest(&environment_query, NULL, NULL);
-		environment = MemoryContextStrdup(TopMemoryContext, result_text(1));
+		environment = MemoryContextStrdup(TopMemoryContext, needed_text("deal_name", 0, 1));
 		SPI_finish();
 	}
 	return environment;
@@ -122,37 +130,111 @@ constant_argument(const FuncExpr *call, int number, Oid type)
 	return IsA(argument, Const) && argument->consttype == type && !argument->constisnull ? argument : NULL;
 }
 
-/* Reads the threshold of the signatures from the definition; returns 0 if they were made for another environment. */
-static float4
-read_threshold(Relation index)
+/* Returns whether the function or the operator class is the one of this name among our internal ones. */
+static bool
+is_ours(Oid schema, const char *name, const char *expected)
 {
-	List	   *expressions = index->rd_index->indisvalid ? RelationGetIndexExpressions(index) : NIL;
+	return schema == get_namespace_oid("crm_deals_internal", true) && name != NULL && strcmp(name, expected) == 0;
+}
+
+/* Returns whether the index has the operator class signature_ops of ours. */
+static bool
+has_our_operators(Relation index)
+{
+	HeapTuple	tuple = SearchSysCache1(CLAOID, ObjectIdGetDatum(get_index_column_opclass(RelationGetRelid(index), 1)));
+	Form_pg_opclass form;
+	bool		ours;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_opclass) GETSTRUCT(tuple);
+	ours = is_ours(form->opcnamespace, NameStr(form->opcname), "signature_ops");
+	ReleaseSysCache(tuple);
+	return ours;
+}
+
+/* Returns whether the argument is the column of the table as it is, or as a text that was a varchar. */
+static bool
+is_column(Node *argument, AttrNumber column)
+{
+	if (IsA(argument, RelabelType))
+		argument = (Node *) ((RelabelType *) argument)->arg;
+	return IsA(argument, Var) && ((Var *) argument)->varattno == column;
+}
+
+/* Returns the call of signatures(organization, name, ...) that the index holds for each row, or NULL. */
+static FuncExpr *
+indexed_call(Relation table, Relation index)
+{
+	List	   *expressions = RelationGetIndexExpressions(index);
 	FuncExpr   *call = list_length(expressions) == 1 ? linitial(expressions) : NULL;
+
+	if (index->rd_index->indnatts != 1 || call == NULL || !IsA(call, FuncExpr) ||
+		list_length(call->args) != ARGUMENT_MADE_FOR + 1 ||
+		!is_ours(get_func_namespace(call->funcid), get_func_name(call->funcid), "signatures") ||
+		!is_column(list_nth(call->args, ARGUMENT_ORGANIZATION), installed_column(table, "organization")) ||
+		!is_column(list_nth(call->args, ARGUMENT_NAME), installed_column(table, "name")))
+		return NULL;
+	return call;
+}
+
+/*
+ * Reads the threshold of the signatures from the definition of the index; returns
+ * 0 if it is not the index that install() makes, or was made for another environment.
+ */
+static float4
+read_threshold(Relation table, Relation index)
+{
+	FuncExpr   *call = is_complete_index(index, table, GIN_AM_OID) && has_our_operators(index)
+		? indexed_call(table, index) : NULL;
 	Const	   *built;
 	Const	   *made_for;
+	float4		threshold;
 
-	if (call == NULL || !IsA(call, FuncExpr) || list_length(call->args) != ARGUMENT_MADE_FOR + 1)
+	if (call == NULL)
 		return 0;
 	built = constant_argument(call, ARGUMENT_BUILT, FLOAT4OID);
 	made_for = constant_argument(call, ARGUMENT_MADE_FOR, TEXTOID);
 	if (built == NULL || made_for == NULL ||
 		strcmp(TextDatumGetCString(made_for->constvalue), present_environment()) != 0)
 		return 0;
-	return DatumGetFloat4(built->constvalue);
+	threshold = DatumGetFloat4(built->constvalue);
+	return threshold > 0 && threshold <= 1 ? threshold : 0;
 }
 
-/* The same, but reads the definition only if the table has changed. */
-static float4
-known_threshold(Relation table, Relation index)
+/* Finds out about the table and its indexes. */
+static KnownIndex
+find_out(Relation table, Oid signatures)
 {
-	if (relation_unchanged(&known.table) && known.table.relid == RelationGetRelid(table) &&
-		known.index == RelationGetRelid(index))
-		return known.built;
-	relation_watch_begin(&known.table, RelationGetRelid(table));
-	known.index = InvalidOid;
-	known.built = read_threshold(index);
-	known.index = RelationGetRelid(index);
-	return known.built;
+	KnownIndex	found = {.signatures = signatures};
+
+	found.deal_id = installed_column(table, "deal_id");
+	found.organization = installed_column(table, "organization");
+	found.name = installed_column(table, "name");
+	found.by_id = installed_btree(table, "deal_name_pkey", "deal_id");
+	if (OidIsValid(signatures) && get_rel_relkind(signatures) == RELKIND_INDEX)
+	{
+		Relation	index = index_open(signatures, AccessShareLock);
+
+		found.built = read_threshold(table, index);
+		index_close(index, AccessShareLock);
+	}
+	return found;
+}
+
+/* Returns what is known of the table and its indexes; finds out again only if the table has changed. */
+static const KnownIndex *
+known_index(Relation table)
+{
+	Oid			signatures = find_relation("deal_name_signatures");
+
+	if (relation_unchanged(&known_watch) && known_watch.relid == RelationGetRelid(table) &&
+		known.signatures == signatures)
+		return &known;
+	relation_watch_begin(&known_watch, RelationGetRelid(table));
+	known.signatures = InvalidOid;
+	known = find_out(table, signatures);
+	return &known;
 }
 
 /* ----------
@@ -165,13 +247,12 @@ NameIndex *
 name_index_open(Snapshot snapshot)
 {
 	NameIndex  *index = palloc0(sizeof(NameIndex));
-	Oid			oid = installed_index("deal_name_signatures");
 
+	check_installation();
 	index->table = table_open(installed_table("deal_name"), AccessShareLock);
-	if (OidIsValid(oid))
-		index->index = index_open(oid, AccessShareLock);
-	if (index->index != NULL)
-		index->built = known_threshold(index->table, index->index);
+	index->known = *known_index(index->table);
+	if (index->known.built > 0)
+		index->index = index_open(index->known.signatures, AccessShareLock);
 	InitDirtySnapshot(index->dirty);
 	index->snapshot = snapshot != NULL ? snapshot : &index->dirty;
 	index->fetch = index_fetch_begin(index->table);
@@ -198,14 +279,14 @@ name_index_close(NameIndex *index)
 bool
 name_index_answers(NameIndex *index, float4 threshold)
 {
-	if (index->built == 0)
+	if (index->known.built == 0)
 		ereport(WARNING,
 				(errcode(ERRCODE_WARNING),
 				 errmsg("the index of deal names cannot be used"),
 				 errdetail("It is missing, or it was made for another locale, encoding or version.  "
 						   "Every name is compared instead, which takes long."),
 				 errhint("Run SELECT crm_deals.rebuild_duplicates().")));
-	return index->built > 0 && threshold >= index->built;
+	return index->known.built > 0 && threshold >= index->known.built;
 }
 
 /* Estimates the number of rows as the planner does. */
@@ -270,15 +351,16 @@ compare_row(const Probe *probe)
 	TransactionId writer = writer_of_row(index);
 	bool		is_new = TransactionIdIsValid(index->dirty.xmin);
 	float4		similarity;
+	Datum		deal_id;
 	bool		isnull;
 
-	if (!same_organization(text_of_slot(index, NAME_ORGANIZATION), probe->organization))
+	if (!same_organization(text_of_slot(index, index->known.organization), probe->organization))
 		return;
-	token_set_read(index->tokens, text_of_slot(index, NAME_NAME));
+	token_set_read(index->tokens, text_of_slot(index, index->known.name));
 	similarity = token_set_similarity(index->sought, index->tokens);
-	if (similarity >= probe->threshold)
-		probe->found(probe->arg, DatumGetInt64(slot_getattr(index->slot, NAME_DEAL_ID, &isnull)), similarity,
-					 writer, is_new);
+	deal_id = slot_getattr(index->slot, index->known.deal_id, &isnull);
+	if (similarity >= probe->threshold && !isnull)
+		probe->found(probe->arg, DatumGetInt64(deal_id), similarity, writer, is_new);
 }
 
 /* Compares every visible version of the row at a place. */
@@ -343,7 +425,7 @@ name_index_probe(NameIndex *index, text *organization, text *name, float4 thresh
 
 	token_set_read(index->sought, name);
 	if (index->sought->n > 0)
-		scan_bitmap(&probe, signature_query_of(organization, index->sought, index->built, threshold));
+		scan_bitmap(&probe, signature_query_of(organization, index->sought, index->known.built, threshold));
 	MemoryContextSwitchTo(caller);
 	MemoryContextReset(index->per_probe);
 }
@@ -365,19 +447,19 @@ text_of_row(const NameIndex *index, HeapTuple row, int column)
 static text *
 name_of_deal(const NameIndex *index, int64 deal_id, text **organization)
 {
-	Oid			oid = installed_index("deal_name_pkey");
+	Oid			oid = index->known.by_id;
 	text	   *name = NULL;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	row;
 
-	ScanKeyInit(&key, NAME_DEAL_ID, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(deal_id));
+	ScanKeyInit(&key, index->known.deal_id, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(deal_id));
 	scan = systable_beginscan(index->table, oid, OidIsValid(oid), index->snapshot, 1, &key);
 	row = systable_getnext(scan);
 	if (HeapTupleIsValid(row))
 	{
-		name = text_of_row(index, row, NAME_NAME);
-		*organization = text_of_row(index, row, NAME_ORGANIZATION);
+		name = text_of_row(index, row, index->known.name);
+		*organization = text_of_row(index, row, index->known.organization);
 	}
 	systable_endscan(scan);
 	return name;
@@ -409,7 +491,7 @@ name_index_scan_uncommitted(NameIndex *index, uncommitted_name_found found, void
 
 		CHECK_FOR_INTERRUPTS();
 		if (TransactionIdIsValid(writer))
-			found(arg, text_of_slot(index, NAME_ORGANIZATION), text_of_slot(index, NAME_NAME), writer);
+			found(arg, text_of_slot(index, index->known.organization), text_of_slot(index, index->known.name), writer);
 	}
 	table_endscan(scan);
 }

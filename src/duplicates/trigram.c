@@ -458,12 +458,16 @@ token_set_create(void)
 	return set;
 }
 
-/* Reads the trigrams of a name, without pg_trgm if that is possible. */
+/* Reads the trigrams of a name, without pg_trgm if that is possible. No name has none. */
 void
 token_set_read(TokenSet *set, text *name)
 {
-	const unsigned char *begin = (const unsigned char *) VARDATA_ANY(name);
+	const unsigned char *begin;
 
+	set->n = 0;
+	if (name == NULL)
+		return;
+	begin = (const unsigned char *) VARDATA_ANY(name);
 	if (character_table == NULL)
 		character_table = MemoryContextAllocZero(TopMemoryContext, sizeof(uint16) * N_CHARACTERS);
 	if (VARSIZE_ANY_EXHDR(name) > LONG_NAME)

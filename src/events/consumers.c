@@ -43,8 +43,8 @@ PG_FUNCTION_INFO_V1(crm_deals_unsubscribe);
 static void
 run_for_caller(OwnerQuery *query, FunctionCallInfo fcinfo)
 {
-	Datum		values[OWNER_QUERY_MAX_ARGS];
-	char		nulls[OWNER_QUERY_MAX_ARGS + 1];
+	Datum		values[KEPT_QUERY_MAX_ARGS];
+	char		nulls[KEPT_QUERY_MAX_ARGS + 1];
 	int			last = query->nargs - 1;
 	NameData	caller;
 
@@ -104,6 +104,7 @@ static OwnerQuery ack_query = {
 	.sql = "SELECT crm_deals_internal.ack_events($1, $2, $3)",
 	.nargs = 3,
 	.argtypes = {TEXTOID, INT8OID, NAMEOID},
+	.returns = RETURNS(INT8OID),
 };
 
 /* ack_events(consumer, event_id) returns the number of events that it acknowledges. */
@@ -118,8 +119,12 @@ crm_deals_ack_events(PG_FUNCTION_ARGS)
  * ----------
  */
 
-static const char *const visible_deals =
-"SELECT d.id FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) ANY ($1)";
+static CallerQuery visible_query = {
+	.sql = "SELECT d.id FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) ANY ($1)",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.returns = RETURNS(INT8OID),
+};
 
 /* Returns the ids of the deals that the events are about. */
 static Datum
@@ -151,11 +156,9 @@ deals_shown(SPITupleTable *events, uint64 n)
 	shown = hash_create("deals shown", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	if (pg_class_aclcheck(deal, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
 	{
-		Oid			type = INT8ARRAYOID;
 		Datum		ids = deals_of(events, n);
 
-		if (SPI_execute_with_args(visible_deals, 1, &type, &ids, NULL, false, 0) != SPI_OK_SELECT)
-			elog(ERROR, "could not execute \"%s\"", visible_deals);
+		caller_query(&visible_query, &ids, NULL);
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			int64		id = row_int64(i, 1);
@@ -261,6 +264,7 @@ static OwnerQuery read_query = {
 	.sql = "SELECT crm_deals_internal.read_events($1, $2, $3, $4)",
 	.nargs = 4,
 	.argtypes = {TEXTOID, INT4OID, INTERVALOID, NAMEOID},
+	.returns = RETURNS(INT8ARRAYOID),
 };
 
 /* Adds the event to the result, with ids alone if the caller may not see its deal. */

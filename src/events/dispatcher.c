@@ -33,6 +33,7 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -48,8 +49,10 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "base/catalog.h"
+#include "base/acting_as_owner.h"
 #include "base/compat.h"
+#include "base/installation.h"
+#include "base/installed.h"
 #include "base/owner_query.h"
 #include "base/spi_result.h"
 #include "config/pipeline_cache.h"
@@ -250,12 +253,14 @@ static OwnerQuery take_query = {
 	.sql = "SELECT crm_deals_internal.take_for_dispatch($1)",
 	.nargs = 1,
 	.argtypes = {INT4OID},
+	.returns = RETURNS(INT8ARRAYOID),
 };
 
 static OwnerQuery summaries_query = {
 	.sql = "SELECT s.* FROM crm_deals_internal.summaries($1) AS s",
 	.nargs = 1,
 	.argtypes = {XID8OID},
+	.returns = RETURNS(TEXTOID, INT8OID, INT8OID, INT8OID, INT8OID),
 };
 
 /* Sends the summary in this row of SPI_tuptable, if its kind is a channel. */
@@ -372,23 +377,32 @@ typedef enum Turn
 	TURN_NOT_INSTALLED
 } Turn;
 
+/* Fires what constraints and triggers have deferred, and lets them defer no more. */
+static void
+fire_deferred_triggers(void)
+{
+	ConstraintsSetStmt *all_immediate = makeNode(ConstraintsSetStmt);
+
+	AfterTriggerSetState(all_immediate);
+}
+
 /*
  * Sends the next events as the owner of the tables. The worker is connected as
  * a superuser, because the owner may not be able to log in. No code of the
- * user's may run as superuser, so the operation is restricted: it fires no
- * deferred trigger at commit.
+ * user's may run as superuser: so deferred triggers fire before the owner's
+ * turn ends, not at commit.
  */
 static Turn
 send_batch_as_owner(void)
 {
-	Oid			role;
-	int			context;
+	FormerRole	former;
 	uint64		n;
 
-	GetUserIdAndSecContext(&role, &context);
-	SetUserIdAndSecContext(tables_owner(), context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	check_installation();
+	former = become_owner();
 	n = send_batch();
-	SetUserIdAndSecContext(role, context);
+	fire_deferred_triggers();
+	become_former(&former);
 	return n == 0 ? TURN_NOTHING : n < BATCH ? TURN_SENT : TURN_SENT_BATCH;
 }
 

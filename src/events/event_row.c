@@ -16,6 +16,9 @@ static OwnerQuery facts_query = {
 	.sql = "SELECT f.* FROM crm_deals_internal.event_facts($1) AS f",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
+	.returns = RETURNS(INT8OID, INT8OID, TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, TEXTOID, TEXTOID, INT8OID,
+					   TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, NUMERICOID, TEXTOID, TEXTOID, JSONBOID, TEXTOID,
+					   TEXTOID, JSONBOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, XID8OID, TEXTOID),
 };
 
 /*
@@ -25,8 +28,7 @@ static OwnerQuery facts_query = {
 void
 load_taken_events(void)
 {
-	bool		isnull;
-	Datum		ids = result_column(1, &isnull);
+	Datum		ids = needed_value("event_consumer", 0, 1);
 	int			n = int8_array_length(DatumGetArrayTypeP(ids));
 
 	(void) owner_query_run(&facts_query, &ids, NULL);

@@ -16,6 +16,7 @@
 static OwnerQuery any_query = {
 	.sql = "SELECT EXISTS (SELECT FROM crm_deals.event_consumer AS c"
 	" WHERE c.consumer OPERATOR(pg_catalog.<>) '" DISPATCHER_CONSUMER "')",
+	.returns = RETURNS(BOOLOID),
 };
 
 /*

@@ -22,6 +22,7 @@ static OwnerQuery index_query = {
 	.sql = "SELECT crm_deals_internal.index_custom_field($1, $2)",
 	.nargs = 2,
 	.argtypes = {TEXTOID, TEXTOID},
+	.returns = RETURNS(REGCLASSOID),
 };
 
 /* index_custom_field(entity, key) returns the index. */
@@ -31,7 +32,6 @@ crm_deals_index_custom_field(PG_FUNCTION_ARGS)
 	Datum		values[2];
 	char		nulls[3];
 	Oid			index;
-	bool		isnull;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
@@ -41,7 +41,7 @@ crm_deals_index_custom_field(PG_FUNCTION_ARGS)
 	spi_arguments(fcinfo, 2, values, nulls);
 	SPI_connect();
 	(void) owner_query_run(&index_query, values, nulls);
-	index = DatumGetObjectId(result_column(1, &isnull));
+	index = DatumGetObjectId(needed_value("custom_field", 0, 1));
 	SPI_finish();
 	PG_RETURN_OID(index);
 }

@@ -9,20 +9,19 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "base/arguments.h"
+#include "base/caller_query.h"
 #include "base/catalog.h"
-#include "base/compat.h"
-#include "base/owner_query.h"
 #include "base/result_set.h"
 #include "base/write_context.h"
 
@@ -31,7 +30,7 @@ PG_FUNCTION_INFO_V1(crm_deals_import_as);
 PG_FUNCTION_INFO_V1(crm_deals_next_deal_id);
 
 #define SLICE 1000				/* rows */
-#define ACTOR 4					/* the last argument: for the context, not for the query */
+#define ACTOR 4					/* the last argument is for the context; the query gets the caller's path instead */
 
 /* The import that is running */
 typedef struct Import
@@ -44,21 +43,28 @@ typedef struct Import
 
 static Import *running = NULL;
 
+static CallerQuery import_query = {
+	.sql = "SELECT i.row_number, i.external_id, i.outcome, i.deal_id, i.detail"
+	" FROM crm_deals_internal.import_deals($1, $2, $3, $4, $5) AS i",
+	.nargs = ACTOR + 1,
+	.argtypes = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID, TEXTOID},
+	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID, INT8OID, TEXTOID),
+};
+
 /* Runs the import and adds its outcomes to the result, in slices: a million rows at once would be many. */
 static void
 fetch_result(void *arg)
 {
 	FunctionCallInfo fcinfo = arg;
-	static Oid	types[] = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID};
-	static SPIPlanPtr plan = NULL;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		values[lengthof(types)];
-	char		nulls[lengthof(types) + 1];
+	Datum		values[ACTOR + 1];
+	char		nulls[ACTOR + 1];
 	Portal		portal;
 
-	spi_arguments(fcinfo, lengthof(types), values, nulls);
-	portal = SPI_cursor_open(NULL, kept_plan(&plan, "SELECT * FROM crm_deals_internal.import_deals($1, $2, $3, $4)",
-											 lengthof(types), types, false), values, nulls, false);
+	spi_arguments(fcinfo, ACTOR, values, nulls);
+	values[ACTOR] = CStringGetTextDatum(namespace_search_path);
+	nulls[ACTOR] = ' ';
+	portal = caller_query_cursor(&import_query, values, nulls, false);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -140,7 +146,7 @@ crm_deals_next_deal_id(PG_FUNCTION_ARGS)
 		Relation	deal = table_open(installed_table("deal"), AccessShareLock);
 
 		sequence = MemoryContextAlloc(fcinfo->flinfo->fn_mcxt, sizeof(Oid));
-		*sequence = identity_sequence_of(deal, get_attnum(RelationGetRelid(deal), "id"));
+		*sequence = identity_of(deal, "id");
 		table_close(deal, NoLock);
 		fcinfo->flinfo->fn_extra = sequence;
 	}

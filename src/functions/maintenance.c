@@ -10,7 +10,7 @@
 
 #include "catalog/pg_type.h"
 
-#include "base/catalog.h"
+#include "base/installed.h"
 #include "base/owner_query.h"
 #include "base/spi_result.h"
 #include "base/write_context.h"
@@ -21,6 +21,7 @@ static OwnerQuery prune_query = {
 	.sql = "SELECT crm_deals_internal.prune_events($1, $2)",
 	.nargs = 2,
 	.argtypes = {TIMESTAMPTZOID, TEXTOID},
+	.returns = RETURNS(INT8OID),
 };
 
 /* prune_events(before) returns the number of events that it removed. */

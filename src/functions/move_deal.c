@@ -24,6 +24,7 @@
 #include "base/retired.h"
 #include "base/spi_result.h"
 #include "base/texts.h"
+#include "base/write_as_caller.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "config/stage_lock.h"
@@ -31,7 +32,7 @@
 
 PG_FUNCTION_INFO_V1(crm_deals_move_deal);
 PG_FUNCTION_INFO_V1(crm_deals_move_deal_to_id);
-PG_FUNCTION_INFO_V1(crm_deals_move);
+PG_FUNCTION_INFO_V1(crm_deals_move_under_path);
 PG_FUNCTION_INFO_V1(crm_deals_moved_subject);
 
 /* ----------
@@ -40,16 +41,18 @@ PG_FUNCTION_INFO_V1(crm_deals_moved_subject);
  */
 
 static CallerQuery lock_deal = {
-	.sql = "SELECT d.id, d.pipeline_id, d.stage_id, d.version, d.lost_reason "
+	.sql = "SELECT d.id, d.pipeline_id, d.stage_id, d.version, d.lost_reason::pg_catalog.text "
 	"FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1 FOR NO KEY UPDATE",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(INT8OID, INT8OID, INT8OID, INT4OID, TEXTOID),
 };
 
 static CallerQuery follow_alias = {
 	.sql = "SELECT a.deal_id FROM crm_deals.deal_alias AS a WHERE a.old_id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(INT8OID),
 };
 
 typedef struct LockedDeal
@@ -66,7 +69,6 @@ static bool
 lock_deal_row(int64 id, LockedDeal *deal)
 {
 	Datum		argument = Int64GetDatum(id);
-	bool		isnull;
 
 	caller_query(&lock_deal, &argument, NULL);
 	if (SPI_processed == 0)
@@ -74,7 +76,7 @@ lock_deal_row(int64 id, LockedDeal *deal)
 	deal->id = result_int64(1);
 	deal->pipeline_id = result_int64(2);
 	deal->stage_id = result_int64(3);
-	deal->version = DatumGetInt32(result_column(4, &isnull));
+	deal->version = DatumGetInt32(needed_value("deal", 0, 4));
 	deal->lost_reason = result_text(5);
 	return true;
 }
@@ -150,6 +152,9 @@ set_override(WriteContext *context, const char *reason)
  * ----------
  */
 
+/* The columns of a moved deal that move_deal() returns, and when it was moved */
+#define MOVED_COLUMNS INT8OID, INT8OID, INT8OID, TEXTOID, NUMERICOID, TIMESTAMPTZOID, INT4OID, TIMESTAMPTZOID
+
 #define UPDATE_DEALS \
 	"UPDATE crm_deals.deal SET stage_id = $2, lost_reason = coalesce($3, lost_reason) WHERE id OPERATOR(pg_catalog.=) "
 
@@ -158,6 +163,7 @@ static CallerQuery update_one = {
 	" closed_at, version, updated_at",
 	.nargs = 3,
 	.argtypes = {INT8OID, INT8OID, TEXTOID},
+	.returns = RETURNS(MOVED_COLUMNS),
 };
 
 static CallerQuery update_many = {
@@ -260,6 +266,7 @@ static CallerQuery read_one = {
 	" d.version, d.updated_at FROM crm_deals.deal AS d WHERE d.id OPERATOR(pg_catalog.=) $1",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(MOVED_COLUMNS),
 };
 
 /* Returns the row of move_deal(), made of the row that read_one or update_one returned. */
@@ -285,7 +292,7 @@ moved_deal(FunctionCallInfo fcinfo, int64 event_id)
 		values[i] = result_column(i, &isnull[i]);
 	values[8] = Int64GetDatum(event_id);
 	isnull[8] = event_id == 0;
-	values[3] = CStringGetTextDatum(known_stage(DatumGetInt64(values[2]))->key);
+	values[3] = CStringGetTextDatum(known_stage(result_int64(3))->key);
 	desc = BlessTupleDesc(desc);
 	return SPI_returntuple(heap_form_tuple(desc, values, isnull), desc);
 }
@@ -300,7 +307,6 @@ move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *t
 	WriteContext context = {.actor = text_argument(fcinfo, 3)};
 	Datum		id = Int64GetDatum(deal->id);
 	HeapTupleHeader result;
-	bool		isnull;
 
 	if (!is_change(deal, to, lost_reason))
 	{
@@ -315,7 +321,7 @@ move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *t
 	if (deal->stage_id != to->id)
 		record_note(deal, moved_subject(from, to->name),
 					note != NULL ? note : psprintf("Deal stage changed from %s to %s", from, to->name),
-					DatumGetTimestampTz(result_column(8, &isnull)),
+					DatumGetTimestampTz(needed_value("deal", 0, 8)),
 					context.actor != NULL ? context.actor : current_actor());
 	return result;
 }
@@ -362,19 +368,22 @@ crm_deals_move_deal_to_id(PG_FUNCTION_ARGS)
 	PG_RETURN_HEAPTUPLEHEADER(result);
 }
 
-/* move(deal_ids, to_stage_id, note, actor, lost_reason, override): returns the batch in the log */
+/* move(deal_ids, to_stage_id, note, actor, lost_reason, override, callers_path): returns the batch in the log */
 Datum
-crm_deals_move(PG_FUNCTION_ARGS)
+crm_deals_move_under_path(PG_FUNCTION_ARGS)
 {
 	WriteContext context = {.actor = text_argument(fcinfo, 3)};
+	int			level;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(6))
 		PG_RETURN_NULL();
 	set_override(&context, text_argument(fcinfo, 5));
 	context.note = note_of_event(text_argument(fcinfo, 2), context.override_reason);
 	SPI_connect();
+	level = search_path_set(text_argument(fcinfo, 6));
 	update_in_context(&update_many, PG_GETARG_DATUM(0), PG_GETARG_INT64(1),
 					  text_argument(fcinfo, 4), &context);
+	search_path_restore(level);
 	SPI_finish();
 	if (context.batch_id == 0)
 		PG_RETURN_NULL();

@@ -19,7 +19,7 @@
 #include "base/arguments.h"
 #include "base/arrays.h"
 #include "base/caller_query.h"
-#include "base/catalog.h"
+#include "base/installed.h"
 #include "base/owner_query.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
@@ -116,6 +116,7 @@ write_as_owner(OwnerQuery *query, Datum *values, const char *nulls)
 
 static OwnerQuery owners_query = {
 	.sql = "SELECT i.owner_table IS NULL FROM crm_deals.installation AS i",
+	.returns = RETURNS(BOOLOID),
 };
 
 /* If owners are in a table of the host's, an owner is a key, and stays. */
@@ -131,6 +132,7 @@ static CallerQuery policy_query = {
 	.sql = "SELECT crm_deals_internal.policy_reads_owner($1)",
 	.nargs = 1,
 	.argtypes = {TEXTOID},
+	.returns = RETURNS(BOOLOID),
 };
 
 /* Returns whether a policy reads the owner of the table's rows. */
@@ -180,7 +182,7 @@ redact_owners(Redaction *redaction)
 
 	for (size_t i = 0; i < lengthof(steps); i++)
 	{
-		if (!is_table(table_names[steps[i].table]))
+		if (!OidIsValid(find_relation(table_names[steps[i].table])))
 			continue;
 		if (policy_reads_owner(steps[i].table))
 			notice_kept_owner(redaction, &steps[i].owned, steps[i].table);
@@ -198,6 +200,7 @@ static CallerQuery named_query = {
 	.sql = "SELECT crm_deals_internal.deals_to_redact($1)",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
+	.returns = RETURNS(INT8ARRAYOID),
 };
 
 /* Replaces the deals that are named by those that the redaction is about. */
@@ -233,6 +236,7 @@ static CallerQuery deals_query = {
 					   " WHERE " NAMED),
 	.nargs = N_ARGUMENTS,
 	.argtypes = ARGUMENT_TYPES,
+	.returns = RETURNS(INT8OID, INT8ARRAYOID),
 };
 
 static CallerQuery owned_deals_query = {
@@ -244,6 +248,7 @@ static CallerQuery owned_deals_query = {
 					   " WHERE " NAMED " OR d.owner OPERATOR(pg_catalog.=) $5"),
 	.nargs = N_ARGUMENTS,
 	.argtypes = ARGUMENT_TYPES,
+	.returns = RETURNS(INT8OID, INT8ARRAYOID),
 };
 
 /* Blanks the deals, and their owner unless a policy reads it. */
@@ -278,7 +283,7 @@ static CallerQuery contact_query = {
 static void
 redact_contact(Redaction *redaction)
 {
-	if (!is_table("contact"))
+	if (!OidIsValid(find_relation("contact")))
 		ereport(NOTICE,
 				(errmsg("the contacts are in a table of the host"),
 				 errhint("The host erases them; their activities in crm_deals are removed.")));
@@ -334,12 +339,14 @@ static CallerQuery visible_events = {
 	.sql = "SELECT crm_deals_internal.events_to_redact($3, $4, $5)",
 	.nargs = N_ARGUMENTS,
 	.argtypes = ARGUMENT_TYPES,
+	.returns = RETURNS(INT8ARRAYOID),
 };
 
 static OwnerQuery events_query = {
 	.sql = "SELECT crm_deals_internal.redact_events($1, $2, $3, $4)",
 	.nargs = 4,
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID, TEXTOID, TEXTOID},
+	.returns = RETURNS(INT8OID),
 };
 
 /* Blanks what the log says of the person. */
@@ -360,12 +367,14 @@ static CallerQuery visible_flags = {
 	.sql = "SELECT f.deals, f.other_deals FROM crm_deals_internal.flags_to_redact($4) AS f",
 	.nargs = N_ARGUMENTS,
 	.argtypes = ARGUMENT_TYPES,
+	.returns = RETURNS(INT8ARRAYOID, INT8ARRAYOID),
 };
 
 static OwnerQuery flags_query = {
 	.sql = "SELECT crm_deals_internal.redact_flags($1, $2)",
 	.nargs = 2,
 	.argtypes = {INT8ARRAYOID, INT8ARRAYOID},
+	.returns = RETURNS(INT8OID),
 };
 
 static OwnerQuery pruning_query = {

@@ -43,12 +43,14 @@ static OwnerQuery log_query = {
 	" WHERE e.from_stage_id OPERATOR(pg_catalog.=) $1 OR e.to_stage_id OPERATOR(pg_catalog.=) $1)",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(BOOLOID),
 };
 
 static OwnerQuery deals_query = {
 	.sql = "SELECT EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.stage_id OPERATOR(pg_catalog.=) $1)",
 	.nargs = 1,
 	.argtypes = {INT8OID},
+	.returns = RETURNS(BOOLOID),
 };
 
 /* Returns what the query says of the stage, as committed now. */

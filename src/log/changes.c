@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "config/pipeline_cache.h"
 #include "log/changes.h"
+#include "log/log_value.h"
 
 /* Returns the column as JSON, or NULL if there is no row or no value. */
 static JsonbValue *
@@ -18,8 +19,43 @@ value_of(const DealRow *row, int index, JsonbValue *value)
 {
 	if (row == NULL || row->isnull[index])
 		return NULL;
-	json_from_datum(row->values[index], TupleDescAttr(row->desc, index)->atttypid, value);
+	log_value_write(row->values[index], TupleDescAttr(row->desc, index)->atttypid, value);
 	return value;
+}
+
+/* Returns whether the value is a JSON null, which is not NULL. */
+static bool
+is_json_null(const JsonbValue *value)
+{
+	return value != NULL && value->type == jbvNull;
+}
+
+/* Adds a text to the array that is being built. */
+static void
+push_word(JsonbBuilder *builder, const char *word)
+{
+	JsonbValue	text = {.type = jbvString};
+
+	text.val.string.val = unconstify(char *, word);
+	text.val.string.len = strlen(word);
+	jsonb_push(builder, WJB_ELEM, &text);
+}
+
+/*
+ * Adds [old, new]. NULL becomes a JSON null. If a value was a JSON null, a third
+ * element says which one: "old", "new" or "both".
+ */
+static void
+push_pair(JsonbBuilder *builder, JsonbValue *old, JsonbValue *new)
+{
+	JsonbValue	null = {.type = jbvNull};
+
+	jsonb_push(builder, WJB_BEGIN_ARRAY, NULL);
+	jsonb_push(builder, WJB_ELEM, old != NULL ? old : &null);
+	jsonb_push(builder, WJB_ELEM, new != NULL ? new : &null);
+	if (is_json_null(old) || is_json_null(new))
+		push_word(builder, !is_json_null(new) ? "old" : is_json_null(old) ? "both" : "new");
+	jsonb_push(builder, WJB_END_ARRAY, NULL);
 }
 
 /* Adds the pair of a column. */
@@ -32,7 +68,7 @@ push_column(JsonbBuilder *builder, const DealRow *old, const DealRow *new, int i
 	JsonbValue	after;
 
 	json_push_key(builder, NameStr(att->attname), strlen(NameStr(att->attname)));
-	json_push_pair(builder, value_of(old, index, &before), value_of(new, index, &after));
+	push_pair(builder, value_of(old, index, &before), value_of(new, index, &after));
 }
 
 /* ----------
@@ -62,7 +98,7 @@ push_custom_field(JsonbBuilder *builder, const JsonbValue *key, JsonbValue *old,
 	appendStringInfoString(&name, CUSTOM_FIELDS_PREFIX);
 	appendBinaryStringInfo(&name, key->val.string.val, key->val.string.len);
 	json_push_key(builder, name.data, name.len);
-	json_push_pair(builder, old, new);
+	push_pair(builder, old, new);
 }
 
 /* The keys whose values differ between two objects */

@@ -212,13 +212,13 @@ event_batch_add(EventBatch *batch, DealEvent *event)
 	memset(tuple.isnull, true, sizeof(tuple.isnull));
 	put(&tuple, EVENT_ID, Int64GetDatum(event->id));
 	put(&tuple, EVENT_BATCH_ID, Int64GetDatum(batch_of_statement(batch->statement)));
-	put(&tuple, EVENT_DEAL_ID, deal_get(any, DEAL_ID));
+	put(&tuple, EVENT_DEAL_ID, deal_value(any, DEAL_ID));
 	put(&tuple, EVENT_VERSION, Int32GetDatum(event->version));
 	put(&tuple, EVENT_KIND, CStringGetTextDatum(event->kind));
 	put(&tuple, EVENT_OCCURRED_AT, TimestampTzGetDatum(event->occurred_at));
 	put(&tuple, EVENT_ACTOR, batch->actor);
 	put(&tuple, EVENT_SESSION_USER_NAME, batch->session_user_name);
-	put(&tuple, EVENT_PIPELINE_ID, deal_get(any, DEAL_PIPELINE_ID));
+	put(&tuple, EVENT_PIPELINE_ID, deal_value(any, DEAL_PIPELINE_ID));
 	if (event->old != NULL)
 		put_before(&tuple, event->old);
 	if (event->new != NULL)

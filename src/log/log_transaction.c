@@ -41,7 +41,6 @@
 #include "storage/proc.h"
 #include "utils/fmgrprotos.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -49,6 +48,7 @@
 
 #include "base/catalog.h"
 #include "base/compat.h"
+#include "base/installation.h"
 #include "base/owner_query.h"
 #include "base/relation_watch.h"
 #include "base/spi_result.h"
@@ -84,6 +84,7 @@ static OwnerQuery ended_query = {
 	" pg_catalog.row_number() OVER (ORDER BY r.id DESC)"
 	" FROM pg_catalog.pg_snapshot_xip(u.snapshot) AS r (id)) AS l (id, place)"
 	" WHERE l.id OPERATOR(pg_catalog.=) (s.xmax OPERATOR(pg_catalog.-) l.place)) AS t (running)",
+	.returns = RETURNS(INT8OID),
 };
 
 /* Returns the highest transaction number that had ended for a consumer, or 0. */
@@ -94,35 +95,63 @@ highest_ended_for_consumers(void)
 	return (uint64) result_int64(1);
 }
 
+/* Returns the transaction number of an event. */
+static uint64
+transaction_of(Relation log, HeapTuple event)
+{
+	bool		isnull;
+	Datum		number = heap_getattr(event, installed_column(log, "transaction"), RelationGetDescr(log), &isnull);
+
+	return isnull ? 0 : U64FromFullTransactionId(DatumGetFullTransactionId(number));
+}
+
+/* Returns the last transaction number in the index, or 0. */
+static uint64
+highest_by_index(Relation log, Oid index_oid)
+{
+	SnapshotData dirty;
+	Relation	index = index_open(index_oid, AccessShareLock);
+	SysScanDesc scan;
+	HeapTuple	event;
+	uint64		highest;
+
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan_ordered(log, index, &dirty, 0, NULL);
+	event = systable_getnext_ordered(scan, BackwardScanDirection);
+	highest = HeapTupleIsValid(event) ? transaction_of(log, event) : 0;
+	systable_endscan_ordered(scan);
+	index_close(index, AccessShareLock);
+	return highest;
+}
+
+/* Returns the highest transaction number of all events, or 0. It reads them all: the index is missing. */
+static uint64
+highest_of_all(Relation log)
+{
+	SnapshotData dirty;
+	SysScanDesc scan;
+	HeapTuple	event;
+	uint64		highest = 0;
+
+	InitDirtySnapshot(dirty);
+	scan = systable_beginscan(log, InvalidOid, false, &dirty, 0, NULL);
+	while (HeapTupleIsValid(event = systable_getnext(scan)))
+	{
+		CHECK_FOR_INTERRUPTS();
+		highest = Max(highest, transaction_of(log, event));
+	}
+	systable_endscan(scan);
+	return highest;
+}
+
 /* Returns the highest transaction number in the log, committed or not, or 0. */
 static uint64
 highest_in_log(void)
 {
-	SnapshotData dirty;
-	Oid			index_oid = installed_index("deal_event_transaction");
-	Relation	log;
-	Relation	index;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	uint64		highest = 0;
+	Relation	log = table_open(installed_table("deal_event"), AccessShareLock);
+	Oid			index = installed_btree(log, "deal_event_transaction", "transaction");
+	uint64		highest = OidIsValid(index) ? highest_by_index(log, index) : highest_of_all(log);
 
-	if (!OidIsValid(index_oid))
-		return 0;
-	InitDirtySnapshot(dirty);
-	log = table_open(installed_table("deal_event"), AccessShareLock);
-	index = index_open(index_oid, AccessShareLock);
-	scan = systable_beginscan_ordered(log, index, &dirty, 0, NULL);
-	tuple = systable_getnext_ordered(scan, BackwardScanDirection);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool		isnull;
-		Datum		number = heap_getattr(tuple, get_attnum(RelationGetRelid(log), "transaction"),
-										  RelationGetDescr(log), &isnull);
-
-		highest = isnull ? 0 : U64FromFullTransactionId(DatumGetFullTransactionId(number));
-	}
-	systable_endscan_ordered(scan);
-	index_close(index, AccessShareLock);
 	table_close(log, AccessShareLock);
 	return highest;
 }
@@ -147,8 +176,8 @@ latest_generation(bool *is_entered)
 {
 	SnapshotData dirty;
 	Relation	table = table_open(current.watch.relid, AccessShareLock);
-	AttrNumber	generation_column = get_attnum(current.watch.relid, "generation");
-	AttrNumber	identifier_column = get_attnum(current.watch.relid, "system_identifier");
+	AttrNumber	generation_column = installed_column(table, "generation");
+	AttrNumber	identifier_column = installed_column(table, "system_identifier");
 	int32		latest = NO_GENERATION;
 	int32		latest_entered = NO_GENERATION;
 	SysScanDesc scan;
@@ -160,13 +189,16 @@ latest_generation(bool *is_entered)
 	scan = systable_beginscan(table, InvalidOid, false, &dirty, 0, NULL);
 	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
+		bool		is_null;
+		bool		is_foreign;
 		int32		generation = DatumGetInt32(heap_getattr(tuple, generation_column, RelationGetDescr(table),
-															&isnull));
+															&is_null));
+		Datum		identifier = heap_getattr(tuple, identifier_column, RelationGetDescr(table), &is_foreign);
 
+		if (is_null)
+			raise_null_column("log_generation", RelationGetDescr(table), generation_column);
 		latest = Max(latest, generation);
-		if (DatumGetInt64(heap_getattr(tuple, identifier_column, RelationGetDescr(table), &isnull)) !=
-			(int64) GetSystemIdentifier())
+		if (is_foreign || DatumGetInt64(identifier) != (int64) GetSystemIdentifier())
 			continue;
 		remember_as_ours(generation);
 		if (!TransactionIdIsValid(dirty.xmin))
@@ -224,6 +256,7 @@ log_generation(void)
 	if (relation_unchanged(&current.watch) && current.generation != NO_GENERATION)
 		return current.generation;
 
+	check_installation();
 	current.generation = NO_GENERATION;
 	relation_watch_begin(&current.watch, installed_table("log_generation"));
 	SPI_connect();
@@ -335,10 +368,10 @@ running_numbers(Snapshot snapshot, FullTransactionId next)
 Datum
 crm_deals_log_snapshot(PG_FUNCTION_ARGS)
 {
-	int32		generation = log_generation();
+	int32		generation;
 	Snapshot	snapshot = GetActiveSnapshot();
-	FullTransactionId next = ReadNextFullTransactionId();
-	uint64		xmax = ((uint64) generation << GENERATION_SHIFT) | U64FromFullTransactionId(next);
+	FullTransactionId next;
+	uint64		xmax;
 	List	   *running;
 	ListCell   *cell;
 	StringInfoData text;
@@ -346,6 +379,10 @@ crm_deals_log_snapshot(PG_FUNCTION_ARGS)
 	(void) fcinfo;
 	if (snapshot->takenDuringRecovery)
 		elog(ERROR, "a standby has no snapshot of the log");
+	check_acts_as_owner();
+	generation = log_generation();
+	next = ReadNextFullTransactionId();
+	xmax = ((uint64) generation << GENERATION_SHIFT) | U64FromFullTransactionId(next);
 	running = running_numbers(snapshot, next);
 	initStringInfo(&text);
 	appendStringInfo(&text, UINT64_FORMAT ":" UINT64_FORMAT ":",

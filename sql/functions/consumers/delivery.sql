@@ -1,7 +1,7 @@
 -- Delivers events to a consumer, and takes its acknowledgements.
 
 -- That is an event after the cut, or an event of a transaction that was running in it.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.has_news(seen pg_snapshot, seen_id bigint) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -20,7 +20,7 @@ COMMENT ON FUNCTION crm_deals_internal.has_news(pg_snapshot, bigint) IS
     'Internal: tells whether an event is visible that was not in the cut.';
 
 -- It takes no lock: a consumer that looks in vain writes nothing.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.has_events(consumer text) RETURNS boolean
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -45,7 +45,7 @@ COMMENT ON FUNCTION crm_deals_internal.has_events(text) IS
 
 -- The batch begins with the events that were delivered and not acknowledged. Then come the rest of the cut that is
 -- being delivered, and a new cut.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.take_events(consumer text, max_events integer, lease interval) RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -61,6 +61,7 @@ DECLARE
     is_new_cut boolean := false;
     moved boolean := false;
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     IF NOT crm_deals_internal.has_events(consumer) THEN
         RETURN '{}';
     END IF;
@@ -109,7 +110,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.take_events(text, integer, interval) IS
     'Internal: returns the ids of the next events for a consumer and notes them as delivered.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.read_events(consumer text, max_events integer, lease interval, caller name)
 RETURNS bigint[]
 LANGUAGE plpgsql
@@ -125,7 +126,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.read_events(text, integer, interval, name) IS
     'Internal: returns the ids of the events that read_events() delivers, as the owner of the tables.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.ack_events(consumer text, event_id bigint, caller name) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

@@ -3,7 +3,7 @@
 -- A payload says the name, the account, the external id and the closing time that the deal had when the event happened.
 -- That is the old value in the next change of each of them. The result has an object of such values for each event that
 -- needs one, under the id of the event.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.changed_since(ids bigint[]) RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -44,7 +44,7 @@ COMMENT ON FUNCTION crm_deals_internal.changed_since(bigint[]) IS
     'Internal: returns the values that the deals of these events had then and have no longer.';
 
 -- These are few of many events, found by index. The plan is made once: making it takes longer than a short batch.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.event_facts(ids bigint[])
 RETURNS TABLE (id bigint, deal_id bigint, kind text, occurred_at timestamptz, batch_id bigint, pipeline_id bigint,
                old_stage_id bigint, old_stage_key text, old_stage_name text,
@@ -108,7 +108,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.event_facts(bigint[]) IS
     'Internal: returns all that payloads say of these events, as it was when they happened.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.keep_stage_name() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_keep_stage_name';
 COMMENT ON FUNCTION crm_deals_internal.keep_stage_name() IS

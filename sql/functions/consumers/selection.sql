@@ -11,13 +11,13 @@
 
 -- It counts in the transaction numbers of the log. It lists every transaction that has begun and not ended as running,
 -- the caller's own included.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.log_snapshot() RETURNS pg_snapshot
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_log_snapshot';
 COMMENT ON FUNCTION crm_deals_internal.log_snapshot() IS
     'Internal: returns the snapshot of the calling statement, as the log numbers transactions.';
 
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.event_kinds(version integer, kind text, from_stage_id bigint, from_status text,
                                                to_stage_id bigint, status text) RETURNS text[]
 LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_event_kinds';
@@ -25,7 +25,7 @@ COMMENT ON FUNCTION crm_deals_internal.event_kinds(integer, text, bigint, text, 
     'Internal: returns every kind under which a consumer can subscribe to an event.';
 
 -- The dispatcher is a consumer, too: it reads the events whose notifications writers left to it.
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.dispatcher() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -34,7 +34,7 @@ COMMENT ON FUNCTION crm_deals_internal.dispatcher() IS
     'Internal: returns the name under which the dispatcher keeps its place in the log.';
 
 -- The body is parsed here, so that it is inlined where it is called.
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.is_wanted(consumer text, kinds text[], include_imports boolean,
                                              origin text, dispatch text, event_kinds text[]) RETURNS boolean
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -49,7 +49,7 @@ COMMENT ON FUNCTION crm_deals_internal.is_wanted(text, text[], boolean, text, te
 -- the events of later ones have ids beyond "seen_id". ORDER BY e.transaction, e.id is the order of one index and of no
 -- other. If the log came in a few large transactions, as from imports, the order by id alone would look as cheap to the
 -- planner.
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.events_between(consumer text, kinds text[], include_imports boolean,
                                                   seen pg_snapshot, seen_id bigint, upto pg_snapshot, upto_id bigint,
                                                   delivered_id bigint, most bigint)
@@ -103,7 +103,7 @@ COMMENT ON FUNCTION crm_deals_internal.events_between(text, text[], boolean, pg_
     'Internal: returns the first events for a consumer that are visible in one snapshot and not in an earlier one.';
 
 -- Events of transactions that are still running are not among them.
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.pending(consumer text) RETURNS TABLE (id bigint, occurred_at timestamptz)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp

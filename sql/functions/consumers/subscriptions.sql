@@ -1,7 +1,7 @@
 -- Makes and removes consumers, and says who may use one: the role that subscribed, its members, and admins. Whoever has
 -- DELETE on the view installation is an admin (level_marks()).
 
--- access: admin
+-- access: public
 CREATE FUNCTION crm_deals_internal.may_use_consumer(subscribed_by text, caller name) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -14,13 +14,14 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.may_use_consumer(text, name) IS
     'Internal: tells whether a role may use a consumer that another role has made.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.raise_unknown_consumer(consumer text, caller name) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     RAISE EXCEPTION 'consumer "%" does not exist', consumer
         USING ERRCODE = 'P0002',
               DETAIL = coalesce((SELECT 'There are '
@@ -40,13 +41,14 @@ COMMENT ON FUNCTION crm_deals_internal.raise_unknown_consumer(text, name) IS
 
 -- A consumer of 0.1 belongs to nobody until the first role that is no admin uses it. If another session is using it at
 -- this moment, the result is false. It does not wait.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.claim_consumer(consumer text, caller name) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     PERFORM FROM crm_deals.event_consumer AS c
     WHERE c.consumer = consumer AND c.subscribed_by IS NULL
     FOR UPDATE SKIP LOCKED;
@@ -59,7 +61,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.claim_consumer(text, name) IS
     'Internal: makes a role the owner of a consumer that has none.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.enter_consumer(consumer text, caller name) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -68,6 +70,7 @@ AS $$
 DECLARE
     subscribed_by text;
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     SELECT c.subscribed_by INTO subscribed_by
     FROM crm_deals.event_consumer AS c
     WHERE c.consumer = consumer AND consumer <> crm_deals_internal.dispatcher();
@@ -83,7 +86,7 @@ COMMENT ON FUNCTION crm_deals_internal.enter_consumer(text, name) IS
     'Internal: refuses a consumer that the caller may not use. Returns false if another session is claiming it.';
 
 -- Names are unique among all roles, so a name that is taken cannot be hidden.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.check_subscriber(consumer text, caller name) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -100,7 +103,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.check_subscriber(text, name) IS
     'Internal: refuses to subscribe under the name of another role''s consumer.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.subscribe(consumer text, kinds text[], from_start boolean, include_imports boolean,
                                              caller name) RETURNS void
 LANGUAGE plpgsql
@@ -113,6 +116,7 @@ DECLARE
     unknown text := (SELECT coalesce(k.kind, 'NULL') FROM unnest(kinds) AS k (kind)
                      WHERE k.kind = ANY (known) IS NOT TRUE LIMIT 1);
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     IF unknown IS NOT NULL OR kinds = '{}' THEN
         RAISE EXCEPTION '%', CASE WHEN unknown IS NULL THEN 'no kinds of events are named'
                                   ELSE format('there are no events of kind "%s"', unknown) END
@@ -147,13 +151,14 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.subscribe(text, text[], boolean, boolean, name) IS
     'Internal: does the work of subscribe() as the owner of the tables.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.unsubscribe(consumer text, caller name) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
     DELETE FROM crm_deals.event_consumer AS c
     WHERE c.consumer = consumer AND consumer <> crm_deals_internal.dispatcher()
       AND crm_deals_internal.may_use_consumer(c.subscribed_by, caller);

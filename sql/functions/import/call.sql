@@ -77,7 +77,7 @@ COMMENT ON FUNCTION crm_deals_internal.import_drop() IS
 
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_deals(source regclass, history regclass, gates boolean,
-                                                create_accounts boolean)
+                                                create_accounts boolean, callers_path text)
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -112,12 +112,12 @@ BEGIN
     PERFORM crm_deals_internal.import_number_steps(given);
     PERFORM crm_deals_internal.import_refuse_histories();
     PERFORM crm_deals_internal.import_make_views(given);
-    PERFORM crm_deals_internal.import_write_all(gates);
-    PERFORM crm_deals_internal.import_write_again(given, create_accounts, gates);
+    PERFORM crm_deals_internal.import_write_all(gates, callers_path);
+    PERFORM crm_deals_internal.import_write_again(given, create_accounts, gates, callers_path);
     RETURN QUERY
     SELECT r.row_number, r.external_id, r.outcome, r.deal_id, r.detail FROM crm_deals_internal.import_result() AS r;
     PERFORM crm_deals_internal.import_drop();
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_deals(regclass, regclass, boolean, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_deals(regclass, regclass, boolean, boolean, text) IS
     'Internal: does the work of import_deals() in its write context.';

@@ -6,7 +6,7 @@ CREATE FUNCTION crm_deals_internal.import_deal_columns() RETURNS TABLE (name tex
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT a.attname::text, CASE WHEN a.attname = 'owner' THEN 'text' ELSE format_type(a.atttypid, NULL) END
+    SELECT a.attname::text, CASE WHEN a.attname = 'owner' THEN 'text' ELSE format_type(a.atttypid, -1) END
     FROM pg_attribute AS a
     WHERE a.attrelid = to_regclass('crm_deals.deal') AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
       AND a.attname NOT IN ('id', 'version', 'updated_at', 'probability_overridden', 'last_open_stage_id',
@@ -52,7 +52,7 @@ RETURNS TABLE (name text, type text, source_type text, is_text boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT a.attname::text, coalesce(w.type, 'jsonb'), format_type(a.atttypid, NULL), t.typcategory = 'S'
+    SELECT a.attname::text, coalesce(w.type, 'jsonb'), format_type(a.atttypid, -1), t.typcategory = 'S'
     FROM pg_attribute AS a
     JOIN pg_type AS t ON t.oid = a.atttypid
     LEFT JOIN unnest(names, types) AS w (name, type) ON w.name = a.attname

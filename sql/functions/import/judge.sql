@@ -105,8 +105,8 @@ COMMENT ON FUNCTION crm_deals_internal.import_judge_names(bigint, bigint) IS
 -- The judgement of names and the attempt are undone together: if the attempt fails, a row may go that others were
 -- like, and then these are no duplicates.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_try_without_duplicates(low bigint, high bigint, judged boolean)
-RETURNS boolean
+CREATE FUNCTION crm_deals_internal.import_try_without_duplicates(low bigint, high bigint, judged boolean,
+                                                                 callers_path text) RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -116,7 +116,7 @@ DECLARE
 BEGIN
     found_any := crm_deals_internal.import_judge_names(low, high) OR judged;
     IF found_any THEN
-        PERFORM crm_deals_internal.import_write_range(low, high);
+        PERFORM crm_deals_internal.import_write_range(low, high, callers_path);
     END IF;
     RETURN found_any;
 EXCEPTION WHEN OTHERS THEN
@@ -126,5 +126,5 @@ EXCEPTION WHEN OTHERS THEN
     RETURN false;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_try_without_duplicates(bigint, bigint, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_try_without_duplicates(bigint, bigint, boolean, text) IS
     'Internal: refuses duplicates and, if rows were refused, tries to write the others; tells whether it wrote them.';

@@ -94,7 +94,7 @@ COMMENT ON FUNCTION crm_deals_internal.import_written_columns(text) IS
     'Internal: returns the columns of one of these views that are written.';
 
 -- A NULL of the source clears what a deal can be without, and ends an override of the probability. A user's column is
--- compared as text: its type may have no equality. "d" is the deal, "n" its row in _crm_deals_changes.
+-- compared byte by byte: its type may have no equality. "d" is the deal, "n" its row in _crm_deals_changes.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_changes(OUT assignments text, OUT changed_values text, OUT differs text)
 LANGUAGE sql STABLE
@@ -111,7 +111,7 @@ AS $$
     )
     SELECT string_agg(format('%I = %s', g.name, g.value), ', '),
            string_agg(format('%s AS %I', g.value, g.name), ', '),
-           string_agg(format(CASE WHEN g.is_own THEN 'd.%I::text IS DISTINCT FROM %s::text'
+           string_agg(format(CASE WHEN g.is_own THEN 'record_image_ne(ROW(d.%I), ROW(%s))'
                                   ELSE 'd.%I IS DISTINCT FROM %s' END, g.name, g.value), ' OR ')
     FROM given AS g
 $$;

@@ -39,7 +39,7 @@ COMMENT ON FUNCTION crm_deals_internal.import_check_accounts() IS
 
 -- An account that several rows name is created once.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_create_accounts(low bigint, high bigint) RETURNS void
+CREATE FUNCTION crm_deals_internal.import_create_accounts(low bigint, high bigint, callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -58,26 +58,28 @@ BEGIN
     organization_column := host.columns ->> 'organization';
     same := format('lower(btrim(t.%I::text)) = lower(w.name)', name_column)
             || coalesce(format(' AND t.%I::text IS NOT DISTINCT FROM w.organization', organization_column), '');
-    EXECUTE format('INSERT INTO %1$s (%2$s) SELECT %3$s '
-                   'FROM (SELECT DISTINCT ON (lower(w.name), w.organization) w.name, w.organization FROM %4$s AS w '
-                   '      ORDER BY lower(w.name), w.organization, w._row) AS w '
-                   'WHERE NOT EXISTS (SELECT FROM %1$s AS t WHERE %5$s)',
-                   host.host, concat_ws(', ', quote_ident(name_column), quote_ident(organization_column)),
-                   concat_ws(', ', 'w.name', CASE WHEN organization_column IS NOT NULL THEN 'w.organization' END),
-                   wanted, same)
-    USING low, high;
+    PERFORM crm_deals_internal.write_as_caller(
+        callers_path,
+        format('INSERT INTO %1$s (%2$s) SELECT %3$s '
+               'FROM (SELECT DISTINCT ON (lower(w.name), w.organization) w.name, w.organization FROM %4$s AS w '
+               '      ORDER BY lower(w.name), w.organization, w._row) AS w '
+               'WHERE NOT EXISTS (SELECT FROM %1$s AS t WHERE %5$s)',
+               host.host, concat_ws(', ', quote_ident(name_column), quote_ident(organization_column)),
+               concat_ws(', ', 'w.name', CASE WHEN organization_column IS NOT NULL THEN 'w.organization' END),
+               wanted, same),
+        low, high);
     EXECUTE format('UPDATE pg_temp._crm_deals_rows AS r SET account_id = t.%I '
                    'FROM %s AS w JOIN %s AS t ON %s WHERE r._row = w._row',
                    host.key_column, wanted, host.host, same)
     USING low, high;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_create_accounts(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_create_accounts(bigint, bigint, text) IS
     'Internal: creates the accounts that these rows lack, and notes their keys in the rows.';
 
 -- One INSERT for each actor. A row that a trigger of the user's or row security kept out is refused.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_write_new(low bigint, high bigint) RETURNS void
+CREATE FUNCTION crm_deals_internal.import_write_new(low bigint, high bigint, callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -86,18 +88,17 @@ DECLARE
     columns text := (SELECT string_agg(quote_ident(c.name), ', ')
                      FROM unnest(crm_deals_internal.import_written_columns('_crm_deals_new')) AS c (name));
     who text;
-    written bigint;
     total bigint := 0;
 BEGIN
     FOR who IN SELECT NULL
                UNION
                SELECT f.actor FROM pg_temp._crm_deals_steps AS f WHERE f.step = 1 AND f._row BETWEEN low AND high LOOP
         PERFORM crm_deals_internal.import_as(who);
-        EXECUTE format('INSERT INTO crm_deals.deal (%1$s) SELECT %1$s FROM pg_temp._crm_deals_new AS n '
-                       'WHERE n._row BETWEEN $1 AND $2 AND n._actor IS NOT DISTINCT FROM $3 ORDER BY n._row', columns)
-        USING low, high, who;
-        GET DIAGNOSTICS written = ROW_COUNT;
-        total := total + written;
+        total := total + crm_deals_internal.write_as_caller(
+            callers_path,
+            format('INSERT INTO crm_deals.deal (%1$s) SELECT %1$s FROM pg_temp._crm_deals_new AS n '
+                   'WHERE n._row BETWEEN $1 AND $2 AND n._actor IS NOT DISTINCT FROM $3 ORDER BY n._row', columns),
+            low, high, who);
     END LOOP;
     PERFORM crm_deals_internal.import_as(NULL);
     IF total < (SELECT count(*) FROM pg_temp._crm_deals_rows AS r
@@ -109,12 +110,12 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_write_new(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_new(bigint, bigint, text) IS
     'Internal: inserts the new deals of these rows.';
 
 -- The events after the first: event by event, all deals at once, one UPDATE for each actor.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_write_history(low bigint, high bigint) RETURNS void
+CREATE FUNCTION crm_deals_internal.import_write_history(low bigint, high bigint, callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -125,27 +126,29 @@ BEGIN
     FOR next IN SELECT DISTINCT f.step, f.actor FROM pg_temp._crm_deals_steps AS f
                 WHERE f.step > 1 AND f._row BETWEEN low AND high ORDER BY f.step, f.actor LOOP
         PERFORM crm_deals_internal.import_as(next.actor);
-        UPDATE crm_deals.deal AS d
-        SET stage_id = f.stage_id,
-            updated_at = f.entered_at,
-            amount = coalesce(f.amount, d.amount),
-            lost_reason = coalesce(f.lost_reason, d.lost_reason),
-            closed_at = coalesce(f.closed_at, d.closed_at),
-            probability = coalesce(f.probability, d.probability)
-        FROM pg_temp._crm_deals_steps AS f
-        JOIN pg_temp._crm_deals_rows AS r ON r._row = f._row
-        WHERE d.id = r.id AND f.step = next.step AND f.actor IS NOT DISTINCT FROM next.actor
-          AND r._row BETWEEN low AND high AND r._problem IS NULL AND NOT r._again;
+        PERFORM crm_deals_internal.write_as_caller(callers_path, $write$
+            UPDATE crm_deals.deal AS d
+            SET stage_id = f.stage_id,
+                updated_at = f.entered_at,
+                amount = coalesce(f.amount, d.amount),
+                lost_reason = coalesce(f.lost_reason, d.lost_reason),
+                closed_at = coalesce(f.closed_at, d.closed_at),
+                probability = coalesce(f.probability, d.probability)
+            FROM pg_temp._crm_deals_steps AS f
+            JOIN pg_temp._crm_deals_rows AS r ON r._row = f._row
+            WHERE d.id = r.id AND f.step = $3 AND f.actor IS NOT DISTINCT FROM $4
+              AND r._row BETWEEN $1 AND $2 AND r._problem IS NULL AND NOT r._again
+            $write$, low, high, next.step, next.actor);
     END LOOP;
     PERFORM crm_deals_internal.import_as(NULL);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_write_history(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_history(bigint, bigint, text) IS
     'Internal: writes the later events of the history of these rows.';
 
 -- Deals that are already as the source says are not touched.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_write_changes(low bigint, high bigint) RETURNS void
+CREATE FUNCTION crm_deals_internal.import_write_changes(low bigint, high bigint, callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -154,7 +157,6 @@ DECLARE
     change record;
     statement text;
     expected bigint;
-    written bigint;
 BEGIN
     SELECT * INTO change FROM crm_deals_internal.import_changes();
     IF change.assignments IS NULL THEN
@@ -169,9 +171,7 @@ BEGIN
     END IF;
     statement := format('UPDATE crm_deals.deal AS d SET %s FROM pg_temp._crm_deals_changes AS n '
                         'WHERE d.id = n.id AND n._row BETWEEN $1 AND $2 AND (%s)', change.assignments, change.differs);
-    EXECUTE statement USING low, high;
-    GET DIAGNOSTICS written = ROW_COUNT;
-    IF written < expected THEN
+    IF crm_deals_internal.write_as_caller(callers_path, statement, low, high) < expected THEN
         EXECUTE format('UPDATE pg_temp._crm_deals_rows AS r '
                        'SET _problem = ''A trigger or row security suppressed the change.'' '
                        'FROM pg_temp._crm_deals_changes AS n JOIN crm_deals.deal AS d ON d.id = n.id '
@@ -182,29 +182,29 @@ BEGIN
     -- A closing time or probability that the deal had before it moved is no statement of the UPDATE that moves it. The
     -- source does state it: hence once more.
     IF crm_deals_internal.import_written_columns('_crm_deals_changes') && ARRAY['closed_at', 'probability'] THEN
-        EXECUTE statement USING low, high;
+        PERFORM crm_deals_internal.write_as_caller(callers_path, statement, low, high);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_write_changes(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_changes(bigint, bigint, text) IS
     'Internal: updates the deals of these rows that exist and differ.';
 
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_write_range(low bigint, high bigint) RETURNS void
+CREATE FUNCTION crm_deals_internal.import_write_range(low bigint, high bigint, callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
     IF EXISTS (SELECT FROM pg_temp._crm_deals_rows AS r WHERE r._row BETWEEN low AND high AND r._creates_account) THEN
-        PERFORM crm_deals_internal.import_create_accounts(low, high);
+        PERFORM crm_deals_internal.import_create_accounts(low, high, callers_path);
     END IF;
-    PERFORM crm_deals_internal.import_write_new(low, high);
-    PERFORM crm_deals_internal.import_write_history(low, high);
-    PERFORM crm_deals_internal.import_write_changes(low, high);
+    PERFORM crm_deals_internal.import_write_new(low, high, callers_path);
+    PERFORM crm_deals_internal.import_write_history(low, high, callers_path);
+    PERFORM crm_deals_internal.import_write_changes(low, high, callers_path);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_write_range(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_range(bigint, bigint, text) IS
     'Internal: writes the rows with these numbers, all of them or none.';
 
 -- ----------
@@ -224,7 +224,8 @@ COMMENT ON FUNCTION crm_deals_internal.import_is_fatal(text) IS
     'Internal: tells whether an error has nothing to do with the row that was written.';
 
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_try_range(low bigint, high bigint, OUT problem text, OUT constraint_name text)
+CREATE FUNCTION crm_deals_internal.import_try_range(low bigint, high bigint, callers_path text, OUT problem text,
+                                                    OUT constraint_name text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -234,7 +235,7 @@ DECLARE
     message text;
     detail text;
 BEGIN
-    PERFORM crm_deals_internal.import_write_range(low, high);
+    PERFORM crm_deals_internal.import_write_range(low, high, callers_path);
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
                             constraint_name = CONSTRAINT_NAME;
@@ -245,7 +246,7 @@ EXCEPTION WHEN OTHERS THEN
     constraint_name := CASE WHEN state = '23505' THEN constraint_name END;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_try_range(bigint, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.import_try_range(bigint, bigint, text) IS
     'Internal: tries to write these rows; returns why it failed, and the unique constraint that was violated.';
 
 -- If another session has just inserted a deal of the same external_id, the row gets a second attempt, which finds it.
@@ -267,7 +268,8 @@ COMMENT ON FUNCTION crm_deals_internal.import_refuse_row(bigint, text, boolean) 
 
 -- "gates" looks for rows that break a gate, once. "may_repeat" says that a row may get a second attempt later.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_write(low bigint, high bigint, gates boolean, may_repeat boolean) RETURNS void
+CREATE FUNCTION crm_deals_internal.import_write(low bigint, high bigint, gates boolean, may_repeat boolean,
+                                                callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -280,7 +282,7 @@ BEGIN
     IF low > high THEN
         RETURN;
     END IF;
-    SELECT * INTO failure FROM crm_deals_internal.import_try_range(low, high);
+    SELECT * INTO failure FROM crm_deals_internal.import_try_range(low, high, callers_path);
     IF failure.problem IS NULL THEN
         RETURN;
     END IF;
@@ -288,37 +290,37 @@ BEGIN
         judged := crm_deals_internal.import_judge_gates(low, high);
     END IF;
     IF (judged OR low < high AND failure.constraint_name = 'deal_duplicate')
-       AND crm_deals_internal.import_try_without_duplicates(low, high, judged) THEN
+       AND crm_deals_internal.import_try_without_duplicates(low, high, judged, callers_path) THEN
         RETURN;
     END IF;
     IF low = high THEN
         PERFORM crm_deals_internal.import_refuse_row(
             low, failure.problem, may_repeat AND failure.constraint_name IS NOT DISTINCT FROM 'deal_external_id');
     ELSE
-        PERFORM crm_deals_internal.import_write(low, middle, false, may_repeat);
-        PERFORM crm_deals_internal.import_write(middle + 1, high, false, may_repeat);
+        PERFORM crm_deals_internal.import_write(low, middle, false, may_repeat, callers_path);
+        PERFORM crm_deals_internal.import_write(middle + 1, high, false, may_repeat, callers_path);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_write(bigint, bigint, boolean, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write(bigint, bigint, boolean, boolean, text) IS
     'Internal: writes these rows and refuses those that cannot be written.';
 
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_write_all(gates boolean) RETURNS void
+CREATE FUNCTION crm_deals_internal.import_write_all(gates boolean, callers_path text) RETURNS void
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT crm_deals_internal.import_write(1, coalesce(max(s._row), 0), gates, true)
+    SELECT crm_deals_internal.import_write(1, coalesce(max(s._row), 0), gates, true, callers_path)
     FROM pg_temp._crm_deals_source AS s
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_write_all(boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_all(boolean, text) IS
     'Internal: writes all rows that are not refused.';
 
 -- These rows were to become new deals, but another session inserted deals of their external_id first. They are
 -- resolved once more and become updates.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_write_again(given text[], create_accounts boolean, gates boolean)
-RETURNS void
+CREATE FUNCTION crm_deals_internal.import_write_again(given text[], create_accounts boolean, gates boolean,
+                                                      callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -338,8 +340,9 @@ BEGIN
     DELETE FROM pg_temp._crm_deals_steps AS f
     USING pg_temp._crm_deals_rows AS r
     WHERE r._row = f._row AND r._row = ANY (chosen) AND NOT r._is_new;
-    PERFORM crm_deals_internal.import_write(w._row, w._row, gates, false) FROM unnest(chosen) AS w (_row);
+    PERFORM crm_deals_internal.import_write(w._row, w._row, gates, false, callers_path)
+    FROM unnest(chosen) AS w (_row);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_write_again(text[], boolean, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_again(text[], boolean, boolean, text) IS
     'Internal: gives rows that met another session''s deals their second attempt.';

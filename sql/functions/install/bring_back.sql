@@ -2,7 +2,7 @@
 -- comments. What has to be there is not written down a second time. The tables of the schema are made once more, empty
 -- and under other names. PostgreSQL describes these models, and a rollback to a savepoint takes them away.
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.relations_of_schema() RETURNS text[]
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
 -- The first call of install().
 
 -- The host may have accounts and contacts of its own.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.parts(own_account boolean, own_contact boolean) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp

@@ -50,27 +50,6 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.bring_back_installation() IS
     'Internal: makes the view of install()''s arguments if somebody dropped it.';
 
--- Whoever owns the schema can put anything into it, so the tables of somebody else would not be safe there.
--- access: owner
-CREATE FUNCTION crm_deals_internal.check_schema_is_callers() RETURNS void
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    owner name := (SELECT pg_get_userbyid(n.nspowner) FROM pg_namespace AS n WHERE n.nspname = 'crm_deals');
-BEGIN
-    IF owner <> current_user THEN
-        RAISE EXCEPTION 'schema crm_deals belongs to role "%", and install() was called by role "%"',
-                        owner, current_user
-            USING ERRCODE = '42501',
-                  HINT = format('Run SET ROLE %I before, or ALTER SCHEMA crm_deals OWNER TO %I.', owner, current_user);
-    END IF;
-END
-$$;
-
-COMMENT ON FUNCTION crm_deals_internal.check_schema_is_callers() IS
-    'Internal: refuses to make tables in a schema of somebody else.';
-
 -- If some of our tables are gone, install() does not hide the loss by making new, empty ones.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.check_tables_are_whole(parts text[]) RETURNS void
@@ -97,43 +76,89 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.check_tables_are_whole(text[]) IS
     'Internal: refuses tables of ours of which some are missing.';
 
--- access: owner
-CREATE FUNCTION crm_deals_internal.members() RETURNS TABLE (oid oid, schema text, name text, acl aclitem[])
-LANGUAGE sql STABLE
+-- Whoever owns the schema can put anything into it, so the tables of somebody else would not be safe there.
+-- access: public
+CREATE FUNCTION crm_deals_internal.check_owners(schema_owner oid, tables_owner oid) RETURNS void
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT p.oid, p.pronamespace::regnamespace::text, p.proname::text, p.proacl
-    FROM pg_extension AS e
-    JOIN pg_depend AS d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND d.deptype = 'e'
-        AND d.classid = 'pg_proc'::regclass
-    JOIN pg_proc AS p ON p.oid = d.objid
-    WHERE e.extname = 'crm_deals'
-$$;
-COMMENT ON FUNCTION crm_deals_internal.members() IS
-    'Internal: lists the functions of the extension.';
+DECLARE
+    others text;
+BEGIN
+    IF tables_owner IS NULL AND pg_get_userbyid(schema_owner) <> current_user THEN
+        RAISE EXCEPTION 'schema crm_deals belongs to role "%", and install() was called by role "%"',
+                        pg_get_userbyid(schema_owner), current_user
+            USING ERRCODE = '42501',
+                  HINT = format('Run SET ROLE %I before, or ALTER SCHEMA crm_deals OWNER TO %I.',
+                                pg_get_userbyid(schema_owner), current_user);
+    ELSIF NOT pg_has_role(tables_owner, 'MEMBER') THEN
+        RAISE EXCEPTION 'role "%" does not own the tables of crm_deals', current_user
+            USING ERRCODE = '42501',
+                  HINT = format('Role "%s" owns them. It, a member of it or a superuser can call install().',
+                                pg_get_userbyid(tables_owner));
+    END IF;
 
--- C code acts as the owner of the tables, a role that need not own the extension.
--- access: owner
-CREATE FUNCTION crm_deals_internal.let_owner_execute() RETURNS void
+    SELECT string_agg(format('%s belongs to role "%s".', o.name, pg_get_userbyid(o.owner)), E'\n' ORDER BY o.name)
+    INTO others
+    FROM (SELECT 'Schema crm_deals', schema_owner
+          UNION ALL
+          SELECT format('Relation crm_deals.%I', c.relname), c.relowner
+          FROM pg_class AS c
+          WHERE c.relnamespace = 'crm_deals'::regnamespace
+            AND c.relname = ANY (crm_deals_internal.relations_of_schema())) AS o (name, owner)
+    WHERE o.owner <> tables_owner;
+    IF others IS NOT NULL THEN
+        RAISE EXCEPTION 'what belongs to crm_deals has different owners'
+            USING ERRCODE = '55000',
+                  DETAIL = format(E'Table crm_deals.deal belongs to role "%s".\n%s', pg_get_userbyid(tables_owner),
+                                  others),
+                  HINT = format('Give all of it to one role, such as by ALTER SCHEMA crm_deals OWNER TO %1$I or '
+                                'ALTER TABLE ... OWNER TO %1$I.', pg_get_userbyid(tables_owner));
+    END IF;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals_internal.check_owners(oid, oid) IS
+    'Internal: refuses install() to a role without the right to it, or if schema and tables have different owners.';
+
+-- The owner of the tables passes levels of access on, so it needs every function, with the right to grant it. What
+-- runs in the name of the owner, or inside an index, a view or a trigger, everybody may execute. An upgrade leaves such
+-- grants on older functions to us, and a new owner has none.
+-- access: public
+CREATE FUNCTION crm_deals_internal.grant_functions(owner oid) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    owner regrole := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass);
-    member regprocedure;
+    member record;
 BEGIN
     FOR member IN
-        SELECT m.oid FROM crm_deals_internal.members() AS m
-        WHERE NOT has_function_privilege(owner, m.oid, 'EXECUTE WITH GRANT OPTION')
-          AND has_function_privilege(m.oid, 'EXECUTE WITH GRANT OPTION')
+        SELECT m.oid::regprocedure AS function,
+               NOT has_function_privilege(owner, m.oid, 'EXECUTE WITH GRANT OPTION') AS owner_lacks,
+               m.is_public AND NOT has_function_privilege('public', m.oid, 'EXECUTE') AS public_lacks
+        FROM crm_deals_internal.members() AS m
+        WHERE has_function_privilege(m.oid, 'EXECUTE WITH GRANT OPTION')
     LOOP
-        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', member, owner);
+        IF member.owner_lacks THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s WITH GRANT OPTION', member.function, owner::regrole);
+        END IF;
+        IF member.public_lacks THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO PUBLIC', member.function);
+        END IF;
     END LOOP;
+    IF EXISTS (SELECT FROM crm_deals_internal.members() AS m
+               WHERE NOT has_function_privilege(owner, m.oid, 'EXECUTE WITH GRANT OPTION')) THEN
+        RAISE EXCEPTION 'role "%" lacks rights to functions of crm_deals', pg_get_userbyid(owner)
+            USING ERRCODE = '42501',
+                  DETAIL = 'The owner of the tables needs all of them.',
+                  HINT = format('A superuser has to call install(), or to run GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA '
+                                'crm_deals, crm_deals_internal TO %s WITH GRANT OPTION.', owner::regrole);
+    END IF;
 END
 $$;
 
-COMMENT ON FUNCTION crm_deals_internal.let_owner_execute() IS
-    'Internal: lets the owner of the tables execute all functions and pass the right on.';
+COMMENT ON FUNCTION crm_deals_internal.grant_functions(oid) IS
+    'Internal: lets the owner of the tables execute all functions, and everybody those that all need.';
 
 -- A function that an upgrade makes anew has lost the grants on it. The upgrade keeps them in a table, until here. There
 -- is one for each upgrade since install() was called. The table's comment tells it from a table of the user's.
@@ -174,26 +199,6 @@ $$;
 
 COMMENT ON FUNCTION crm_deals_internal.renew_grants() IS
     'Internal: gives back the grants on functions that an upgrade made anew.';
-
--- access: owner
-CREATE FUNCTION crm_deals_internal.owner_of_tables() RETURNS name
-LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    owner name := (SELECT pg_get_userbyid(c.relowner) FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass);
-BEGIN
-    IF NOT pg_has_role(owner, 'MEMBER') THEN
-        RAISE EXCEPTION 'role "%" does not own the tables of crm_deals', current_user
-            USING ERRCODE = '42501',
-                  HINT = format('Role "%s" owns them. It, a member of it or a superuser can call install().', owner);
-    END IF;
-    RETURN owner;
-END
-$$;
-
-COMMENT ON FUNCTION crm_deals_internal.owner_of_tables() IS
-    'Internal: returns the owner of the tables, as whom the caller may act.';
 
 -- access: owner
 CREATE FUNCTION crm_deals_internal.update_tables(account_table regclass, contact_table regclass, owner_table regclass,
@@ -244,40 +249,19 @@ COMMENT ON FUNCTION crm_deals_internal.update_tables(regclass, regclass, regclas
     'Internal: does a later call of install().';
 
 -- access: owner
-CREATE FUNCTION crm_deals_internal.install(account_table regclass, contact_table regclass, owner_table regclass,
-                                           columns jsonb) RETURNS text
+CREATE FUNCTION crm_deals_internal.install_tables(account_table regclass, contact_table regclass,
+                                                  owner_table regclass, columns jsonb) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET client_min_messages = warning
-SET standard_conforming_strings = on
-SET quote_all_identifiers = off
 AS $$
 DECLARE
     level record;
-    owner name;
 BEGIN
-    -- One installer runs at a time; the second one finds everything in place.
-    PERFORM pg_advisory_xact_lock(hashtextextended('crm_deals.install', 0));
-    PERFORM crm_deals_internal.check_library_version();
-    PERFORM crm_deals_internal.check_columns(coalesce(columns, '{}'));
-
-    IF to_regclass('crm_deals.installation') IS NULL
-       AND (to_regclass('crm_deals.deal') IS NULL OR to_regclass('crm_deals.deal_event') IS NULL) THEN
-        PERFORM crm_deals_internal.check_schema_is_callers();
+    IF NOT crm_deals_internal.has_tables() THEN
         PERFORM crm_deals_internal.create_tables(account_table, contact_table, owner_table, coalesce(columns, '{}'));
-        PERFORM crm_deals_internal.let_owner_execute();
-    ELSE
-        -- Whoever calls, the owner of the tables does the work. So what is made belongs to that role, and nobody lends
-        -- it more rights than it has.
-        owner := crm_deals_internal.owner_of_tables();
-        PERFORM crm_deals_internal.let_owner_execute();
-        IF owner <> current_user THEN
-            PERFORM set_config('role', owner, true);
-        END IF;
-        -- Under REPEATABLE READ the snapshot can be older than the tables: another installer has just done all.
-        IF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass) THEN
-            PERFORM crm_deals_internal.update_tables(account_table, contact_table, owner_table, columns);
-        END IF;
+    -- Under REPEATABLE READ the snapshot can be older than the tables: another installer has just done all.
+    ELSIF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass) THEN
+        PERFORM crm_deals_internal.update_tables(account_table, contact_table, owner_table, columns);
     END IF;
     -- While the triggers were gone, nobody kept the names. After a restore the index can be of another server.
     IF strpos(coalesce(pg_get_indexdef(to_regclass('crm_deals.deal_name_signatures')), ''),
@@ -295,7 +279,60 @@ BEGIN
     LOOP
         PERFORM crm_deals_internal.grant_level(level.roles, level.level);
     END LOOP;
-    RETURN (SELECT i.version FROM crm_deals.installation AS i);
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals_internal.install_tables(regclass, regclass, regclass, jsonb) IS
+    'Internal: does the work of install(), as the owner of the tables.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.install_as(owner oid, account_table regclass, contact_table regclass,
+                                              owner_table regclass, columns jsonb) RETURNS void
+LANGUAGE c
+AS 'MODULE_PATHNAME', 'crm_deals_install_as';
+COMMENT ON FUNCTION crm_deals_internal.install_as(oid, regclass, regclass, regclass, jsonb) IS
+    'Internal: runs install_tables() as a role that the caller is a member of.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.has_tables() RETURNS boolean
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT to_regclass('crm_deals.installation') IS NOT NULL
+           OR (to_regclass('crm_deals.deal') IS NOT NULL AND to_regclass('crm_deals.deal_event') IS NOT NULL)
+$$;
+COMMENT ON FUNCTION crm_deals_internal.has_tables() IS
+    'Internal: returns whether install() has made the tables.';
+
+-- Whoever calls, the owner of the tables does the work. So what is made belongs to that role, and nobody lends it more
+-- rights than it has. Until then nothing of the owner's is run.
+-- access: public
+CREATE FUNCTION crm_deals_internal.install(account_table regclass, contact_table regclass, owner_table regclass,
+                                           columns jsonb) RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET client_min_messages = warning
+SET standard_conforming_strings = on
+SET quote_all_identifiers = off
+AS $$
+DECLARE
+    schema_owner oid := (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = 'crm_deals');
+    owner oid;
+BEGIN
+    -- One installer runs at a time; the second one finds everything in place.
+    PERFORM pg_advisory_xact_lock(hashtextextended('crm_deals.install', 0));
+    PERFORM crm_deals_internal.check_library_version();
+    PERFORM crm_deals_internal.check_columns(coalesce(columns, '{}'));
+    IF crm_deals_internal.has_tables() THEN
+        owner := (SELECT c.relowner FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass);
+    END IF;
+    PERFORM crm_deals_internal.check_owners(schema_owner, owner);
+    owner := coalesce(owner, schema_owner);
+    PERFORM crm_deals_internal.grant_functions(owner);
+    PERFORM crm_deals_internal.install_as(owner, account_table, contact_table, owner_table, columns);
+    -- A superuser also replaces views that somebody else made before.
+    PERFORM crm_deals_internal.check_owners(schema_owner, owner);
+    RETURN crm_deals_internal.extension_version();
 END
 $$;
 

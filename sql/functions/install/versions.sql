@@ -1,7 +1,7 @@
 -- Three versions have to fit each other. The library changes if its file is replaced, the functions change by ALTER
 -- EXTENSION UPDATE, the tables by install(). The version that counts is that of the functions.
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.extension_version() RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -11,7 +11,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.extension_version() IS
     'Internal: returns the version of the functions.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.check_library_version() RETURNS void
 LANGUAGE c STABLE
 AS 'MODULE_PATHNAME', 'crm_deals_check_library_version';

@@ -1,7 +1,7 @@
 -- install() fills the host's tables into the DDL of sql/schema, in place of words like @account_table@.
 
 -- In one pass: what is filled in is a name of the user's and may look like one of the words.
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.fill(ddl text, words jsonb) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -24,7 +24,7 @@ COMMENT ON FUNCTION crm_deals_internal.fill(text, jsonb) IS
     'Internal: fills the host''s tables, keys and labels into DDL of the schema.';
 
 -- The fields of the host's tables that we read and write.
--- access: write
+-- access: public
 CREATE FUNCTION crm_deals_internal.mappable() RETURNS TABLE (entity text, field text, in_label boolean)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -67,7 +67,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.mapped_column(text, text, regclass, jsonb) IS
     'Internal: returns the column of a host table that a field is mapped to, or NULL.';
 
--- access: owner
+-- access: public
 CREATE FUNCTION crm_deals_internal.check_columns(columns jsonb) RETURNS void
 LANGUAGE plpgsql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
@@ -117,7 +117,7 @@ COMMENT ON FUNCTION crm_deals_internal.words_of_plain_owner() IS
     'Internal: returns what the DDL says if the host has no table of owners.';
 
 -- Deals refer to a host table by this key. There is no row if the key is not a single column.
--- access: write
+-- access: public
 CREATE FUNCTION crm_deals_internal.primary_key(host regclass) RETURNS TABLE (name text, type text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp

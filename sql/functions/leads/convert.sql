@@ -10,7 +10,7 @@ AS $$
 DECLARE
     current jsonb;
 BEGIN
-    SELECT to_jsonb(l) INTO current FROM crm_deals.lead AS l WHERE l.id = lead FOR NO KEY UPDATE;
+    SELECT to_jsonb(l.*) INTO current FROM crm_deals.lead AS l WHERE l.id = lead FOR NO KEY UPDATE;
     IF current IS NULL THEN
         RAISE EXCEPTION 'lead % does not exist', lead USING ERRCODE = 'P0002';
     ELSIF current ->> 'status' = 'converted' THEN
@@ -35,7 +35,8 @@ COMMENT ON FUNCTION crm_deals_internal.lead_to_convert(bigint) IS
 
 -- The activities of the lead become activities of the account, the contact and the deal, too.
 -- access: write
-CREATE FUNCTION crm_deals_internal.mark_converted(lead bigint, account text, contact text, deal bigint) RETURNS void
+CREATE FUNCTION crm_deals_internal.mark_converted(lead bigint, account text, contact text, deal bigint,
+                                                  callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -45,27 +46,30 @@ DECLARE
     contact_type text := (SELECT h.key_type FROM crm_deals_internal.host('contact') AS h);
     changed bigint;
 BEGIN
-    EXECUTE format('UPDATE crm_deals.lead SET status = ''converted'', converted_at = now(), '
-                   'account_id = $2::%s, contact_id = $3::%s, deal_id = $4 WHERE id = $1', account_type, contact_type)
-    USING lead, account, contact, deal;
-    GET DIAGNOSTICS changed = ROW_COUNT;
+    changed := crm_deals_internal.write_as_caller(callers_path, format($write$
+        UPDATE crm_deals.lead AS l
+        SET status = 'converted', converted_at = now(), account_id = $2::%s, contact_id = $3::%s, deal_id = $4
+        WHERE l.id = $1
+        $write$, account_type, contact_type), lead, account, contact, deal);
     IF changed <> 1 THEN
         RAISE EXCEPTION 'the conversion of lead % was suppressed', lead
             USING ERRCODE = '09000', DETAIL = 'A trigger or a rule on crm_deals.lead let no row be updated.';
     END IF;
-    EXECUTE format('UPDATE crm_deals.activity SET account_id = coalesce(account_id, $2::%s), '
-                   'contact_id = coalesce(contact_id, $3::%s), deal_id = coalesce(deal_id, $4) WHERE lead_id = $1',
-                   account_type, contact_type)
-    USING lead, account, contact, deal;
+    PERFORM crm_deals_internal.write_as_caller(callers_path, format($write$
+        UPDATE crm_deals.activity AS a
+        SET account_id = coalesce(a.account_id, $2::%s), contact_id = coalesce(a.contact_id, $3::%s),
+            deal_id = coalesce(a.deal_id, $4)
+        WHERE a.lead_id = $1
+        $write$, account_type, contact_type), lead, account, contact, deal);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.mark_converted(bigint, text, text, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.mark_converted(bigint, text, text, bigint, text) IS
     'Internal: notes in a lead and in its activities what the lead became.';
 
 -- access: write
 CREATE FUNCTION crm_deals_internal.convert_lead(lead bigint, create_deal boolean, deal jsonb, use_account text,
-                                                use_contact text, actor text, OUT account_id text,
-                                                OUT contact_id text, OUT deal_id bigint)
+                                                use_contact text, actor text, callers_path text,
+                                                OUT account_id text, OUT contact_id text, OUT deal_id bigint)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -87,13 +91,13 @@ BEGIN
     account_id := CASE WHEN use_account IS NOT NULL THEN crm_deals_internal.given_key('account', use_account) END;
     SELECT p.account, p.contact
     INTO account_id, contact_id
-    FROM crm_deals_internal.parties_of_lead(current, account_id, contact_id) AS p;
+    FROM crm_deals_internal.parties_of_lead(current, account_id, contact_id, callers_path) AS p;
     IF create_deal IS NOT FALSE THEN
         deal_id := crm_deals_internal.insert_deal(
-            crm_deals_internal.deal_of_lead(current, deal, account_id, contact_id), actor);
+            crm_deals_internal.deal_of_lead(current, deal, account_id, contact_id), actor, callers_path);
     END IF;
-    PERFORM crm_deals_internal.mark_converted(lead, account_id, contact_id, deal_id);
+    PERFORM crm_deals_internal.mark_converted(lead, account_id, contact_id, deal_id, callers_path);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.convert_lead(bigint, boolean, jsonb, text, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.convert_lead(bigint, boolean, jsonb, text, text, text, text) IS
     'Internal: what crm_deals.convert_lead() does.';

@@ -62,8 +62,8 @@ COMMENT ON FUNCTION crm_deals_internal.way_out(text) IS
 
 -- The table must have a column for one of the "essential" fields: else nothing of the lead would be kept.
 -- access: write
-CREATE FUNCTION crm_deals_internal.create_from_lead(entity text, lead jsonb, fields jsonb, essential text[])
-RETURNS text
+CREATE FUNCTION crm_deals_internal.create_from_lead(entity text, lead jsonb, fields jsonb, essential text[],
+                                                    callers_path text) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -82,26 +82,26 @@ BEGIN
         'organization', lead -> 'organization', 'external_id', lead -> 'external_id', 'owner', lead -> 'owner',
         'custom_fields', nullif(crm_deals_internal.inherited_fields(lead, entity, lead ->> 'organization'), '{}'));
     RETURN crm_deals_internal.insert_row(host.host, host.key_column,
-                                         crm_deals_internal.as_columns(entity, fields, host.columns));
+                                         crm_deals_internal.as_columns(entity, fields, host.columns), callers_path);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.create_from_lead(text, jsonb, jsonb, text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.create_from_lead(text, jsonb, jsonb, text[], text) IS
     'Internal: creates an account or contact with these fields and returns its key.';
 
 -- access: write
-CREATE FUNCTION crm_deals_internal.create_account(lead jsonb) RETURNS text
+CREATE FUNCTION crm_deals_internal.create_account(lead jsonb, callers_path text) RETURNS text
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT crm_deals_internal.create_from_lead(
                'account', lead, jsonb_build_object('name', crm_deals_internal.filled(lead ->> 'company_name')),
-               ARRAY['name'])
+               ARRAY['name'], callers_path)
 $$;
-COMMENT ON FUNCTION crm_deals_internal.create_account(jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.create_account(jsonb, text) IS
     'Internal: creates the account of a lead and returns its key.';
 
 -- access: write
-CREATE FUNCTION crm_deals_internal.create_contact(lead jsonb, account text) RETURNS text
+CREATE FUNCTION crm_deals_internal.create_contact(lead jsonb, account text, callers_path text) RETURNS text
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -114,7 +114,8 @@ AS $$
                                   'account_id', account),
                CASE WHEN crm_deals_internal.person_name(lead) IS NOT NULL THEN ARRAY['first_name', 'last_name']
                     WHEN crm_deals_internal.filled(lead ->> 'email') IS NOT NULL THEN ARRAY['email']
-                    ELSE ARRAY['phone'] END)
+                    ELSE ARRAY['phone'] END,
+               callers_path)
 $$;
-COMMENT ON FUNCTION crm_deals_internal.create_contact(jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.create_contact(jsonb, text, text) IS
     'Internal: creates the contact of a lead and returns its key.';

@@ -177,7 +177,7 @@ COMMENT ON FUNCTION crm_deals_internal.deal_of_lead(jsonb, jsonb, text, text) IS
 -- The setting names the actor for this INSERT and for what its triggers write. If the INSERT fails, the end of the
 -- (sub)transaction puts the setting back.
 -- access: write
-CREATE FUNCTION crm_deals_internal.insert_deal(deal jsonb, actor text) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.insert_deal(deal jsonb, actor text, callers_path text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -189,12 +189,12 @@ BEGIN
     IF actor IS NOT NULL THEN
         PERFORM set_config('crm_deals.actor', actor, true);
     END IF;
-    new_id := crm_deals_internal.insert_row('crm_deals.deal', 'id', deal);
+    new_id := crm_deals_internal.insert_row('crm_deals.deal', 'id', deal, callers_path);
     IF actor IS NOT NULL THEN
         PERFORM set_config('crm_deals.actor', actor_before, true);
     END IF;
     RETURN new_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.insert_deal(jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.insert_deal(jsonb, text, text) IS
     'Internal: creates a deal in the name of an actor and returns its id.';

@@ -2,7 +2,7 @@
 -- and which columns of them. These functions answer from those notes, for the host's tables and ours alike.
 
 -- "columns" maps each field of ours that the table has to the column that holds it.
--- access: write
+-- access: public
 CREATE FUNCTION crm_deals_internal.host(entity text, OUT host regclass, OUT key_column text, OUT key_type text,
                                         OUT columns jsonb)
 LANGUAGE plpgsql STABLE
@@ -51,7 +51,8 @@ COMMENT ON FUNCTION crm_deals_internal.record_columns(regclass, text[]) IS
     'Internal: lists those of the fields that a table has a column for, for INSERT and for jsonb_to_record().';
 
 -- access: write
-CREATE FUNCTION crm_deals_internal.insert_row(relation regclass, key_column text, columns jsonb) RETURNS text
+CREATE FUNCTION crm_deals_internal.insert_row(relation regclass, key_column text, columns jsonb, callers_path text)
+RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,10 +64,11 @@ BEGIN
     SELECT *
     INTO listed
     FROM crm_deals_internal.record_columns(relation, ARRAY(SELECT jsonb_object_keys(columns)));
-    EXECUTE format('INSERT INTO %s AS t (%2$s) SELECT %2$s FROM jsonb_to_record($1) AS r (%3$s) RETURNING t.%4$I::text',
-                   relation, listed.names, listed.definitions, key_column)
-    INTO new_key
-    USING columns;
+    new_key := crm_deals_internal.write_as_caller_returning(
+        callers_path,
+        format('INSERT INTO %s AS t (%2$s) SELECT %2$s FROM jsonb_to_record($1) AS r (%3$s) RETURNING t.%4$I::text',
+               relation, listed.names, listed.definitions, key_column),
+        columns);
     IF new_key IS NULL THEN
         RAISE EXCEPTION 'the new row of % was suppressed', relation
             USING ERRCODE = '09000', DETAIL = 'A trigger or a rule on the table let no row be inserted.';
@@ -74,5 +76,5 @@ BEGIN
     RETURN new_key;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.insert_row(regclass, text, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.insert_row(regclass, text, jsonb, text) IS
     'Internal: inserts one row, given as an object whose keys are columns, and returns its key as text.';

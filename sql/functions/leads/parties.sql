@@ -42,7 +42,7 @@ COMMENT ON FUNCTION crm_deals_internal.find_contact_or_lock(jsonb) IS
 
 -- A lead that names no company gets no new account.
 -- access: write
-CREATE FUNCTION crm_deals_internal.find_or_create_account(lead jsonb, contact text) RETURNS text
+CREATE FUNCTION crm_deals_internal.find_or_create_account(lead jsonb, contact text, callers_path text) RETURNS text
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -53,17 +53,19 @@ DECLARE
 BEGIN
     IF account IS NULL AND company IS NOT NULL THEN
         PERFORM crm_deals_internal.lock_new('account', lead ->> 'organization', company);
-        account := coalesce(crm_deals_internal.find_account(lead, contact), crm_deals_internal.create_account(lead));
+        account := coalesce(crm_deals_internal.find_account(lead, contact),
+                            crm_deals_internal.create_account(lead, callers_path));
     END IF;
     RETURN account;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.find_or_create_account(jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.find_or_create_account(jsonb, text, text) IS
     'Internal: finds the account of a lead, else creates it.';
 
 -- The contact is looked for first, as the account can be found by it, but created last, as it names its account.
 -- access: write
-CREATE FUNCTION crm_deals_internal.parties_of_lead(lead jsonb, INOUT account text, INOUT contact text)
+CREATE FUNCTION crm_deals_internal.parties_of_lead(lead jsonb, INOUT account text, INOUT contact text,
+                                                   callers_path text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -80,10 +82,10 @@ BEGIN
     entity := 'contact';
     contact := coalesce(contact, crm_deals_internal.find_contact_or_lock(lead));
     entity := 'account';
-    account := coalesce(account, crm_deals_internal.find_or_create_account(lead, contact));
+    account := coalesce(account, crm_deals_internal.find_or_create_account(lead, contact, callers_path));
     IF contact IS NULL AND crm_deals_internal.names_person(lead) THEN
         entity := 'contact';
-        contact := crm_deals_internal.create_contact(lead, account);
+        contact := crm_deals_internal.create_contact(lead, account, callers_path);
     END IF;
 EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_or_access_rule_violation THEN
     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
@@ -91,5 +93,5 @@ EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_
     PERFORM crm_deals_internal.raise_refused(entity, state, message, detail, table_name, column_name, constraint_name);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.parties_of_lead(jsonb, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.parties_of_lead(jsonb, text, text, text) IS
     'Internal: finds or creates the account and the contact of a lead, those that are not given.';

@@ -236,7 +236,8 @@ END
 $$;
 
 -- Checks the seven rules of section 4 on the data, by queries that know nothing of the implementation.
-CREATE FUNCTION t.broken() RETURNS SETOF text LANGUAGE plpgsql AS $$
+CREATE FUNCTION t.broken() RETURNS SETOF text LANGUAGE plpgsql
+SET timezone = 'UTC' AS $$
 BEGIN
     RETURN QUERY
     SELECT format('rule 1: %s: %s in a stage that is %s', d.name, d.status, s.status)
