@@ -33,9 +33,11 @@ SELECT crm_deals.move_deal(11, 'qualified', note => 'secret') AS none, crm_deals
 DELETE FROM crm_deals.deal WHERE id = 14;
 INSERT INTO crm_deals.activity (kind, subject, deal_id) VALUES ('call', 'x', 1), ('call', 'x', 11);
 INSERT INTO crm_deals.deal_contact (deal_id, contact_id, role) VALUES (1, 1, 'buyer'), (11, 1, 'buyer');
+UPDATE crm_deals.deal SET source = 'fair' WHERE id IN (1, 2, 12, 13);
 RESET crm_deals.actor;
 DELETE FROM crm_deals.deal_duplicate;
-SELECT max(batch_id) FILTER (WHERE deal_id = 11) AS batch, max(batch_id) FILTER (WHERE deal_id = 14) AS deletion
+SELECT max(batch_id) FILTER (WHERE deal_id = 11) AS batch, max(batch_id) FILTER (WHERE deal_id = 14) AS deletion,
+       max(batch_id) FILTER (WHERE deal_id = 12) AS mixed
 FROM crm_deals.deal_event \gset
 CREATE POLICY own ON crm_deals.deal USING (owner = current_user);
 ALTER TABLE crm_deals.deal ENABLE ROW LEVEL SECURITY;
@@ -56,6 +58,7 @@ INSERT INTO t.call VALUES
     ('check_move', 'check_move(H, ''won'')'), ('check_move', 'check_move(H, ''none'')'),
     ('resolve_deal', 'resolve_deal(H)'), ('restore_deal', 'restore_deal(H)'),
     ('undo_batch', 'undo_batch(BATCH)'), ('undo_batch', 'undo_batch(DELETION)'),
+    ('undo_batch', 'undo_batch(MIXED)'),
     ('merge_deals', 'merge_deals(1, H)'), ('merge_deals', 'merge_deals(H, 1)'), ('merge_deals', 'merge_deals(H, H)'),
     ('dismiss_duplicate', 'dismiss_duplicate(1, H)'), ('dismiss_duplicate', 'dismiss_duplicate(H, 1)'),
     ('dismiss_duplicate', 'dismiss_duplicate(H, H)'),
@@ -111,8 +114,8 @@ INSERT INTO t.hidden VALUES (11), (14), (15), (16);
 -- A call that has no H is made once.
 CREATE VIEW t.question AS
     SELECT DISTINCT c.function,
-           replace(replace(regexp_replace(c.call, '\mH\M', h.id::text, 'g'), 'BATCH', :'batch'),
-                   'DELETION', :'deletion') AS call
+           replace(replace(replace(regexp_replace(c.call, '\mH\M', h.id::text, 'g'), 'BATCH', :'batch'),
+                           'DELETION', :'deletion'), 'MIXED', :'mixed') AS call
     FROM t.call AS c, t.hidden AS h
     WHERE c.call IS NOT NULL AND (c.call ~ '\mH\M' OR h.id = 11);
 
