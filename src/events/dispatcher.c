@@ -21,8 +21,8 @@
  * while it is prepared, and the worker leaves only if it gets this lock.
  *
  * The worker fires the triggers that the owner of the tables has on
- * event_consumer. One of them may sleep, or catch every error. So a batch has
- * BATCH_SECONDS. Then the worker ends like one that pg_terminate_backend()
+ * event_consumer. One of them may sleep, or catch every error. So they have
+ * TRIGGER_SECONDS. Then the worker ends like one that pg_terminate_backend()
  * stops, which no EXCEPTION block can catch.
  */
 #include "postgres.h"
@@ -66,7 +66,7 @@ PG_FUNCTION_INFO_V1(crm_deals_start_dispatcher);
 PGDLLEXPORT void crm_deals_dispatcher_main(Datum database);
 
 #define BATCH 1000				/* events in one transaction */
-#define BATCH_SECONDS 20			/* a longer batch ends the worker */
+#define TRIGGER_SECONDS 20		/* for the triggers of a batch; longer ones end the worker */
 #define LEAVES_AFTER 3000		/* this and those below: milliseconds */
 #define SHORTEST_SLEEP 10
 #define LONGEST_SLEEP 100
@@ -245,6 +245,61 @@ crm_deals_start_dispatcher(PG_FUNCTION_ARGS)
 }
 
 /* ----------
+ * The time that triggers have
+ * ----------
+ */
+
+static TimeoutId trigger_timeout;
+static volatile sig_atomic_t triggers_took_too_long = false;
+
+/* Ends the worker at its next check for interrupts, wherever it is. */
+static void
+end_worker(void)
+{
+	triggers_took_too_long = true;
+	ProcDiePending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+/* Says in the server's log why the worker leaves. */
+static void
+tell_of_long_triggers(int code, Datum arg)
+{
+	(void) code;
+	(void) arg;
+	if (triggers_took_too_long)
+		ereport(LOG,
+				(errmsg("the dispatcher of deals leaves: a trigger took longer than %d seconds", TRIGGER_SECONDS),
+				 errdetail("Its notifications come again when the next write starts another one."),
+				 errhint("Look for a slow trigger on crm_deals.event_consumer.")));
+}
+
+/* Prepares the worker for the limit. */
+static void
+limit_triggers(void)
+{
+	trigger_timeout = RegisterTimeout(USER_TIMEOUT, end_worker);
+	before_shmem_exit(tell_of_long_triggers, (Datum) 0);
+}
+
+/*
+ * Of the code of others only triggers on event_consumer run in the worker. They
+ * run between these two calls. Reading the log may take longer.
+ */
+static void
+triggers_may_run(void)
+{
+	enable_timeout_after(trigger_timeout, TRIGGER_SECONDS * 1000);
+}
+
+static void
+no_trigger_runs(void)
+{
+	disable_timeout(trigger_timeout, false);
+}
+
+/* ----------
  * Sending
  * ----------
  */
@@ -310,7 +365,9 @@ send_batch(void)
 	uint64		n;
 
 	SPI_connect();
+	triggers_may_run();
 	(void) owner_query_run(&take_query, &most, NULL);
+	no_trigger_runs();
 	load_taken_events();
 	events = SPI_tuptable;
 	n = SPI_processed;
@@ -322,45 +379,6 @@ send_batch(void)
 	if (n > 0 && any_consumer())
 		send_doorbell();
 	return n;
-}
-
-/* ----------
- * The time that a batch has
- * ----------
- */
-
-static TimeoutId batch_timeout;
-static volatile sig_atomic_t batch_took_too_long = false;
-
-/* Ends the worker at its next check for interrupts, wherever it is. */
-static void
-end_long_batch(void)
-{
-	batch_took_too_long = true;
-	ProcDiePending = true;
-	InterruptPending = true;
-	SetLatch(MyLatch);
-}
-
-/* Says in the server's log why the worker leaves. */
-static void
-tell_of_long_batch(int code, Datum arg)
-{
-	(void) code;
-	(void) arg;
-	if (batch_took_too_long)
-		ereport(LOG,
-				(errmsg("the dispatcher of deals leaves: a batch took longer than %d seconds", BATCH_SECONDS),
-				 errdetail("Its notifications come again when the next write starts another one."),
-				 errhint("Look for a slow trigger on crm_deals.event_consumer.")));
-}
-
-/* Prepares the worker for the limit. */
-static void
-limit_batches(void)
-{
-	batch_timeout = RegisterTimeout(USER_TIMEOUT, end_long_batch);
-	before_shmem_exit(tell_of_long_batch, (Datum) 0);
 }
 
 /* ----------
@@ -383,7 +401,9 @@ fire_deferred_triggers(void)
 {
 	ConstraintsSetStmt *all_immediate = makeNode(ConstraintsSetStmt);
 
+	triggers_may_run();
 	AfterTriggerSetState(all_immediate);
+	no_trigger_runs();
 }
 
 /*
@@ -412,7 +432,6 @@ take_turn(void)
 {
 	Turn		turn;
 
-	enable_timeout_after(batch_timeout, BATCH_SECONDS * 1000);
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -425,7 +444,6 @@ take_turn(void)
 		turn = send_batch_as_owner();
 	PopActiveSnapshot();
 	CommitTransactionCommand();
-	disable_timeout(batch_timeout, false);
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return turn;
@@ -556,7 +574,7 @@ crm_deals_dispatcher_main(Datum database)
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 
 	keep_to_own_settings();
-	limit_batches();
+	limit_triggers();
 	if (try_to_be_the_one())
 		dispatch_until_idle();
 	proc_exit(0);

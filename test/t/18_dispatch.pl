@@ -580,7 +580,7 @@ $node->safe_psql('sleepy', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 	WHERE datname = 'sleepy' AND backend_type = 'crm_deals dispatcher'");
 is(workers('sleepy'), 1, '... and catches cancel');
 ok(wait_until(120, sub { workers('sleepy') == 0 }), '... does not hold it for ever');
-like(slurp_file($node->logfile, $place), qr/LOG:  the dispatcher of deals leaves: a batch took longer than \d+ seconds/,
+like(slurp_file($node->logfile, $place), qr/LOG:  the dispatcher of deals leaves: a trigger took longer than \d+ seconds/,
 	'... which the log of the server tells');
 $listener = listen_to('sleepy');
 $node->safe_psql('sleepy', 'DROP TRIGGER sleep ON crm_deals.event_consumer');
