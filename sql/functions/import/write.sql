@@ -312,7 +312,8 @@ CREATE FUNCTION crm_deals_internal.import_write_all(gates boolean, callers_path 
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT crm_deals_internal.import_write(1, coalesce(max(s._row), 0), gates, true, callers_path)
+    SELECT crm_deals_internal.import_write(1, coalesce(max(s._row), 0), import_write_all.gates, true,
+                                           import_write_all.callers_path)
     FROM pg_temp._crm_deals_source AS s
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_write_all(boolean, text) IS
