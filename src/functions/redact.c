@@ -353,7 +353,8 @@ static OwnerQuery events_query = {
 static void
 redact_events(Redaction *redaction)
 {
-	Datum		values[4] = {0, redaction->values[THE_DEALS], redaction->values[THE_ACTOR], redaction->values[THE_OWNER]};
+	Datum		values[] = {0, redaction->values[THE_DEALS], redaction->values[THE_ACTOR],
+	redaction->values[THE_OWNER]};
 	char		nulls[] = {' ', ' ', redaction->nulls[THE_ACTOR], redaction->nulls[THE_OWNER], '\0'};
 	bool		isnull;
 

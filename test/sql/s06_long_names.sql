@@ -27,7 +27,8 @@ WHERE crm_deals_internal.similarity(a.name, left(a.name, 300)) IS DISTINCT FROM 
 -- Found among deals
 SELECT repeat('Long name of ', 10000) AS long \gset
 INSERT INTO crm_deals.deal (name) VALUES (:'long');
-SELECT is((SELECT count(*) FROM crm_deals.find_duplicates(:'long' || 'x')), 1::bigint, 'section 6: a long name is found');
+SELECT is((SELECT count(*) FROM crm_deals.find_duplicates(:'long' || 'x')), 1::bigint,
+          'section 6: a long name is found');
 SELECT is((SELECT count(*) FROM crm_deals.find_duplicates('Long name of')), 1::bigint,
           'section 6: also by a short one of the same trigrams');
 

@@ -580,7 +580,8 @@ $node->safe_psql('sleepy', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 	WHERE datname = 'sleepy' AND backend_type = 'crm_deals dispatcher'");
 is(workers('sleepy'), 1, '... and catches cancel');
 ok(wait_until(120, sub { workers('sleepy') == 0 }), '... does not hold it for ever');
-like(slurp_file($node->logfile, $place), qr/LOG:  the dispatcher of deals leaves: a trigger took longer than \d+ seconds/,
+like(slurp_file($node->logfile, $place),
+	qr/LOG:  the dispatcher of deals leaves: a trigger took longer than \d+ seconds/,
 	'... which the log of the server tells');
 $listener = listen_to('sleepy');
 $node->safe_psql('sleepy', 'DROP TRIGGER sleep ON crm_deals.event_consumer');
@@ -596,7 +597,8 @@ CREATE TRIGGER fail BEFORE UPDATE ON crm_deals.event_consumer FOR EACH ROW EXECU
 SQL
 $place = -s $node->logfile;
 my $since = time;
-$node->safe_psql('sleepy', join '', "SET crm_deals.notify = 'dispatch';", map { move($_, 'a') . move($_, 'b') } 10 .. 59);
+$node->safe_psql('sleepy',
+	join '', "SET crm_deals.notify = 'dispatch';", map { move($_, 'a') . move($_, 'b') } 10 .. 59);
 my $failed = () = slurp_file($node->logfile, $place) =~ /ERROR:  fails/g;
 cmp_ok($failed, '<=', 2 + time - $since, 'a worker that fails is not started again at once');
 cmp_ok($failed, '>=', 1, '... but it was started');

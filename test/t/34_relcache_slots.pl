@@ -46,7 +46,8 @@ SQL
 }
 
 $node->safe_psql('postgres', 'CREATE DATABASE bare');
-$node->safe_psql('bare', 'CREATE TABLE things (id integer PRIMARY KEY, name text); INSERT INTO things VALUES (1, \'a\')');
+$node->safe_psql('bare',
+	"CREATE TABLE things (id integer PRIMARY KEY, name text); INSERT INTO things VALUES (1, 'a')");
 my $most = 10;
 do { take(--$most) } until $most == 0 || works_without_us();
 cmp_ok($most, '>=', 4, "beside PostgreSQL's own $most slots are free");

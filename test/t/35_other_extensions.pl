@@ -14,7 +14,8 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $node = start_server('others', 'autovacuum = on');
-my @missing = rows($node, "SELECT name FROM unnest('{pgaudit,pg_stat_statements,pg_cron,pg_partman,pg_repack}'::text[]) AS w (name)
+my @missing = rows($node,
+	"SELECT name FROM unnest('{pgaudit,pg_stat_statements,pg_cron,pg_partman,pg_repack}'::text[]) AS w (name)
 	WHERE NOT EXISTS (SELECT FROM pg_available_extensions AS a WHERE a.name = w.name)");
 if (@missing)
 {
@@ -115,9 +116,11 @@ isnt(value($node, "SELECT string_agg(relfilenode::text, ' ' ORDER BY relname) FR
 	WHERE oid IN ('crm_deals.deal'::regclass, 'crm_deals.deal_event'::regclass)", database => 'alone'), $before,
 	'... it made the tables anew');
 is(value($node, 'SELECT v::text FROM crm_deals.verify() AS v', database => 'alone'), '', '... and every rule holds');
-is(value($node, 'SELECT count(*) FROM crm_deals.deal AS d WHERE d.version <> (SELECT count(*) FROM crm_deals.deal_event AS e
-	WHERE e.deal_id = d.id)', database => 'alone'), 0, '... with one event for each version');
-is(sqlstate_of($node, 'DELETE FROM crm_deals.deal_event', database => 'alone'), '42501', '... and a log that is append-only');
+is(value($node, 'SELECT count(*) FROM crm_deals.deal AS d
+	WHERE d.version <> (SELECT count(*) FROM crm_deals.deal_event AS e WHERE e.deal_id = d.id)',
+	database => 'alone'), 0, '... with one event for each version');
+is(sqlstate_of($node, 'DELETE FROM crm_deals.deal_event', database => 'alone'), '42501',
+	'... and a log that is append-only');
 is(value($node, "SELECT count(*) FROM crm_deals.find_duplicates('Partitioned one')", database => 'alone'), 1,
 	'... and an index of names that answers');
 

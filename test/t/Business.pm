@@ -30,8 +30,8 @@ sub outcome_of_business
 
 	return $node->safe_psql($database, <<'SQL');
 CREATE FUNCTION pg_temp.facts(r jsonb) RETURNS text LANGUAGE sql AS $$
-    SELECT string_agg(f.key || '=' || regexp_replace(f.value::text, '\d{4}-\d\d-\d\d[T ][\d:.]+([+-]\d\d(:\d\d)?)?', 'T', 'g'),
-                      ' ' ORDER BY f.key)
+    SELECT string_agg(f.key || '=' || regexp_replace(f.value::text, '\d{4}-\d\d-\d\d[T ][\d:.]+([+-]\d\d(:\d\d)?)?',
+                                                     'T', 'g'), ' ' ORDER BY f.key)
     FROM jsonb_each(r) AS f WHERE f.key NOT IN ('transaction', 'seen', 'upto', 'stage_id_since')
 $$;
 SELECT 'deal ' || pg_temp.facts(to_jsonb(d)) FROM crm_deals.deal AS d ORDER BY d.id;
