@@ -596,11 +596,11 @@ CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE
 CREATE TRIGGER fail BEFORE UPDATE ON crm_deals.event_consumer FOR EACH ROW EXECUTE FUNCTION public.fail();
 SQL
 $place = -s $node->logfile;
-my $since = time;
+my $began = time;
 $node->safe_psql('sleepy',
 	join '', "SET crm_deals.notify = 'dispatch';", map { move($_, 'a') . move($_, 'b') } 10 .. 59);
 my $failed = () = slurp_file($node->logfile, $place) =~ /ERROR:  fails/g;
-cmp_ok($failed, '<=', 2 + time - $since, 'a worker that fails is not started again at once');
+cmp_ok($failed, '<=', 2 + time - $began, 'a worker that fails is not started again at once');
 cmp_ok($failed, '>=', 1, '... but it was started');
 # DROP DATABASE need not wait for the trigger.
 $node->safe_psql('sleepy', 'DROP TRIGGER fail ON crm_deals.event_consumer; CREATE TRIGGER sleep BEFORE UPDATE ON
