@@ -1,5 +1,7 @@
 # The regression tests under settings that a session may have: what the product does must not depend on them. `make
-# test` runs a sample of the files under all settings that go together; with SOAK set, every file runs under each one.
+# test` runs a sample of the files, each under several settings at once.
+#   SOAK=1                 every file under each setting
+#   SETTINGS="a b+c"       these settings; b+c are two at once        FILES="..."   these files
 #
 # A check of a test fails here if the product depends on the setting, and also if the test's own query prints what the
 # setting changes. The latter are listed below by their names, with the reason; nothing else is left out.
@@ -75,11 +77,11 @@ sub escaped
 	return $literals =~ /\\/ ? 'E' . $literals =~ s/\\/\\\\/gr : $literals;
 }
 
-# Copies the tests for a setting. Returns those files that it can be about, and those that it cannot, with the reason.
+# Copies the tests for settings. Returns those files that it can be about, and those that it cannot, with the reason.
 sub copy_tests
 {
-	my ($setting, $target) = @_;
-	my $encoding = $settings{$setting}{PGCLIENTENCODING};
+	my ($target, @together) = @_;
+	my $encoding = environment(@together)->{PGCLIENTENCODING};
 	my (@files, %skipped);
 
 	make_path("$target/sql/include");
@@ -120,9 +122,9 @@ sub results
 # Says what differs from the expected results, but for the checks that print what the setting changes.
 sub differing
 {
-	my ($setting, $name, $output) = @_;
-	my $own = $own_words{$setting}{$name} // $own_words{$setting}{'*'};
-	my $encoding = $settings{$setting}{PGCLIENTENCODING} // 'UTF-8';
+	my ($name, $output, @together) = @_;
+	my $own = join '|', grep { defined } map { $own_words{$_}{$name} } @together;
+	my $encoding = environment(@together)->{PGCLIENTENCODING} // 'UTF-8';
 	my $text = decode($encoding, $output);
 	my $results = results($text);
 	my @differing;
@@ -131,7 +133,7 @@ sub differing
 	{
 		my $wanted = results(decode('UTF-8', slurp_file($file)));
 
-		@differing = grep { ($results->{$_} // 'missing') ne $wanted->{$_} && !($own && /$own/) } sort keys %$wanted;
+		@differing = grep { ($results->{$_} // 'missing') ne $wanted->{$_} && !($own && /^\d+ (?:$own)/) } sort keys %$wanted;
 		last if !@differing;
 	}
 	push @differing, $text =~ /(ERROR:  .*|WARNING:  nonstandard use .*)/g;
@@ -144,48 +146,55 @@ sub differing
 
 my $node = start_server('settings_of_sessions');
 
+# The environment of a session that has all of these settings
+sub environment
+{
+	my @together = @_;
+	my %environment = map { %{ $settings{$_} } } @together;
+
+	$environment{PGOPTIONS} = join ' ', $usual{PGOPTIONS}, map { $settings{$_}{PGOPTIONS} // () } @together;
+	return \%environment;
+}
+
 sub run_file
 {
-	my ($setting, $database, $folder, $name) = @_;
-	local %ENV = (%ENV, %usual, %{ $settings{$setting} });
+	my ($name, $folder, @together) = @_;
+	local %ENV = (%ENV, %usual, %{ environment(@together) }, PG_ABS_SRCDIR => $folder, PGHOST => $node->host,
+		PGPORT => $node->port, PGDATABASE => join('_', @together));
 
-	$ENV{PGOPTIONS} = "$usual{PGOPTIONS} $settings{$setting}{PGOPTIONS}"
-	  if $settings{$setting}{PGOPTIONS};
-	$ENV{PG_ABS_SRCDIR} = $folder;
-	$ENV{PGHOST} = $node->host;
-	$ENV{PGPORT} = $node->port;
-	$ENV{PGDATABASE} = $database;
 	system("psql -X -q < '$folder/sql/$name.sql' > '$folder/$name.out' 2>&1");
 	return slurp_file("$folder/$name.out");
 }
 
-sub run_setting
+sub run_settings
 {
-	my ($setting) = @_;
-	my $target = "$folder/$setting";
-	my ($files, $skipped) = copy_tests($setting, $target);
-	my @chosen = grep { $ENV{SOAK} || $short{$_} } @$files;
+	my @together = @_;
+	my $database = join '_', @together;
+	my $target = "$folder/$database";
+	my ($files, $skipped) = copy_tests($target, @together);
+	my @chosen = $ENV{FILES} ? split(/ /, $ENV{FILES}) : grep { $ENV{SOAK} || $short{$_} } @$files, keys %$skipped;
 
-	%$skipped = (%$skipped, %{ $left_out{$setting} // {} });
-	@chosen = split / /, $ENV{FILES} if $ENV{FILES};
-	value($node, "CREATE DATABASE $setting");
-	value($node, 'CREATE SCHEMA tap; CREATE EXTENSION pgtap SCHEMA ' . ($setting eq 'path' ? 'tap' : 'public'),
-		database => $setting);
-	for my $name (@chosen)
+	%$skipped = (%$skipped, map { %{ $left_out{$_} // {} } } @together);
+	value($node, "CREATE DATABASE $database");
+	value($node, 'CREATE SCHEMA tap; CREATE EXTENSION pgtap SCHEMA ' . ((grep { $_ eq 'path' } @together) ? 'tap' : 'public'),
+		database => $database);
+	for my $name (sort @chosen)
 	{
 	  SKIP:
 		{
-			skip "$setting: $name: $skipped->{$name}", 1 if $skipped->{$name};
-			is(differing($setting, $name, run_file($setting, $setting, $target, $name)), '', "$setting: $name");
+			skip "@together: $name: $skipped->{$name}", 1 if $skipped->{$name};
+			is(differing($name, run_file($name, $target, @together), @together), '', "@together: $name");
 		}
 	}
-	value($node, "DROP DATABASE $setting");
+	value($node, "DROP DATABASE $database");
 	return;
 }
 
 my $parallel = value($node, 'SHOW server_version_num') >= 160000 ? 'debug_parallel_query' : 'force_parallel_mode';
 $settings{parallel}{PGOPTIONS} =~ s/PARALLEL/$parallel/;
-run_setting($_) for $ENV{SETTINGS} ? split / /, $ENV{SETTINGS} : sort keys %settings;
+my @runs = $ENV{SETTINGS} ? split(/ /, $ENV{SETTINGS})
+  : $ENV{SOAK} ? sort keys %settings : ('strings+quotes+nulls+path', 'apia+compiled+parallel', 'german+latin1');
+run_settings(split /\+/) for @runs;
 
 $node->stop;
 done_testing();
