@@ -6,17 +6,18 @@ CREATE FUNCTION crm_deals_internal.pipeline_in(organization text, pipeline text)
 LANGUAGE sql STABLE PARALLEL SAFE COST 100
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN pipeline IS NULL
+    SELECT CASE WHEN pipeline_in.pipeline IS NULL
                 THEN coalesce((SELECT p.id FROM crm_deals.pipeline AS p
                                WHERE p.is_default AND p.organization = pipeline_in.organization),
                               (SELECT p.id FROM crm_deals.pipeline AS p
                                WHERE p.is_default AND p.organization IS NULL))
                 ELSE coalesce((SELECT p.id FROM crm_deals.pipeline AS p
-                               WHERE p.name = pipeline AND p.organization = pipeline_in.organization),
+                               WHERE p.name = pipeline_in.pipeline AND p.organization = pipeline_in.organization),
                               (SELECT p.id FROM crm_deals.pipeline AS p
-                               WHERE p.name = pipeline AND p.organization IS NULL),
+                               WHERE p.name = pipeline_in.pipeline AND p.organization IS NULL),
                               (SELECT p.id FROM crm_deals.pipeline AS p
-                               WHERE p.id = CASE WHEN pipeline ~ '^[0-9]{1,18}$' THEN pipeline::bigint END)) END
+                               WHERE p.id = CASE WHEN pipeline_in.pipeline ~ '^[0-9]{1,18}$'
+                                                 THEN pipeline_in.pipeline::bigint END)) END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.pipeline_in(text, text) IS
     'Internal: finds a pipeline by name in an organization, then system-wide, then by its id as text. NULL finds the '

@@ -79,7 +79,7 @@ BEGIN
     END IF;
     RETURN QUERY
     SELECT b.rule, b.detail
-    FROM crm_deals.deal AS d, LATERAL crm_deals_internal.broken_rules(d, target, check_move.lost_reason, false) AS b
+    FROM crm_deals.deal AS d, LATERAL crm_deals_internal.broken_rules(d.*, target, check_move.lost_reason, false) AS b
     WHERE d.id = current;
 END
 $$;
@@ -116,7 +116,8 @@ BEGIN
                           FROM crm_deals_internal.broken_rules(f.locked, f.target, lost_reason, overrides) AS b)
                END AS reason
         FROM (SELECT l.id, l.source, l.locked, crm_deals_internal.find_stage(l.pipeline, to_stage) AS target
-              FROM (SELECT d.id, d.stage_id AS source, d.pipeline_id AS pipeline, d AS locked
+              FROM (SELECT d.id, d.stage_id AS source, d.pipeline_id AS pipeline,
+                           (d.*)::crm_deals.deal AS locked
                     FROM crm_deals.deal AS d
                     WHERE d.id = ANY (meant_ids)
                     ORDER BY d.id

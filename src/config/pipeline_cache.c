@@ -174,10 +174,10 @@ keep_numeric(const char *table, uint64 row, int column)
 /* An organization's own definition hides the system-wide one of the same key. */
 static OwnerQuery fields_query = {
 	.sql = "SELECT DISTINCT ON (f.key) f.key::pg_catalog.text, f.type::pg_catalog.text, f.required::pg_catalog.bool,"
-	" ARRAY(SELECT CASE WHEN pg_catalog.jsonb_typeof(o) OPERATOR(pg_catalog.=) 'string'"
-	"              THEN o OPERATOR(pg_catalog.#>>) '{}'"
-	"              ELSE o OPERATOR(pg_catalog.->>) 'value' END"
-	"       FROM pg_catalog.jsonb_array_elements(f.options) AS o) "
+	" ARRAY(SELECT CASE WHEN pg_catalog.jsonb_typeof(o.element) OPERATOR(pg_catalog.=) 'string'"
+	"              THEN o.element OPERATOR(pg_catalog.#>>) '{}'"
+	"              ELSE o.element OPERATOR(pg_catalog.->>) 'value' END"
+	"       FROM pg_catalog.jsonb_array_elements(f.options) AS o (element)) "
 	"FROM crm_deals.custom_field AS f WHERE f.entity OPERATOR(pg_catalog.=) $1"
 	" AND (f.organization IS NULL OR f.organization OPERATOR(pg_catalog.=) $2)"
 	" ORDER BY f.key, f.organization NULLS LAST",

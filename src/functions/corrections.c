@@ -10,6 +10,7 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
 
 #include "base/arguments.h"
 #include "base/caller_query.h"

@@ -64,7 +64,9 @@ AS $$
 BEGIN
     RETURN QUERY
     WITH event AS MATERIALIZED (
-        SELECT a.place, e.*
+        SELECT a.place, e.id, e.deal_id, e.version, e.kind, e.occurred_at, e.batch_id, e.pipeline_id, e.from_stage_id,
+               e.to_stage_id, e.from_status, e.status, e.amount, e.currency, e.actor, e.changes, e.note, e.owner,
+               e.lost_reason, e.transaction, e.dispatch
         FROM unnest(event_facts.ids) WITH ORDINALITY AS a (id, place)
         JOIN crm_deals.deal_event AS e ON e.id = a.id
     ), since AS MATERIALIZED (

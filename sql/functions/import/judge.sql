@@ -32,12 +32,12 @@ BEGIN
         UPDATE pg_temp._crm_deals_rows AS r
         SET _problem = j.why
         FROM (SELECT n._row, crm_deals_internal.why_not(
-                         NULL::crm_deals.deal, jsonb_populate_record(NULL::crm_deals.deal, to_jsonb(n)), true) AS why
+                         NULL::crm_deals.deal, jsonb_populate_record(NULL::crm_deals.deal, to_jsonb(n.*)), true) AS why
               FROM pg_temp._crm_deals_new AS n
               WHERE n._row BETWEEN $1 AND $2
               UNION ALL
               SELECT n._row, crm_deals_internal.why_not(
-                         d, jsonb_populate_record(d, to_jsonb((SELECT c FROM (SELECT %s) AS c))), true)
+                         d.*, jsonb_populate_record(d.*, (SELECT to_jsonb(c.*) FROM (SELECT %s) AS c)), true)
               FROM crm_deals.deal AS d, pg_temp._crm_deals_changes AS n
               WHERE d.id = n.id AND n._row BETWEEN $1 AND $2 AND (%s)) AS j
         WHERE r._row = j._row AND j.why IS NOT NULL AND NOT (r._creates_account AND r.account_id IS NULL)

@@ -73,7 +73,7 @@ BEGIN
     EXECUTE format($query$
         UPDATE pg_temp._crm_deals_rows AS r
         SET _problem = concat_ws(E'\n', r._problem, j.problem)
-        FROM (SELECT r._row, crm_deals_internal.import_broken_rules(d, %s) AS problem
+        FROM (SELECT r._row, crm_deals_internal.import_broken_rules(d.*, %s) AS problem
               FROM pg_temp._crm_deals_rows AS r
               JOIN pg_temp._crm_deals_source AS s ON s._row = r._row
               JOIN pg_temp._crm_deals_pipelines AS p ON p._place = s._place

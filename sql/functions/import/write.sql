@@ -57,7 +57,9 @@ BEGIN
     name_column := host.columns ->> 'name';
     organization_column := host.columns ->> 'organization';
     same := format('lower(btrim(t.%I::text)) = lower(w.name)', name_column)
-            || coalesce(format(' AND t.%I::text IS NOT DISTINCT FROM w.organization', organization_column), '');
+            || CASE WHEN organization_column IS NOT NULL
+                    THEN format(' AND t.%I::text IS NOT DISTINCT FROM w.organization', organization_column)
+                    ELSE '' END;
     PERFORM crm_deals_internal.write_as_caller(
         callers_path,
         format('INSERT INTO %1$s (%2$s) SELECT %3$s '
@@ -310,7 +312,8 @@ CREATE FUNCTION crm_deals_internal.import_write_all(gates boolean, callers_path 
 LANGUAGE sql
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT crm_deals_internal.import_write(1, coalesce(max(s._row), 0), gates, true, callers_path)
+    SELECT crm_deals_internal.import_write(1, coalesce(max(s._row), 0), import_write_all.gates, true,
+                                           import_write_all.callers_path)
     FROM pg_temp._crm_deals_source AS s
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_write_all(boolean, text) IS

@@ -25,7 +25,7 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(jsonb_object_agg(v.key, v.value), '{}')
-    FROM jsonb_each(lead -> 'custom_fields') AS v
+    FROM jsonb_each(inherited_fields.lead -> 'custom_fields') AS v
     WHERE v.value <> 'null'
       AND EXISTS (SELECT FROM crm_deals.custom_field AS f
                   WHERE f.entity = inherited_fields.entity AND f.key = v.key

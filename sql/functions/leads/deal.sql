@@ -92,8 +92,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT p.organization
     FROM crm_deals.pipeline AS p
-    WHERE p.id = coalesce((SELECT s.pipeline_id FROM crm_deals.stage AS s WHERE s.id = (start ->> 'stage_id')::bigint),
-                          (start ->> 'pipeline_id')::bigint)
+    WHERE p.id = coalesce((SELECT s.pipeline_id FROM crm_deals.stage AS s
+                           WHERE s.id = (organization_of_start.start ->> 'stage_id')::bigint),
+                          (organization_of_start.start ->> 'pipeline_id')::bigint)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.organization_of_start(jsonb) IS
     'Internal: returns the organization of the pipeline in which a deal starts.';
