@@ -48,7 +48,6 @@ call_as_owner(OwnerQuery *query, FunctionCallInfo fcinfo)
 
 	spi_arguments(fcinfo, query->nargs, values, nulls);
 	SPI_connect();
-	(void) installed_table("event_consumer");
 	(void) owner_query_run(query, values, nulls);
 	number = SPI_tuptable->tupdesc->natts > 0 ? result_int64(1) : 0;
 	SPI_finish();
@@ -281,7 +280,6 @@ crm_deals_read_events(PG_FUNCTION_ARGS)
 	MemoryContext per_event;
 
 	check_reading(fcinfo);
-	(void) installed_table("event_consumer");
 	spi_arguments(fcinfo, 3, values, nulls);
 	result = result_set_begin(fcinfo);
 	SPI_connect();

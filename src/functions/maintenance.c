@@ -11,7 +11,6 @@
 #include "catalog/pg_type.h"
 
 #include "base/arguments.h"
-#include "base/catalog.h"
 #include "base/owner_query.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
@@ -24,7 +23,6 @@ PG_FUNCTION_INFO_V1(crm_deals_redact);
 static void
 maintain(OwnerQuery *query, Datum *values, const char *nulls, WriteContext *context)
 {
-	(void) installed_table("log_pruning");
 	context->maintenance = true;
 	owner_query_run_in_context(query, values, nulls, context);
 }
