@@ -20,6 +20,7 @@
 #include "base/arrays.h"
 #include "base/caller_query.h"
 #include "base/installation.h"
+#include "base/installed.h"
 #include "base/owner_query.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
