@@ -19,7 +19,6 @@
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/portal.h"
 
 #include "base/compat.h"
