@@ -44,8 +44,10 @@ SELECT is_empty($$SELECT f.proname, pg_describe_object(d.refclassid, d.refobjid,
                 'section 2: they need internal functions only');
 SELECT is((SELECT count(*) FROM t.behind), (SELECT count(*) FROM t.face AS f WHERE f.is_sql),
           'section 2: of SQL one each');
+-- One that writes as the caller has the caller's search_path as its last argument, in addition.
 CREATE FUNCTION t.traits(p pg_proc) RETURNS text LANGUAGE sql AS $$
-    SELECT concat_ws(' ', p.proname, p.proargtypes, p.proargnames, p.provolatile, p.proparallel, p.procost, p.prorows,
+    SELECT concat_ws(' ', p.proname, replace(pg_get_function_identity_arguments(p.oid), ', callers_path text', ''),
+                     array_remove(p.proargnames, 'callers_path'), p.provolatile, p.proparallel, p.procost, p.prorows,
                      p.proretset, p.proisstrict, pg_get_function_result(p.oid))
 $$;
 SELECT is_empty($$SELECT t.traits(f), t.traits(i)
@@ -111,7 +113,8 @@ FROM (VALUES ('a function', 'CREATE FUNCTION crm_deals_internal.mine() RETURNS i
              ('an operator', 'CREATE OPERATOR crm_deals_internal.= (RIGHTARG = bigint, FUNCTION = pg_catalog.int8abs)'),
              ('a table', 'CREATE TABLE crm_deals_internal.deal (id bigint)'),
              ('a type', 'CREATE TYPE crm_deals_internal.deal_status AS ENUM ()')) AS v (what, statement);
--- For every internal function one of the same name and arguments that raises, in crm_deals; overloads; operators.
+-- For every internal function one of the same name and arguments that raises, in crm_deals, as far as PL/pgSQL knows
+-- their types; overloads; operators.
 CREATE FUNCTION t.lay_traps() RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     laid bigint := 0;
@@ -121,7 +124,7 @@ BEGIN
         SELECT i.proname AS name, pg_get_function_arguments(i.oid) AS arguments, pg_get_function_result(i.oid) AS result
         FROM t.internal AS i
         WHERE i.prokind = 'f' AND i.prorettype <> 'internal'::regtype
-          AND NOT i.proargtypes::oid[] && '{internal,"\"any\""}'::regtype[]::oid[]    -- PL/pgSQL takes none of these
+          AND NOT i.proargtypes::oid[] && '{internal,"\"any\""}'::regtype[]::oid[]
           AND NOT EXISTS (SELECT FROM t.face AS f WHERE f.proname = i.proname AND f.proargtypes = i.proargtypes)
         UNION ALL
         VALUES ('resolve_deal', 'deal_id integer', 'bigint'), ('protect_children', 'anew boolean DEFAULT true', 'void'),
