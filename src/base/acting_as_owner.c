@@ -23,7 +23,7 @@ become_owner(void)
 {
 	FormerRole	former;
 
-	former.settings = search_path_set(PINNED_SEARCH_PATH);
+	former.search_path = search_path_set(PINNED_PATH);
 	GetUserIdAndSecContext(&former.role, &former.context);
 	SetUserIdAndSecContext(tables_owner(),
 						   former.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
@@ -35,5 +35,5 @@ void
 become_former(const FormerRole *former)
 {
 	SetUserIdAndSecContext(former->role, former->context);
-	search_path_restore(former->settings);
+	search_path_restore(former->search_path);
 }

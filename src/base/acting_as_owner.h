@@ -10,7 +10,7 @@ typedef struct FormerRole
 {
 	Oid			role;
 	int			context;
-	int			settings;		/* for search_path_restore() */
+	int			search_path;	/* for search_path_restore() */
 } FormerRole;
 
 /* An error ends it too: PostgreSQL then restores role and settings. */

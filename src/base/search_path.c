@@ -1,6 +1,6 @@
 /*
  * search_path.c
- *		Another search_path for a while.
+ *		Setting search_path for a while.
  */
 #include "postgres.h"
 
@@ -9,7 +9,7 @@
 
 #include "base/search_path.h"
 
-/* Sets the path, unless it is so already; returns the nest level of settings, or 0. */
+/* Sets search_path, unless it is so already; returns what search_path_restore() needs. */
 int
 search_path_set(const char *path)
 {
@@ -18,11 +18,12 @@ search_path_set(const char *path)
 	if (strcmp(namespace_search_path, path) == 0)
 		return 0;
 	level = NewGUCNestLevel();
-	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
 	return level;
 }
 
-/* Puts the path back. */
+/* Puts search_path back. */
 void
 search_path_restore(int level)
 {

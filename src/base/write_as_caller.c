@@ -58,7 +58,7 @@ analyse_write(const char *statement, ParamListInfo parameters)
 {
 	int			n = parameters == NULL ? 0 : parameters->numParams;
 	Oid		   *types = palloc(sizeof(Oid) * (n + 1));
-	int			level = search_path_set(PINNED_SEARCH_PATH);
+	int			level = search_path_set(PINNED_PATH);
 	List	   *queries;
 
 	for (int i = 0; i < n; i++)
@@ -121,14 +121,13 @@ run_write(const char *statement, List *queries, ParamListInfo parameters, char *
 uint64
 write_under_path(const char *path, const char *statement, ParamListInfo parameters, char **returned)
 {
-	ErrorContextCallback callback;
+	ErrorContextCallback callback = {0};
 	List	   *queries;
 	uint64		rows;
 	int			level;
 
-	callback.callback = forget_position;
-	callback.arg = NULL;
 	callback.previous = error_context_stack;
+	callback.callback = forget_position;
 	error_context_stack = &callback;
 	CommandCounterIncrement();
 	queries = analyse_write(statement, parameters);

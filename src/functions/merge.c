@@ -175,7 +175,7 @@ refers(const Reference *reference, const Merge *merge, Oid owner)
 	Oid			role;
 	int			context;
 
-	(void) search_path_set(PINNED_SEARCH_PATH);
+	(void) search_path_set(PINNED_PATH);
 	GetUserIdAndSecContext(&role, &context);
 	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION |
 						   SECURITY_NOFORCE_RLS);
@@ -218,7 +218,7 @@ repoint_as_owner(const char *statement, const Merge *merge, Oid owner, int restr
 
 	GetUserIdAndSecContext(&role, &context);
 	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS | restrictions);
-	(void) write_under_path(PINNED_SEARCH_PATH, statement, both_deals(merge), NULL);
+	(void) write_under_path(PINNED_PATH, statement, both_deals(merge), NULL);
 	SetUserIdAndSecContext(role, context);
 	AtEOXact_GUC(false, level);
 }
@@ -389,7 +389,6 @@ crm_deals_merge_deals(PG_FUNCTION_ARGS)
 	Merge		merge = {.callers_path = pstrdup(namespace_search_path)};
 	Datum		values[3];
 
-	(void) installed_table("deal");
 	SPI_connect();
 	lock_to_merge(fcinfo, &merge);
 	context.merged_into = merge.survivor;
