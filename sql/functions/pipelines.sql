@@ -61,40 +61,6 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.stage_defaults() IS
     'Trigger: fills the key, the position and the probability of a new stage.';
 
--- It pins no search_path: the UPDATE runs the user's triggers. So every name and operator is qualified.
--- access: public
-CREATE FUNCTION crm_deals_internal.clear_other_default() RETURNS trigger
-LANGUAGE plpgsql
-AS $$
-#variable_conflict use_variable
-BEGIN
-    PERFORM crm_deals_internal.check_trigger_table(tg_relid, 'pipeline');
-    IF tg_op OPERATOR(pg_catalog.=) 'INSERT' THEN
-        IF EXISTS (SELECT FROM crm_deals.pipeline AS p
-                   WHERE p.id OPERATOR(pg_catalog.=) new.id
-                      OR (p.name OPERATOR(pg_catalog.=) new.name
-                          AND (p.organization OPERATOR(pg_catalog.=) new.organization
-                               OR (p.organization IS NULL AND new.organization IS NULL)))) THEN
-            -- The row will conflict: INSERT ... ON CONFLICT DO NOTHING must not change the other default.
-            RETURN new;
-        END IF;
-    ELSIF old.is_default THEN
-        RETURN new;
-    END IF;
-
-    UPDATE crm_deals.pipeline AS p
-    SET is_default = false
-    WHERE p.is_default
-      AND (p.organization OPERATOR(pg_catalog.=) new.organization
-           OR (p.organization IS NULL AND new.organization IS NULL))
-      AND p.id OPERATOR(pg_catalog.<>) new.id;
-    RETURN new;
-END
-$$;
-
-COMMENT ON FUNCTION crm_deals_internal.clear_other_default() IS
-    'Trigger: when a pipeline becomes the default, the former default stops being it.';
-
 -- access: read
 CREATE FUNCTION crm_deals_internal.raise_unknown_pipeline(pipeline text) RETURNS void
 LANGUAGE plpgsql STABLE

@@ -55,6 +55,12 @@ COMMENT ON FUNCTION crm_deals_internal.pipeline_rules() IS
     'Trigger: checks a pipeline, and locks writers out if they must see the change.';
 
 -- access: public
+CREATE FUNCTION crm_deals_internal.clear_other_default() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_clear_other_default';
+COMMENT ON FUNCTION crm_deals_internal.clear_other_default() IS
+    'Trigger: when a pipeline becomes the default, the former default stops being it.';
+
+-- access: public
 CREATE FUNCTION crm_deals_internal.currency_rules() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_currency_rules';
 COMMENT ON FUNCTION crm_deals_internal.currency_rules() IS

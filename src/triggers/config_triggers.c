@@ -42,6 +42,7 @@ PG_FUNCTION_INFO_V1(crm_deals_edit_begin);
 PG_FUNCTION_INFO_V1(crm_deals_lock_before_change);
 PG_FUNCTION_INFO_V1(crm_deals_stage_rules);
 PG_FUNCTION_INFO_V1(crm_deals_pipeline_rules);
+PG_FUNCTION_INFO_V1(crm_deals_clear_other_default);
 PG_FUNCTION_INFO_V1(crm_deals_currency_rules);
 PG_FUNCTION_INFO_V1(crm_deals_custom_field_rules);
 PG_FUNCTION_INFO_V1(crm_deals_rederive_deals);
@@ -281,6 +282,64 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 			lock_out_writers();
 	}
 	return PointerGetDatum(TRIGGER_FIRED_BEFORE(data->tg_event) ? stamp_reason_required(&change) : change.new);
+}
+
+#define SAME_ORGANIZATION \
+	"(p.organization OPERATOR(pg_catalog.=) $2 OR (p.organization IS NULL AND $2 IS NULL))"
+
+static CallerQuery conflicting_query = {
+	.sql = "SELECT FROM crm_deals.pipeline AS p WHERE p.id OPERATOR(pg_catalog.=) $1"
+	" OR (p.name OPERATOR(pg_catalog.=) $3 AND " SAME_ORGANIZATION ")",
+	.nargs = 3,
+	.argtypes = {INT8OID, TEXTOID, TEXTOID},
+};
+
+static CallerQuery clear_query = {
+	.sql = "UPDATE crm_deals.pipeline AS p SET is_default = false WHERE p.is_default"
+	" AND p.id OPERATOR(pg_catalog.<>) $1 AND " SAME_ORGANIZATION,
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID},
+};
+
+/*
+ * Returns whether another pipeline stops being the default. Not if the row
+ * was the default before, nor if it will conflict: INSERT ... ON CONFLICT DO
+ * NOTHING must not change the other default.
+ */
+static bool
+replaces_default(const RowChange *change, Datum *values, const char *nulls)
+{
+	bool		isnull;
+
+	if (change->old != NULL)
+		return !DatumGetBool(value_in(change, change->old, "is_default", &isnull)) || isnull;
+	caller_query(&conflicting_query, values, nulls);
+	return SPI_processed == 0;
+}
+
+/* When a pipeline becomes the default, the former default of its organization stops being it. */
+Datum
+crm_deals_clear_other_default(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, pipeline_table);
+	RowChange	change = row_change(data);
+	Datum		values[3];
+	char		nulls[4] = "   ";
+	static const char *const columns[] = {"id", "organization", "name"};
+
+	for (int i = 0; i < 3; i++)
+	{
+		bool		isnull;
+
+		values[i] = value_in(&change, change.new, columns[i], &isnull);
+		if (isnull)
+			nulls[i] = 'n';
+	}
+	SPI_connect();
+	if (replaces_default(&change, values, nulls))
+		caller_query(&clear_query, values, nulls);
+	SPI_finish();
+	return PointerGetDatum(change.new);
 }
 
 /* AFTER INSERT OR UPDATE of exchange_rate ... FOR EACH ROW */

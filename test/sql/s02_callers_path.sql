@@ -108,6 +108,10 @@ SELECT is(seen_by(format('SELECT crm_deals.remove_stage(%s)', t.stage('negotiati
           'stage delete, stage_transition delete',
           'section 2: the caller''s path: remove_stage of one that the log does not mention');
 
+SELECT is(seen_by(format($$SELECT crm_deals.redact((SELECT id::text FROM crm_deals.contact),
+                              (SELECT min(id) FROM crm_deals.lead), '{%s}', 'mia')$$, t.deal('d2'))),
+          'account update, activity delete, activity update, contact update, deal update, lead update',
+          'section 2: the caller''s path: redact');
 
 -- The host's own tables
 DROP TABLE invoice;

@@ -114,7 +114,8 @@ FROM (VALUES ('a function', 'CREATE FUNCTION crm_deals_internal.mine() RETURNS i
              ('an operator', 'CREATE OPERATOR crm_deals_internal.= (RIGHTARG = bigint, FUNCTION = pg_catalog.int8abs)'),
              ('a table', 'CREATE TABLE crm_deals_internal.deal (id bigint)'),
              ('a type', 'CREATE TYPE crm_deals_internal.deal_status AS ENUM ()')) AS v (what, statement);
--- For every internal function one of the same name and arguments that raises, in crm_deals; overloads; operators.
+-- For every internal function one of the same name and arguments that raises, in crm_deals, as far as PL/pgSQL knows
+-- their types; overloads; operators.
 CREATE FUNCTION t.lay_traps() RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     laid bigint := 0;
@@ -124,7 +125,7 @@ BEGIN
         SELECT i.proname AS name, pg_get_function_arguments(i.oid) AS arguments, pg_get_function_result(i.oid) AS result
         FROM t.internal AS i
         WHERE i.prokind = 'f' AND i.prorettype <> 'internal'::regtype
-          AND NOT i.proargtypes::oid[] && '{internal,"\"any\""}'::regtype[]::oid[]    -- PL/pgSQL takes none of these
+          AND NOT i.proargtypes::oid[] && '{internal,"\"any\""}'::regtype[]::oid[]
           AND NOT EXISTS (SELECT FROM t.face AS f WHERE f.proname = i.proname AND f.proargtypes = i.proargtypes)
         UNION ALL
         VALUES ('resolve_deal', 'deal_id integer', 'bigint'), ('protect_children', 'anew boolean DEFAULT true', 'void'),

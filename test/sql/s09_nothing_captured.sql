@@ -32,9 +32,7 @@ SELECT is_empty($$SELECT p.oid::regprocedure, p.proconfig
                     AND EXISTS (SELECT FROM pg_depend AS d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
                                 AND d.deptype = 'e')
                     AND l.lanname NOT IN ('c', 'internal') AND p.prosqlbody IS NULL
-                    AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
-                    -- It writes as the caller, with every name and operator qualified.
-                    AND p.proname <> 'clear_other_default'$$,
+                    AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)$$,
                 'section 9: a function is C, or was resolved when it was made, or pins search_path');
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc AS p
                   WHERE p.pronamespace = 'crm_deals_internal'::regnamespace AND p.prosecdef$$,
