@@ -44,8 +44,11 @@ SELECT is_empty($$SELECT f.proname, pg_describe_object(d.refclassid, d.refobjid,
                 'section 2: they need internal functions only');
 SELECT is((SELECT count(*) FROM t.behind), (SELECT count(*) FROM t.face AS f WHERE f.is_sql),
           'section 2: of SQL one each');
+-- What writes as the caller gets the caller's path besides, as its last argument.
 CREATE FUNCTION t.traits(p pg_proc) RETURNS text LANGUAGE sql AS $$
-    SELECT concat_ws(' ', p.proname, p.proargtypes, p.proargnames, p.provolatile, p.proparallel, p.procost, p.prorows,
+    SELECT concat_ws(' ', p.proname,
+                     (p.proargtypes::oid[])[0:p.pronargs - 1 - ('callers_path' = ANY (p.proargnames))::integer],
+                     array_remove(p.proargnames, 'callers_path'), p.provolatile, p.proparallel, p.procost, p.prorows,
                      p.proretset, p.proisstrict, pg_get_function_result(p.oid))
 $$;
 SELECT is_empty($$SELECT t.traits(f), t.traits(i)
@@ -91,7 +94,8 @@ SELECT is_empty($$SELECT c.level, c.caller, c.called FROM t.call AS c
 SELECT cmp_ok((SELECT count(*) FROM t.call), '>', 200::bigint, 'section 9: and there is much of it');
 SELECT is_empty($$SELECT DISTINCT i.proname, c.found[1]
                   FROM t.internal AS i
-                  CROSS JOIN LATERAL regexp_matches(i.prosrc, '\mcrm_deals_internal\.([a-z0-9_]+)\s*\(', 'g') AS c (found)
+                  CROSS JOIN LATERAL regexp_matches(i.prosrc, '\mcrm_deals_internal\.([a-z0-9_]+)\s*\(', 'g')
+                      AS c (found)
                   JOIN t.internal AS o ON o.proname = c.found[1]
                   WHERE has_function_privilege('public', i.oid, 'EXECUTE')
                     AND NOT has_function_privilege('public', o.oid, 'EXECUTE')$$,
