@@ -44,10 +44,10 @@ SELECT is_empty($$SELECT f.proname, pg_describe_object(d.refclassid, d.refobjid,
                 'section 2: they need internal functions only');
 SELECT is((SELECT count(*) FROM t.behind), (SELECT count(*) FROM t.face AS f WHERE f.is_sql),
           'section 2: of SQL one each');
--- What writes as the caller gets the caller's path besides, as its last argument.
+-- A function that writes as the caller has one more argument, the caller's search_path.
 CREATE FUNCTION t.traits(p pg_proc) RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(' ', p.proname,
-                     (p.proargtypes::oid[])[0:p.pronargs - 1 - ('callers_path' = ANY (p.proargnames))::integer],
+                     trim_array(p.proargtypes::oid[], ('callers_path' = ANY (coalesce(p.proargnames, '{}')))::integer),
                      array_remove(p.proargnames, 'callers_path'), p.provolatile, p.proparallel, p.procost, p.prorows,
                      p.proretset, p.proisstrict, pg_get_function_result(p.oid))
 $$;
