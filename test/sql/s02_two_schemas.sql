@@ -94,7 +94,8 @@ SELECT is_empty($$SELECT c.level, c.caller, c.called FROM t.call AS c
 SELECT cmp_ok((SELECT count(*) FROM t.call), '>', 200::bigint, 'section 9: and there is much of it');
 SELECT is_empty($$SELECT DISTINCT i.proname, c.found[1]
                   FROM t.internal AS i
-                  CROSS JOIN LATERAL regexp_matches(i.prosrc, '\mcrm_deals_internal\.([a-z0-9_]+)\s*\(', 'g') AS c (found)
+                  CROSS JOIN LATERAL regexp_matches(i.prosrc, '\mcrm_deals_internal\.([a-z0-9_]+)\s*\(', 'g')
+                      AS c (found)
                   JOIN t.internal AS o ON o.proname = c.found[1]
                   WHERE has_function_privilege('public', i.oid, 'EXECUTE')
                     AND NOT has_function_privilege('public', o.oid, 'EXECUTE')$$,

@@ -84,9 +84,9 @@ SQL
 		"'deal_contact', 'deal_watcher', 'deal_duplicate'");
 
 	edit('sql/functions/pipelines.sql',
-		'reorder_stages(pipeline bigint, keys text[])', 'reorder_stages(pipeline bigint, keys text[], every boolean)',
-		'reorder_stages(bigint, text[])', 'reorder_stages(bigint, text[], boolean)');
-	edit('sql/public.sql', 'reorder_stages(pipeline, keys)', 'reorder_stages(pipeline, keys, true)');
+		'reorder_stages(pipeline bigint, keys text[],', 'reorder_stages(pipeline bigint, keys text[], every boolean,',
+		'reorder_stages(bigint, text[], text)', 'reorder_stages(bigint, text[], boolean, text)');
+	edit('sql/public.sql', 'reorder_stages(pipeline, keys,', 'reorder_stages(pipeline, keys, true,');
 	my ($face) = slurp_file("$tree/sql/public.sql") =~ /(CREATE FUNCTION crm_deals\.lost_reasons.*?numeric\))/s or die;
 	edit('sql/public.sql', $face, $face =~ s/\)\z/, is_new boolean)/r);
 	my ($report) = slurp_file("$tree/sql/functions/reports.sql") =~ /(\.lost_reasons\(by .*?t\.share)\n/s or die;

@@ -147,7 +147,7 @@ BEGIN
         END IF;
     END LOOP;
     IF EXISTS (SELECT FROM crm_deals_internal.members() AS m
-               WHERE NOT has_function_privilege(owner, m.oid, 'EXECUTE WITH GRANT OPTION')) THEN
+               WHERE NOT has_function_privilege(owner, m.oid, 'EXECUTE')) THEN
         RAISE EXCEPTION 'role "%" lacks rights to functions of crm_deals', pg_get_userbyid(owner)
             USING ERRCODE = '42501',
                   DETAIL = 'The owner of the tables needs all of them.',
