@@ -279,7 +279,7 @@ crm_deals_scan_duplicates(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* flag_duplicates(pipeline): returns how many flags are new */
+/* flag_duplicates(pipeline): returns how many flags are new, of those that the caller may see */
 Datum
 crm_deals_flag_duplicates(PG_FUNCTION_ARGS)
 {
@@ -296,7 +296,7 @@ crm_deals_flag_duplicates(PG_FUNCTION_ARGS)
 	comparison.arg = pairs;
 	cut = compare_all(&comparison);
 	if (similar_pairs_count(pairs) > 0)
-		flags = flag_duplicates(pairs, &cut);
+		flags = flag_and_count_pairs(pairs, &cut);
 	notice_cut_flags(cut);
 	similar_pairs_end(pairs);
 	SPI_finish();

@@ -89,7 +89,7 @@ crm_deals_import_deals(PG_FUNCTION_ARGS)
 				 errmsg("import_deals needs a table to import")));
 	import.context.imports = true;
 	import.context.every_statement = true;
-	import.context.no_gates = !bool_argument(fcinfo, 2);
+	import.context.override_gates = !bool_argument(fcinfo, 2);
 	import.actor = text_argument(fcinfo, ACTOR);
 	import.context.actor = import.actor;
 	import.memory = AllocSetContextCreate(CurrentMemoryContext, "crm_deals import", ALLOCSET_SMALL_SIZES);
