@@ -81,7 +81,8 @@ my %own_words = (
 	},
 	german => {
 		s05_events => $dates, s03_pipelines => $intervals, s03_stages => $intervals,
-		s08_import => "import: columns of the user's own", s08_leads => 'section 8: deal ', s04_columns => 'section 5: as to_jsonb\(\) shows them',
+		s08_import => "import: columns of the user's own", s08_leads => 'section 8: deal ',
+		s04_columns => 'section 5: as to_jsonb\(\) shows them',
 	},
 	apia => { s05_events => $dates, s03_pipelines => $intervals, s03_stages => $intervals },
 );
@@ -100,8 +101,8 @@ sub with_escaped_literals
 {
 	my ($sql) = @_;
 
-	$sql =~ s{^(\\[^\n]*|--[^\n]*)|(--[^\n]*|"[^"\n]*"|\$[a-z_]+\$[^\n]*?\$[a-z_]+\$)|(?<![A-Za-z0-9_])($escaped_literal)|\$\$([^\n]*?)\$\$|
-			  ($literal(?:[ \t]*\n\s*$literal)*)}
+	$sql =~ s{^(\\[^\n]*|--[^\n]*)|(--[^\n]*|"[^"\n]*"|\$[a-z_]+\$[^\n]*?\$[a-z_]+\$)|
+			  (?<![A-Za-z0-9_])($escaped_literal)|\$\$([^\n]*?)\$\$|($literal(?:[ \t]*\n\s*$literal)*)}
 			 {$1 // $2 // $3 // (defined $4 ? '$$' . inside_dollars($4) . '$$' : escaped($5))}gmex;
 	return $sql;
 }
@@ -233,8 +234,8 @@ sub run_settings
 
 	%$skipped = (%$skipped, map { %{ $left_out{$_} // {} } } @together);
 	value($node, "CREATE DATABASE $database");
-	value($node, 'CREATE SCHEMA tap; CREATE EXTENSION pgtap SCHEMA ' . ((grep { $_ eq 'path' } @together) ? 'tap' : 'public'),
-		database => $database);
+	my $schema = (grep { $_ eq 'path' } @together) ? 'tap' : 'public';
+	value($node, "CREATE SCHEMA tap; CREATE EXTENSION pgtap SCHEMA $schema", database => $database);
 	for my $name (sort @chosen)
 	{
 	  SKIP:
@@ -258,14 +259,16 @@ run_settings(split /\+/) for @runs;
 # ----------
 
 value($node, 'CREATE DATABASE nowhere');
-is(value($node, <<'SQL', database => 'nowhere'), "reverted\nwon|1\n1|created\n1|Acme renewal\n1\n1\n1|2", 'search_path is empty');
+my $answers = "reverted\nwon|1\n1|created\n1|Acme renewal\n1\n1\n1|2";
+is(value($node, <<'SQL', database => 'nowhere'), $answers, 'search_path is empty');
 SET search_path = '';
 CREATE EXTENSION pg_trgm SCHEMA public;
 CREATE EXTENSION crm_deals;
 SELECT FROM crm_deals.install();
 SELECT FROM crm_deals.create_pipeline('Sales');
 INSERT INTO crm_deals.custom_field (entity, key, label, type) VALUES ('deal', 'region', 'Region', 'text');
-INSERT INTO crm_deals.deal (name, custom_fields) VALUES ('Acme renewal', '{"region": "north"}'), ('Acme renewals', '{}');
+INSERT INTO crm_deals.deal (name, custom_fields)
+VALUES ('Acme renewal', '{"region": "north"}'), ('Acme renewals', '{}');
 SELECT FROM crm_deals.move_deal(1, 'won');
 SELECT FROM crm_deals.move_deals('{2}', 'negotiation');
 SELECT outcome FROM crm_deals.undo_batch((SELECT max(batch_id) FROM crm_deals.deal_event));
