@@ -141,8 +141,9 @@ sub copy_tests
 	{
 		my $file = $path =~ s{^\Q$tests\E/}{}r;
 		my $name = basename($file, '.sql');
-		my $text = with_escaped_literals(decode('UTF-8', slurp_file($path)));
+		my $text = decode('UTF-8', slurp_file($path));
 
+		$text = with_escaped_literals($text) if grep { $_ eq 'strings' } @together;
 		if ($encoding && (!defined eval { encode($encoding, $text, Encode::FB_CROAK | Encode::LEAVE_SRC) }
 				|| grep { $skipped{$_} } $text =~ m{^\\i :include/(\w+)\.sql}mg))
 		{
