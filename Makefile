@@ -9,7 +9,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(source)crm
 ROOMS = base config rules log events duplicates triggers functions
 
 base = acting_as_owner arrays caller_query catalog currency deal_row installation installed json kept_query owner_query \
-	relation_watch retired settings texts transition write_as_caller write_context
+	relation_watch retired search_path settings texts transition write_as_caller write_context
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
 log = changes event_ids event_log log_transaction log_value old_values

@@ -14,7 +14,6 @@
 #include "utils/snapmgr.h"
 
 #include "base/caller_query.h"
-#include "base/catalog.h"
 #include "base/owner_query.h"
 #include "base/result_set.h"
 #include "base/settings.h"
@@ -269,7 +268,6 @@ crm_deals_scan_duplicates(PG_FUNCTION_ARGS)
 {
 	Comparison	comparison = {.limit = EVERY_PAIR, .found = add_pair};
 
-	(void) installed_table("deal");
 	comparison.arg = result_set_begin(fcinfo);
 	SPI_connect();
 	if (PG_ARGISNULL(0))
@@ -320,7 +318,6 @@ Datum
 crm_deals_rebuild_duplicates(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
-	(void) installed_table("deal_name");
 	SPI_connect();
 	(void) owner_query_run(&rebuild_query, NULL, NULL);
 	SPI_finish();
@@ -385,7 +382,6 @@ crm_deals_dismiss_duplicate(PG_FUNCTION_ARGS)
 {
 	Datum		values[3];
 
-	(void) installed_table("deal_duplicate");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

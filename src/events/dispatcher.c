@@ -54,6 +54,7 @@
 #include "base/installation.h"
 #include "base/installed.h"
 #include "base/owner_query.h"
+#include "base/search_path.h"
 #include "base/spi_result.h"
 #include "config/pipeline_cache.h"
 #include "events/dispatcher.h"
@@ -238,7 +239,7 @@ crm_deals_start_dispatcher(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
 	PreventCommandDuringRecovery("start_dispatcher()");
-	(void) installed_table("event_consumer");
+	check_installation();
 	if (!is_running())
 		start_dispatcher();
 	PG_RETURN_VOID();
@@ -406,30 +407,29 @@ fire_deferred_triggers(void)
 	no_trigger_runs();
 }
 
-/*
- * Sends the next events as the owner of the tables. The worker is connected as
- * a superuser, because the owner may not be able to log in. No code of the
- * user's may run as superuser: so deferred triggers fire before the owner's
- * turn ends, not at commit.
- */
+/* Sends the next events as the owner of the tables, which the worker then is until "former". */
 static Turn
-send_batch_as_owner(void)
+send_batch_as_owner(FormerRole *former)
 {
-	FormerRole	former;
 	uint64		n;
 
 	check_installation();
-	former = become_owner();
+	*former = become_owner();
 	n = send_batch();
 	fire_deferred_triggers();
-	become_former(&former);
 	return n == 0 ? TURN_NOTHING : n < BATCH ? TURN_SENT : TURN_SENT_BATCH;
 }
 
-/* Runs one transaction of the worker: sends what there is to send, if it can. */
+/*
+ * Runs one transaction of the worker: sends what there is to send, if it can.
+ * The worker is connected as a superuser, because the owner may not be able to
+ * log in. No code of the owner's may run as superuser. So the worker is the
+ * owner until the commit is over: a trigger can defer another one to it.
+ */
 static Turn
 take_turn(void)
 {
+	FormerRole	former = {0};
 	Turn		turn;
 
 	SetCurrentStatementStartTimestamp();
@@ -441,9 +441,11 @@ take_turn(void)
 	else if (notification_queue_is_filled())
 		turn = TURN_QUEUE_FILLED;
 	else
-		turn = send_batch_as_owner();
+		turn = send_batch_as_owner(&former);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	if (OidIsValid(former.role))
+		become_former(&former);
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return turn;
@@ -558,6 +560,7 @@ keep_to_own_settings(void)
 		/* Its commits wait for the disk, with those of writers. Else the walwriter would write in between. */
 		{"synchronous_commit", "local"},
 		{"jit", "off"},
+		{"search_path", PINNED_PATH},	/* what runs as the owner then sets none */
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)

@@ -10,7 +10,6 @@
 
 #include "catalog/pg_type.h"
 
-#include "base/installed.h"
 #include "base/owner_query.h"
 #include "base/spi_result.h"
 #include "base/write_context.h"
@@ -32,7 +31,6 @@ crm_deals_prune_events(PG_FUNCTION_ARGS)
 	WriteContext context = {.maintenance = true};
 	int64		pruned;
 
-	(void) installed_table("log_pruning");
 	need_read_committed("prune_events()");
 	SPI_connect();
 	owner_query_run_in_context(&prune_query, values, PG_ARGISNULL(0) ? "n " : NULL, &context);

@@ -436,7 +436,6 @@ crm_deals_redact(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = result_set_begin(fcinfo);
 	Redaction	redaction = {.reason = text_argument(fcinfo, 4)};
 
-	(void) installed_table("log_pruning");
 	spi_arguments(fcinfo, THE_OWNER, redaction.values, redaction.nulls);
 	redaction.nulls[THE_OWNER] = 'n';
 	redaction.nulls[N_ARGUMENTS] = '\0';

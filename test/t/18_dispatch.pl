@@ -519,10 +519,24 @@ $node->safe_psql('kept',
 	 CREATE CONSTRAINT TRIGGER later AFTER INSERT
 	 OR UPDATE ON crm_deals.event_consumer DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.look()');
 $node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(3, 'w'), extra_params => [ '-U', 'clerk' ]);
-sleep 1;
-is(value($node, "SELECT count(*) FROM public.who WHERE name ~ 'true'", database => 'kept'), 0,
-	'a deferred trigger of the owner\'s never runs as superuser');
-is(value($node, "SELECT rolsuper FROM pg_roles WHERE rolname = 'keeper'"), 'f', '... nor gains anything');
+ok(wait_until(10, sub { heard($listener) == 2 }), 'a deferred trigger of the owner\'s does not stop it');
+is(value($node, "SELECT DISTINCT name FROM public.who WHERE name LIKE 'later%'", database => 'kept'),
+	'later: keeper false', '... and runs as the owner');
+# A deferred trigger that defers another one, which then fires at commit
+$node->safe_psql('kept',
+	"SET ROLE keeper; DROP TRIGGER later ON crm_deals.event_consumer;
+	 CREATE TABLE public.last (n integer);
+	 CREATE CONSTRAINT TRIGGER at_last AFTER INSERT
+	 ON public.last DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.look();
+	 CREATE FUNCTION public.defer() RETURNS trigger LANGUAGE plpgsql AS \$\$
+	 BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO public.last VALUES (1); RETURN NULL; END \$\$;
+	 CREATE CONSTRAINT TRIGGER later AFTER INSERT
+	 OR UPDATE ON crm_deals.event_consumer DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.defer()");
+$node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(6, 'w'), extra_params => [ '-U', 'clerk' ]);
+ok(wait_until(10, sub { heard($listener) == 2 }), 'nor does one that defers another');
+is(value($node, "SELECT DISTINCT name FROM public.who WHERE name LIKE 'at_last%'", database => 'kept'),
+	'at_last: keeper false', '... and that one runs as the owner, too, at commit');
+is(value($node, "SELECT rolsuper FROM pg_roles WHERE rolname = 'keeper'"), 'f', '... and gains nothing');
 heard($listener);
 $node->safe_psql('kept', 'SET ROLE keeper; DROP TRIGGER later ON crm_deals.event_consumer');
 $node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(4, 'w'), extra_params => [ '-U', 'clerk' ]);
