@@ -19,6 +19,7 @@
 #include "base/arguments.h"
 #include "base/arrays.h"
 #include "base/caller_query.h"
+#include "base/installation.h"
 #include "base/installed.h"
 #include "base/owner_query.h"
 #include "base/result_set.h"
@@ -436,6 +437,7 @@ crm_deals_redact(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = result_set_begin(fcinfo);
 	Redaction	redaction = {.reason = text_argument(fcinfo, 4)};
 
+	check_installation();
 	spi_arguments(fcinfo, THE_OWNER, redaction.values, redaction.nulls);
 	redaction.nulls[THE_OWNER] = 'n';
 	redaction.nulls[N_ARGUMENTS] = '\0';
