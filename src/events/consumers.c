@@ -26,7 +26,6 @@
 #include "base/owner_query.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
-#include "config/pipeline_cache.h"
 #include "events/event_row.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_subscribe);

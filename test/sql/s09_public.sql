@@ -62,7 +62,8 @@ FROM (VALUES ('SELECT crm_deals_internal.subscribe(''x'', NULL, true, false, ''x
 -- What works inside of a function of ours only, whoever calls it
 SELECT is(t.dry(v.call), v.state, 'section 9: ' || v.call)
 FROM (VALUES ('SELECT crm_deals_internal.import_as(''x'')', '55000'),
-             ('SELECT crm_deals_internal.next_deal_id()', '55000')) AS v (call, state);
+             ('SELECT crm_deals_internal.next_deal_id()', '55000'),
+             ('SELECT crm_deals_internal.redact_events(NULL, ''{1}'', NULL, NULL)', '42501 deal_event')) AS v (call, state);
 -- A member of the owner's role may do what the owner may.
 SELECT current_user AS owner \gset
 GRANT :"owner" TO regress_crm_keeper;
