@@ -26,6 +26,20 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.period_start(text, date) IS
     'Internal: returns the first day of the period that a day is in, NULL if there are no periods.';
 
+-- Counts on by one from period to period.
+-- access: read
+CREATE FUNCTION crm_deals_internal.period_number(period text, day date) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE period WHEN 'day' THEN day - '2001-01-01'::date
+                       WHEN 'week' THEN floor((day - '2001-01-01'::date) / 7.0)
+                       ELSE floor((extract(year FROM day) * 12 + extract(month FROM day) - 1)
+                                  / CASE period WHEN 'month' THEN 1 WHEN 'quarter' THEN 3 ELSE 12 END) END::integer
+$$;
+COMMENT ON FUNCTION crm_deals_internal.period_number(text, date) IS
+    'Internal: returns the number of the period that a day is in.';
+
 -- The periods of a range, each with the day after its last day. Without a period, the whole range is one. An end that
 -- the caller does not give is that of the data, but then one odd day far away does not make more than 10,000 periods.
 -- access: read
@@ -45,12 +59,15 @@ BEGIN
     ELSIF NOT (isfinite(range_start) AND isfinite(range_end)) OR range_start IS NULL OR range_end IS NULL THEN
         RETURN;
     END IF;
-    IF range_start < (range_end - 9999 * step)::date THEN
+    IF crm_deals_internal.period_number(period, range_end) - crm_deals_internal.period_number(period, range_start)
+       >= 10000 THEN
         IF from_date IS NOT NULL THEN
             RAISE EXCEPTION 'the range has more than 10,000 periods'
                 USING ERRCODE = '22023', HINT = 'Ask for longer periods or for fewer days.';
         END IF;
-        range_start := (range_end - 9999 * step)::date;
+        range_start := range_end - CASE period WHEN 'day' THEN 9999 WHEN 'week' THEN 9999 * 7
+                                               WHEN 'month' THEN 9998 * 30 WHEN 'quarter' THEN 9998 * 90
+                                               ELSE 9998 * 365 END;
     END IF;
     RETURN QUERY
     SELECT p.start::date, least((p.start + step)::date, range_end + 1)

@@ -95,13 +95,13 @@ out_of_bounds(DealColumn column, const char *bounds, List **broken)
 
 /* Adds a rule if the write gives a stamp before 1900 or more than a day ahead.  A CHECK refuses infinity. */
 static void
-judge_stamp(const DealRow *old, const DealRow *new, DealColumn column, List **broken)
+judge_stamp(const DealRow *old, const DealRow *new, DealColumn column, TimestampTz now, List **broken)
 {
 	TimestampTz stamp = deal_time(new, column);
 
 	if (deal_isnull(new, column) || !stated(old, new, column) || TIMESTAMP_NOT_FINITE(stamp))
 		return;
-	if (stamp < FIRST_STAMP || stamp > GetCurrentTimestamp() + USECS_PER_DAY)
+	if (stamp < FIRST_STAMP || stamp > Max(now, GetCurrentTimestamp()) + USECS_PER_DAY)
 		out_of_bounds(column, psprintf("%s lies between 1900 and tomorrow.", deal_column_name(column)), broken);
 }
 
@@ -135,11 +135,11 @@ judge_amount(const DealRow *old, const DealRow *new, List **broken)
 
 /* Adds the bounds that the write breaks.  Values from before stay. */
 static void
-judge_bounds(const DealRow *old, const DealRow *new, List **broken)
+judge_bounds(const DealRow *old, const DealRow *new, TimestampTz now, List **broken)
 {
-	judge_stamp(old, new, DEAL_CREATED_AT, broken);
-	judge_stamp(old, new, DEAL_CLOSED_AT, broken);
-	judge_stamp(old, new, DEAL_STAGE_ENTERED_AT, broken);
+	judge_stamp(old, new, DEAL_CREATED_AT, now, broken);
+	judge_stamp(old, new, DEAL_CLOSED_AT, now, broken);
+	judge_stamp(old, new, DEAL_STAGE_ENTERED_AT, now, broken);
 	judge_expected_close_date(old, new, broken);
 	judge_amount(old, new, broken);
 }
@@ -561,7 +561,7 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 		judge_version(old, new, &broken);
 	}
 	if (!restores)
-		judge_bounds(old, new, &broken);
+		judge_bounds(old, new, now, &broken);
 	stage = derive_stage(old, new, &broken);
 	if (stage == NULL)
 		return broken;

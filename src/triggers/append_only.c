@@ -32,7 +32,8 @@ refuse_change_of_log(Relation log)
 Datum
 crm_deals_append_only_row(PG_FUNCTION_ARGS)
 {
-	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, NULL);
+	static const char *const tables[] = {"deal_event", NULL};
+	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, in_maintenance() ? NULL : tables);
 
 	if (!in_maintenance())
 		refuse_change_of_log(data->tg_relation);
