@@ -263,7 +263,9 @@ BEGIN
     LIMIT 1;
     IF grantor IS NOT NULL THEN
         RAISE EXCEPTION 'the access of role "%" was granted by role "%"', role_name, grantor
-            USING ERRCODE = '42501', HINT = format('Only role "%s" can take it back or change it.', grantor);
+            USING ERRCODE = '42501',
+                  HINT = format('Only role "%s" can take it back or change it. If the tables were its own before, a '
+                                'superuser runs DROP OWNED BY %I, after REASSIGN OWNED.', grantor, grantor);
     END IF;
 END
 $$;

@@ -20,7 +20,8 @@ COMMENT ON FUNCTION crm_deals_internal.deal_columns() IS
 
 -- The two arrays are aligned.
 -- access: manager
-CREATE FUNCTION crm_deals_internal.revert_changes(deal_ids bigint[], changes jsonb[]) RETURNS void
+CREATE FUNCTION crm_deals_internal.revert_changes(deal_ids bigint[], changes jsonb[], callers_path text)
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -34,23 +35,26 @@ BEGIN
     FROM crm_deals_internal.deal_columns() AS c
     WHERE c.name NOT IN ('id', 'version', 'created_at', 'updated_at')
       AND EXISTS (SELECT FROM unnest(revert_changes.changes) AS w (changes), jsonb_object_keys(w.changes) AS k (key)
-                  WHERE k.key = c.name OR c.name = 'custom_fields' AND k.key LIKE 'custom\_fields.%');
-    EXECUTE format('UPDATE crm_deals.deal AS d
-                    SET %s
-                    FROM unnest($1, $2) AS w (deal_id, changes)
-                    JOIN crm_deals.deal AS x ON x.id = w.deal_id
-                    CROSS JOIN LATERAL crm_deals_internal.old_row(x.*, w.changes) AS r
-                    WHERE d.id = w.deal_id', columns)
-    USING deal_ids, changes;
+                  WHERE k.key = c.name OR c.name = 'custom_fields' AND starts_with(k.key, 'custom_fields.'));
+    PERFORM crm_deals_internal.write_as_caller(
+        callers_path,
+        format('UPDATE crm_deals.deal AS d
+                SET %s
+                FROM unnest($1, $2) AS w (deal_id, changes)
+                JOIN crm_deals.deal AS x ON x.id = w.deal_id
+                CROSS JOIN LATERAL crm_deals_internal.old_row(x.*, w.changes) AS r
+                WHERE d.id = w.deal_id', columns),
+        deal_ids, changes);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.revert_changes(bigint[], jsonb[]) IS
+COMMENT ON FUNCTION crm_deals_internal.revert_changes(bigint[], jsonb[], text) IS
     'Internal: sets the columns that these changes are about back to their old values.';
 
 -- The two arrays are aligned. A column that did not exist when a deal was deleted, and cannot be NULL, gets its
 -- default.
 -- access: manager
-CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[], changes jsonb[]) RETURNS void
+CREATE FUNCTION crm_deals_internal.reinsert_deleted(events bigint[], changes jsonb[], callers_path text)
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -69,20 +73,22 @@ BEGIN
     WHERE c.may_be_null
        OR c.name = 'custom_fields'
        OR EXISTS (SELECT FROM unnest(reinsert_deleted.changes) AS w (changes) WHERE w.changes ? c.name);
-    EXECUTE format('INSERT INTO crm_deals.deal (%s)
-                    SELECT %s
-                    FROM unnest($1, $2) AS w (event_id, changes)
-                    JOIN crm_deals.deal_event AS e ON e.id = w.event_id
-                    CROSS JOIN LATERAL crm_deals_internal.old_row(NULL::crm_deals.deal, w.changes) AS r
-                    ORDER BY e.deal_id', columns, sources)
-    USING events, changes;
+    PERFORM crm_deals_internal.write_as_caller(
+        callers_path,
+        format('INSERT INTO crm_deals.deal (%s)
+                SELECT %s
+                FROM unnest($1, $2) AS w (event_id, changes)
+                JOIN crm_deals.deal_event AS e ON e.id = w.event_id
+                CROSS JOIN LATERAL crm_deals_internal.old_row(NULL::crm_deals.deal, w.changes) AS r
+                ORDER BY e.deal_id', columns, sources),
+        events, changes);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.reinsert_deleted(bigint[], jsonb[]) IS
+COMMENT ON FUNCTION crm_deals_internal.reinsert_deleted(bigint[], jsonb[], text) IS
     'Internal: inserts deals again, as they were when these events deleted them.';
 
 -- access: manager
-CREATE FUNCTION crm_deals_internal.restore_deal(deal_id bigint) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.restore_deal(deal_id bigint, callers_path text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -112,11 +118,11 @@ BEGIN
     IF last.uncertain IS NOT NULL THEN
         RAISE EXCEPTION 'it is not certain what deal % was', deal_id USING ERRCODE = '55000', DETAIL = last.uncertain;
     END IF;
-    PERFORM crm_deals_internal.reinsert_deleted(ARRAY[last.id], ARRAY[last.readable]);
+    PERFORM crm_deals_internal.reinsert_deleted(ARRAY[last.id], ARRAY[last.readable], callers_path);
     RETURN deal_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.restore_deal(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.restore_deal(bigint, text) IS
     'Internal: does the work of restore_deal() as the caller.';
 
 -- The number of a batch is the id of its first event; the others have the same transaction and higher ids.
@@ -146,7 +152,8 @@ COMMENT ON FUNCTION crm_deals_internal.batch_events(bigint) IS
     'Internal: returns the events of a batch, that is, of one statement.';
 
 -- access: manager
-CREATE FUNCTION crm_deals_internal.undo_batch(batch_id bigint) RETURNS TABLE (deal_id bigint, outcome text, detail text)
+CREATE FUNCTION crm_deals_internal.undo_batch(batch_id bigint, callers_path text)
+RETURNS TABLE (deal_id bigint, outcome text, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -180,14 +187,16 @@ BEGIN
                       ELSE d.version = e.version END;
 
     -- An event that changed the id from null created the deal.
-    DELETE FROM crm_deals.deal AS d
-    WHERE d.id IN (SELECT l.deal_id FROM unnest(last_deals, last_changes) AS l (deal_id, changes)
-                   WHERE l.changes -> 'id' -> 0 = 'null'::jsonb);
-    PERFORM crm_deals_internal.reinsert_deleted(array_agg(l.id), array_agg(l.changes))
+    PERFORM crm_deals_internal.write_as_caller(
+        callers_path, 'DELETE FROM crm_deals.deal AS d WHERE d.id = ANY ($1)', array_agg(l.deal_id))
+    FROM unnest(last_deals, last_changes) AS l (deal_id, changes)
+    WHERE l.changes -> 'id' -> 0 = 'null'::jsonb
+    HAVING count(*) > 0;
+    PERFORM crm_deals_internal.reinsert_deleted(array_agg(l.id), array_agg(l.changes), callers_path)
     FROM unnest(last_ids, last_kinds, last_changes) AS l (id, kind, changes)
     WHERE l.kind = 'deleted'
     HAVING count(*) > 0;
-    PERFORM crm_deals_internal.revert_changes(array_agg(l.deal_id), array_agg(l.changes))
+    PERFORM crm_deals_internal.revert_changes(array_agg(l.deal_id), array_agg(l.changes), callers_path)
     FROM unnest(last_deals, last_kinds, last_changes) AS l (deal_id, kind, changes)
     WHERE l.kind <> 'deleted' AND NOT l.changes ? 'id'
     HAVING count(*) > 0;
@@ -208,5 +217,5 @@ BEGIN
     ORDER BY e.deal_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.undo_batch(bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.undo_batch(bigint, text) IS
     'Internal: does the work of undo_batch() as the caller.';

@@ -50,6 +50,7 @@ CREATE FUNCTION crm_deals_internal.existing_field_index(kind text, relation regc
     RETURNS regclass
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 SET standard_conforming_strings = on
 AS $$
     SELECT i.indexrelid::regclass

@@ -268,7 +268,7 @@ BEGIN
                 PERFORM crm_deals_internal.refuse_filter('filter text must be a text');
             END IF;
             conditions := conditions || format('(d.name ILIKE %1$L OR d.external_id ILIKE %1$L OR d.notes ILIKE %1$L)',
-                                               '%' || regexp_replace(filter ->> 'text', '([%_\\])', '\\\1',
+                                               '%' || regexp_replace(filter ->> 'text', E'([%_\\\\])', E'\\\\\\1',
                                                                      'g') || '%');
         WHEN 'custom_fields' THEN
             IF jsonb_typeof(part.value) <> 'object' THEN
@@ -319,7 +319,7 @@ BEGIN
         group_label := format('(SELECT crm_deals_internal.label(n.labels, n.name, %L)
                                 FROM crm_deals.%I AS n WHERE n.id = g.raw)', language,
                               CASE WHEN group_by = 'stage_id' THEN 'stage' ELSE 'pipeline' END);
-    WHEN group_by LIKE 'custom\_fields.%' THEN
+    WHEN starts_with(group_by, 'custom_fields.') THEN
         group_key := format('(d.custom_fields ->> %L)', substr(group_by, length('custom_fields.') + 1));
         group_label := 'g.raw';
     WHEN group_by IN (SELECT a.attname FROM pg_attribute AS a
@@ -352,7 +352,7 @@ BEGIN
         RETURN QUERY
         SELECT s.status, s.status, s.number::integer
         FROM unnest(ARRAY['open', 'won', 'lost', 'abandoned']) WITH ORDINALITY AS s (status, number);
-    ELSIF group_by LIKE 'custom\_fields.%' THEN
+    ELSIF starts_with(group_by, 'custom_fields.') THEN
         field := crm_deals_internal.deal_field(substr(group_by, length('custom_fields.') + 1), organization);
         IF field.type = 'select' THEN
             RETURN QUERY

@@ -28,6 +28,7 @@ COMMENT ON FUNCTION crm_deals_internal.logged(anyelement) IS
 CREATE FUNCTION crm_deals_internal.has_one_text(type oid) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
     SELECT t.typcategory IN ('B', 'S', 'E', 'I') OR t.typcategory = 'N' AND t.oid <> 'money'::regtype
                AND t.oid::regtype::text !~ '^reg'
@@ -88,6 +89,7 @@ COMMENT ON FUNCTION crm_deals_internal.meanings(jsonb, text) IS
 CREATE FUNCTION crm_deals_internal.certain_change(pair jsonb, type oid, is_deletion boolean) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
 DECLARE
     found jsonb[];

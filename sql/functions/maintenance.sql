@@ -90,7 +90,8 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(jsonb_object_agg(c.key, CASE
-               WHEN is_named AND (c.key IN ('name', 'notes', 'custom_fields') OR c.key LIKE 'custom\_fields.%') THEN
+               WHEN is_named
+                    AND (c.key IN ('name', 'notes', 'custom_fields') OR starts_with(c.key, 'custom_fields.')) THEN
                    (SELECT jsonb_agg(CASE v.value WHEN 'null' THEN v.value ELSE '"[redacted]"' END ORDER BY v.place)
                     FROM jsonb_array_elements(c.value) WITH ORDINALITY AS v (value, place))
                WHEN c.key = 'owner' THEN

@@ -29,7 +29,7 @@ AS $$
 BEGIN
     IF earlier ? 'custom_fields' THEN
         later := later - ARRAY(SELECT k.key FROM jsonb_object_keys(later) AS k (key)
-                               WHERE k.key LIKE 'custom\_fields.%');
+                               WHERE starts_with(k.key, 'custom_fields.'));
     END IF;
     RETURN later || earlier;
 END
@@ -64,7 +64,7 @@ BEGIN
     FOR change IN
         SELECT substr(c.key, length('custom_fields.') + 1) AS field, c.value -> 0 AS old
         FROM jsonb_each(changes) AS c
-        WHERE c.key LIKE 'custom\_fields.%'
+        WHERE starts_with(c.key, 'custom_fields.')
     LOOP
         custom_fields := CASE change.old WHEN 'null' THEN custom_fields - change.field
                                          ELSE custom_fields || jsonb_build_object(change.field, change.old) END;
@@ -80,6 +80,7 @@ COMMENT ON FUNCTION crm_deals_internal.custom_fields_before(jsonb, jsonb) IS
 CREATE FUNCTION crm_deals_internal.column_before(name text, type oid) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
     SELECT CASE
         WHEN name = 'id' THEN

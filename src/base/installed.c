@@ -392,10 +392,14 @@ find_difference(void)
 	return difference;
 }
 
-/* Returns the difference of the relation of this name, or NULL. */
+/* Returns the difference of the relation of this name, or of the schema, or NULL. */
 const Difference *
 find_difference_of(const char *relation)
 {
+	const Difference *difference = difference_of_schema();
+
+	if (difference != NULL)
+		return difference;
 	for (int i = 0; i < (int) lengthof(relations); i++)
 		if (strcmp(relations[i].name, relation) == 0)
 			return relation_unchanged(&as_installed[i]) ? NULL : difference_of(i, installed_table(relation));

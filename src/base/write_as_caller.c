@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "tcop/tcopprot.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/portal.h"
@@ -121,7 +122,8 @@ run_write(const char *statement, List *queries, ParamListInfo parameters, char *
 
 	SetTuplestoreDestReceiverParams(receiver, rows, CurrentMemoryContext, false, NULL, NULL);
 	portal->visible = false;
-	PortalDefineQuery(portal, NULL, statement, CMDTAG_UNKNOWN, plans, NULL);
+	PortalDefineQuery(portal, NULL, statement,
+					  plans == NIL ? CMDTAG_UNKNOWN : CreateCommandTag(linitial(plans)), plans, NULL);
 	PortalStart(portal, parameters, 0, InvalidSnapshot);
 	InitializeQueryCompletion(&completion);
 	(void) portal_run_all(portal, receiver, &completion);

@@ -8,7 +8,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "utils/builtins.h"
 
 #include "base/arguments.h"
 #include "base/caller_query.h"
@@ -27,26 +29,29 @@ PG_FUNCTION_INFO_V1(crm_deals_restore_deal);
  */
 
 /*
- * Runs the query with the first argument of the call. The second one is the
- * actor of the events, and their kind is "reverted".
+ * Runs the query with the first argument of the call and the caller's
+ * search_path. The second argument is the actor of the events, and their kind
+ * is "reverted".
  */
 static void
 revert(CallerQuery *query, FunctionCallInfo fcinfo)
 {
 	WriteContext context = {.kind = "reverted", .restores = true, .every_statement = true};
-	Datum		value;
-	char		nulls[2];
+	Datum		values[2];
+	char		nulls[] = "  ";
 
 	check_installation();
 	context.actor = text_argument(fcinfo, 1);
-	spi_arguments(fcinfo, 1, &value, nulls);
-	caller_query_in_context(query, &value, nulls, &context);
+	spi_arguments(fcinfo, 1, values, nulls);
+	values[1] = CStringGetTextDatum(namespace_search_path);
+	nulls[1] = ' ';
+	caller_query_in_context(query, values, nulls, &context);
 }
 
 static CallerQuery undo_query = {
-	.sql = "SELECT u.deal_id, u.outcome, u.detail FROM crm_deals_internal.undo_batch($1) AS u",
-	.nargs = 1,
-	.argtypes = {INT8OID},
+	.sql = "SELECT u.deal_id, u.outcome, u.detail FROM crm_deals_internal.undo_batch($1, $2) AS u",
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID},
 	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID),
 };
 
@@ -64,9 +69,9 @@ crm_deals_undo_batch(PG_FUNCTION_ARGS)
 }
 
 static CallerQuery restore_query = {
-	.sql = "SELECT crm_deals_internal.restore_deal($1)",
-	.nargs = 1,
-	.argtypes = {INT8OID},
+	.sql = "SELECT crm_deals_internal.restore_deal($1, $2)",
+	.nargs = 2,
+	.argtypes = {INT8OID, TEXTOID},
 	.returns = RETURNS(INT8OID),
 };
 

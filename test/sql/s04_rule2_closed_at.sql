@@ -41,8 +41,9 @@ UPDATE crm_deals.deal SET notes = 'any' WHERE name = 'd1';
 SELECT is(t.closed_at('d1'), :'third', 'rule 2: a change of another column keeps it');
 UPDATE crm_deals.deal SET stage_id = t.stage('start', 'Long') WHERE name = 'd1';
 SELECT is(t.closed_at('d1'), NULL, 'rule 2: closed -> open clears it');
-SELECT is((SELECT changes -> 'closed_at' FROM crm_deals.deal_event WHERE deal_id = t.deal('d1') AND kind = 'reopened'),
-          jsonb_build_array(:'third'::timestamptz, NULL), 'rule 2: and the log keeps it');
+SELECT is((SELECT (changes -> 'closed_at' ->> 0)::timestamptz || coalesce(changes -> 'closed_at' ->> 1, ' none')
+           FROM crm_deals.deal_event WHERE deal_id = t.deal('d1') AND kind = 'reopened'),
+          :'third'::timestamptz || ' none', 'rule 2: and the log keeps it');
 
 -- A moment given by the same statement
 SELECT is(t.after($$UPDATE crm_deals.deal SET stage_id = t.stage('signed', 'Long'), closed_at = '2020-02-03 04:05:06Z'

@@ -5,6 +5,7 @@
 CREATE FUNCTION crm_deals_internal.import_deal_columns() RETURNS TABLE (name text, type text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
     SELECT a.attname::text, CASE WHEN a.attname = 'owner' THEN 'text' ELSE format_type(a.atttypid, -1) END
     FROM pg_attribute AS a
@@ -51,6 +52,7 @@ CREATE FUNCTION crm_deals_internal.import_columns(source regclass, names text[],
 RETURNS TABLE (name text, type text, source_type text, is_text boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
     SELECT a.attname::text, coalesce(w.type, 'jsonb'), format_type(a.atttypid, -1), t.typcategory = 'S'
     FROM pg_attribute AS a
@@ -78,7 +80,7 @@ BEGIN
     SELECT string_agg(quote_ident(g.name), ', ')
     INTO unknown
     FROM unnest(given) AS g (name)
-    WHERE g.name <> ALL (names) AND NOT (with_custom_fields AND g.name ~ '^custom_fields\..');
+    WHERE g.name <> ALL (names) AND NOT (with_custom_fields AND g.name ~ E'^custom_fields\\..');
     IF unknown IS NOT NULL THEN
         RAISE EXCEPTION 'table % has columns that cannot be imported: %', source, unknown
             USING ERRCODE = '42703',

@@ -41,7 +41,7 @@ COMMENT ON FUNCTION crm_deals_internal.try_cast(text, anyelement) IS
 CREATE FUNCTION crm_deals_internal.import_filled(column_name text) RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
-AS $$ SELECT format('nullif(btrim(s.%I::text, E'' \t\r\n''), '''')', column_name) $$;
+AS $$ SELECT format(E'nullif(btrim(s.%I::text, E'' \\t\\r\\n''), '''')', column_name) $$;
 COMMENT ON FUNCTION crm_deals_internal.import_filled(text) IS
     'Internal: returns the expression that trims a column of the source; it is NULL if nothing is left.';
 
@@ -133,7 +133,7 @@ BEGIN
 
     RETURN format('SELECT c._row, %s AS _problem, %s, c._fields%s '
                   'FROM (SELECT row_number() OVER () AS _row, %s%s, %s AS _fields FROM %s AS s OFFSET 0) AS c',
-                  coalesce('nullif(concat_ws(E''\n'', ' || problems || '), '''')', 'NULL::text'), staged,
+                  coalesce(E'nullif(concat_ws(E''\\n'', ' || problems || '), '''')', 'NULL::text'), staged,
                   CASE WHEN 'pipeline' = ANY (names)
                        THEN ', format(''%L %L %L'', c.pipeline, c.pipeline_id, c.organization) AS _place' END,
                   converted, raw, fields, source);

@@ -57,8 +57,9 @@ BEGIN
     name_column := host.columns ->> 'name';
     organization_column := host.columns ->> 'organization';
     same := format('lower(btrim(t.%I::text)) = lower(w.name)', name_column)
-            || CASE WHEN organization_column IS NULL THEN ''
-                    ELSE format(' AND t.%I::text IS NOT DISTINCT FROM w.organization', organization_column) END;
+            || CASE WHEN organization_column IS NOT NULL
+                    THEN format(' AND t.%I::text IS NOT DISTINCT FROM w.organization', organization_column)
+                    ELSE '' END;
     PERFORM crm_deals_internal.write_as_caller(
         callers_path,
         format('INSERT INTO %1$s (%2$s) SELECT %3$s '

@@ -25,9 +25,9 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT regexp_replace(
         regexp_replace(crm_deals_internal.schema(part),
-                       format('crm_deals[.](%s)\M', array_to_string(crm_deals_internal.relations_of_schema(), '|')),
-                       'crm_deals.zq_\1', 'g'),
-        '(INDEX|CONSTRAINT)\s+([a-z0-9_]+)\s+(ON|UNIQUE|PRIMARY|EXCLUDE)\M', '\1 zq_\2 \3', 'g')
+                       format(E'crm_deals[.](%s)\\M', array_to_string(crm_deals_internal.relations_of_schema(), '|')),
+                       E'crm_deals.zq_\\1', 'g'),
+        E'(INDEX|CONSTRAINT)\\s+([a-z0-9_]+)\\s+(ON|UNIQUE|PRIMARY|EXCLUDE)\\M', E'\\1 zq_\\2 \\3', 'g')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.model_of(text) IS
     'Internal: returns DDL that makes a model of what the part makes.';
@@ -148,7 +148,7 @@ AS $$
         LEFT JOIN pg_attribute AS a ON a.attrelid = r.oid AND a.attnum = d.objsubid
     )
     SELECT d.turn, d.made, d.kind, d.relation, regexp_replace(d.name, '^' || prefix, ''),
-           replace(regexp_replace(d.definition, '^(CREATE (?:UNIQUE )?INDEX )' || prefix, '\1'),
+           replace(regexp_replace(d.definition, '^(CREATE (?:UNIQUE )?INDEX )' || prefix, E'\\1'),
                    'crm_deals.' || prefix, 'crm_deals.'),
            d.detail
     FROM described AS d (turn, made, kind, relation, name, definition, detail)
@@ -167,12 +167,12 @@ AS $$
     SELECT CASE kind
         WHEN 'constraint' THEN
             coalesce((SELECT m.words[1] || (of_host.words ->> (m.words[2] || '_table')) || m.words[3]
-                      FROM regexp_matches(definition, '^(FOREIGN KEY \([a-z0-9_, ]+\) REFERENCES )'
-                                                      'crm_deals[.]host_(account|contact|owner)(\(.*)$') AS m (words)),
+                      FROM regexp_matches(definition, E'^(FOREIGN KEY \\([a-z0-9_, ]+\\) REFERENCES )'
+                                                      'crm_deals[.]host_(account|contact|owner)(\\(.*)$') AS m (words)),
                      definition)
         WHEN 'view' THEN
-            crm_deals_internal.fill(regexp_replace(definition, 'crm_deals[.]host_(account|contact|owner)\M',
-                                                   '@\1_table@', 'g'), words)
+            crm_deals_internal.fill(regexp_replace(definition, E'crm_deals[.]host_(account|contact|owner)\\M',
+                                                   E'@\\1_table@', 'g'), words)
         ELSE definition END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.of_host(text, text, jsonb) IS
@@ -237,9 +237,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT crm_deals_internal.fill(s.statement, words)
     FROM unnest(crm_deals_internal.parts(true, true)) AS p (part)
-    CROSS JOIN LATERAL regexp_split_to_table(crm_deals_internal.schema(p.part), ';\s*\n') AS s (statement)
-    WHERE CASE kind WHEN 'view' THEN s.statement ~ format('VIEW crm_deals[.]%s\M', name)
-                    WHEN 'trigger' THEN s.statement ~ format('TRIGGER %s\M.* ON crm_deals[.]%s\M', name, relation) END
+    CROSS JOIN LATERAL regexp_split_to_table(crm_deals_internal.schema(p.part), E';\\s*\\n') AS s (statement)
+    WHERE CASE kind WHEN 'view' THEN s.statement ~ format(E'VIEW crm_deals[.]%s\\M', name)
+                    WHEN 'trigger'
+                    THEN s.statement ~ format(E'TRIGGER %s\\M.* ON crm_deals[.]%s\\M', name, relation) END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.statement_of(text, text, text, jsonb) IS
     'Internal: returns the statement of the schema that makes a view or a trigger.';

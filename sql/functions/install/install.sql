@@ -248,6 +248,32 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.update_tables(regclass, regclass, regclass, jsonb) IS
     'Internal: does a later call of install().';
 
+-- Without one of its triggers a table has no rules and no log. So install() does not rely on what it has run.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.check_triggers_are_there() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    missing text;
+BEGIN
+    SELECT string_agg(format('"%s" of crm_deals.%s', w.name, w.relation), ', ' ORDER BY w.relation, w.name)
+    INTO missing
+    FROM (VALUES ('deal', 'crm_deals_begin'), ('deal', 'zz_crm_deals_rules'), ('deal', 'crm_deals_capture_insert'),
+                 ('deal', 'crm_deals_capture_update'), ('deal', 'crm_deals_capture_delete'),
+                 ('deal', 'crm_deals_no_truncate'), ('deal_event', 'crm_deals_append_only'),
+                 ('stage', 'zz_crm_deals_rules'), ('pipeline', 'zz_crm_deals_rules')) AS w (relation, name)
+    WHERE NOT EXISTS (SELECT FROM pg_trigger AS t
+                      WHERE t.tgrelid = to_regclass('crm_deals.' || w.relation) AND t.tgname = w.name);
+    IF missing IS NOT NULL THEN
+        RAISE EXCEPTION 'install() has not made all that crm_deals needs'
+            USING ERRCODE = '55000', DETAIL = format('These triggers are not there: %s.', missing);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.check_triggers_are_there() IS
+    'Internal: refuses tables that have lost the triggers of rules and log.';
+
 -- access: owner
 CREATE FUNCTION crm_deals_internal.install_tables(account_table regclass, contact_table regclass,
                                                   owner_table regclass, columns jsonb) RETURNS void
@@ -263,6 +289,7 @@ BEGIN
     ELSIF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass) THEN
         PERFORM crm_deals_internal.update_tables(account_table, contact_table, owner_table, columns);
     END IF;
+    PERFORM crm_deals_internal.check_triggers_are_there();
     -- While the triggers were gone, nobody kept the names. After a restore the index can be of another server.
     IF strpos(coalesce(pg_get_indexdef(to_regclass('crm_deals.deal_name_signatures')), ''),
               quote_literal(crm_deals_internal.made_for())) = 0 THEN
@@ -314,6 +341,8 @@ SET search_path = pg_catalog, pg_temp
 SET client_min_messages = warning
 SET standard_conforming_strings = on
 SET quote_all_identifiers = off
+SET transform_null_equals = off
+SET array_nulls = on
 AS $$
 DECLARE
     schema_owner oid := (SELECT n.nspowner FROM pg_namespace AS n WHERE n.nspname = 'crm_deals');

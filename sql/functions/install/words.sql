@@ -121,6 +121,7 @@ COMMENT ON FUNCTION crm_deals_internal.words_of_plain_owner() IS
 CREATE FUNCTION crm_deals_internal.primary_key(host regclass) RETURNS TABLE (name text, type text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
     SELECT a.attname::text, format_type(a.atttypid, NULL)
     FROM pg_index AS i

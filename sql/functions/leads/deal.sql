@@ -21,7 +21,7 @@ BEGIN
     INTO unknown
     FROM jsonb_object_keys(deal) AS k (key)
     WHERE k.key NOT IN ('pipeline', 'stage')
-      AND k.key NOT LIKE 'custom\_fields.%'
+      AND NOT starts_with(k.key, 'custom_fields.')
       AND NOT EXISTS (SELECT FROM pg_attribute AS a
                       WHERE a.attrelid = 'crm_deals.deal'::regclass AND a.attname = k.key
                         AND a.attnum > 0 AND NOT a.attisdropped);
@@ -156,8 +156,8 @@ DECLARE
     plain jsonb;
 BEGIN
     SELECT coalesce(jsonb_object_agg(substr(v.key, length('custom_fields.') + 1), v.value)
-                        FILTER (WHERE v.key LIKE 'custom\_fields.%'), '{}'),
-           coalesce(jsonb_object_agg(v.key, v.value) FILTER (WHERE v.key NOT LIKE 'custom\_fields.%'), '{}')
+                        FILTER (WHERE starts_with(v.key, 'custom_fields.')), '{}'),
+           coalesce(jsonb_object_agg(v.key, v.value) FILTER (WHERE NOT starts_with(v.key, 'custom_fields.')), '{}')
     INTO per_key, plain
     FROM jsonb_each(deal) AS v;
 

@@ -41,6 +41,7 @@ CREATE FUNCTION crm_deals_internal.record_columns(relation regclass, fields text
                                                   OUT names text, OUT definitions text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET quote_all_identifiers = off
 AS $$
     SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
            string_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' ORDER BY a.attnum)
