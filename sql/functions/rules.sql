@@ -44,7 +44,7 @@ AS $$
 BEGIN
     PERFORM crm_deals_internal.check_trigger_table(tg_relid, 'activity');
     RAISE EXCEPTION 'done_at is out of bounds'
-        USING ERRCODE = '23514', DETAIL = 'done_at lies between 1900 and tomorrow.', SCHEMA = TG_TABLE_SCHEMA,
+        USING ERRCODE = '23514', DETAIL = 'It is a moment between 1900 and tomorrow.', SCHEMA = TG_TABLE_SCHEMA,
               TABLE = TG_TABLE_NAME, COLUMN = 'done_at', CONSTRAINT = 'deal_bounds';
 END
 $$;

@@ -102,7 +102,7 @@ judge_stamp(const DealRow *old, const DealRow *new, DealColumn column, Timestamp
 	if (deal_isnull(new, column) || !stated(old, new, column) || TIMESTAMP_NOT_FINITE(stamp))
 		return;
 	if (stamp < FIRST_STAMP || stamp > Max(now, GetCurrentTimestamp()) + USECS_PER_DAY)
-		out_of_bounds(column, psprintf("%s lies between 1900 and tomorrow.", deal_column_name(column)), broken);
+		out_of_bounds(column, "It is a moment between 1900 and tomorrow.", broken);
 }
 
 /* Adds a rule if the write expects the deal to be closed before 1900 or after 2999. */
@@ -115,7 +115,7 @@ judge_expected_close_date(const DealRow *old, const DealRow *new, List **broken)
 		return;
 	day = DatumGetDateADT(deal_get(new, DEAL_EXPECTED_CLOSE_DATE));
 	if (!DATE_NOT_FINITE(day) && (day < DAY_OF(1900, 1, 1) || day >= DAY_OF(3000, 1, 1)))
-		out_of_bounds(DEAL_EXPECTED_CLOSE_DATE, "expected_close_date lies between 1900 and 2999.", broken);
+		out_of_bounds(DEAL_EXPECTED_CLOSE_DATE, "It is a day between 1900 and 2999.", broken);
 }
 
 /* Adds a rule if the write gives an amount of 10^18 or more. */
@@ -130,7 +130,7 @@ judge_amount(const DealRow *old, const DealRow *new, List **broken)
 	if (!numeric_is_nan(amount) && !numeric_is_inf(amount) &&
 		DatumGetBool(DirectFunctionCall2(numeric_ge, NumericGetDatum(amount),
 										 NumericGetDatum(int64_to_numeric(INT64CONST(1000000000000000000))))))
-		out_of_bounds(DEAL_AMOUNT, "amount is less than 10^18.", broken);
+		out_of_bounds(DEAL_AMOUNT, "It is less than 10^18.", broken);
 }
 
 /* Adds the bounds that the write breaks.  Values from before stay. */
