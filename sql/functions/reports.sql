@@ -339,7 +339,7 @@ BEGIN
             GROUP BY d.stage_id, 2, d.currency, d.probability
         ), g AS (
             SELECT f.stage_id, f.raw, f.currency, sum(f.deals)::bigint AS deals, coalesce(sum(f.amount), 0) AS amount,
-                   coalesce(sum(f.amount * f.probability), 0) * 0.01 AS weighted
+                   coalesce(sum(f.amount * (f.probability * 0.01)), 0.00) AS weighted
             FROM fine AS f
             GROUP BY f.stage_id, f.raw, f.currency
         ), part AS (
