@@ -9,7 +9,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" $(source)crm
 ROOMS = base config rules log events duplicates triggers functions
 
 base = acting_as_owner arrays caller_query catalog currency deal_row installation installed json kept_query owner_query \
-	relation_watch retired settings texts transition write_as_caller write_context
+	relation_watch retired search_path settings texts transition write_as_caller write_context
 config = pipeline_cache stage_lock stage_lookup
 rules = broken_rule custom_fields derive gates
 log = changes event_ids event_log log_transaction log_value old_values
@@ -18,7 +18,7 @@ duplicates = core/signature core/similarity core/similarity_join concurrent_writ
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram
 triggers = append_only config_triggers deal_triggers relatives
-functions = board_sums check_move corrections field_index import install maintenance merge move_deal stages
+functions = board_sums check_move corrections field_index import install maintenance merge move_deal redact stages
 
 MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
@@ -111,7 +111,7 @@ deb: ; packaging/build-deb
 demo: ; examples/demo/run $(if $(DATA),"$(DATA)")
 test: ; test/harness/run-tests
 soak:
-	test/harness/packages test node fuzz
+	test/harness/packages test extensions node fuzz
 	test/fuzz/run 300
 	test/fuzz/server 600
 	SOAK=1 TESTS="$(LONG)" test/harness/run-tests

@@ -10,7 +10,7 @@ AS $$
         WHEN 'consume' THEN ARRAY['consume']
         WHEN 'write' THEN ARRAY['read', 'write']
         WHEN 'manager' THEN ARRAY['read', 'write', 'manager']
-        WHEN 'admin' THEN ARRAY['read', 'write', 'manager', 'admin']
+        WHEN 'admin' THEN ARRAY['read', 'consume', 'write', 'manager', 'admin']
     END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.level_includes(text) IS

@@ -15,7 +15,7 @@ BEGIN
         INSERT INTO crm_deals.event_consumer (consumer, include_imports, seen, seen_id)
         VALUES (crm_deals_internal.dispatcher(), true, '1:1:', 0);
     END IF;
-    batch := crm_deals_internal.take_events(crm_deals_internal.dispatcher(), most, NULL);
+    batch := crm_deals_internal.take_events(crm_deals_internal.dispatcher(), most, NULL::interval);
     IF batch <> '{}' THEN
         UPDATE crm_deals.event_consumer AS c
         SET unacked = '{}', last_acked_at = clock_timestamp()

@@ -1,5 +1,5 @@
--- The log is append-only, with two exceptions: old events are pruned, and a person is erased. These functions run as
--- the owner of the tables. src/functions/maintenance.c calls them; nothing else may change the log.
+-- The log is append-only, with two exceptions: old events are pruned, and a person is erased.
+-- src/functions/maintenance.c and redact.c do it with the functions here; nothing else may change the log.
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.pruning_horizon() RETURNS timestamptz
@@ -104,58 +104,12 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redacted_changes(jsonb, boolean, text) IS
     'Internal: returns the changes of an event without what they said of a person.';
 
--- access: public
-CREATE FUNCTION crm_deals_internal.redact_contact(contact text) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    blanked bigint;
-BEGIN
-    IF to_regclass('crm_deals.contact') IS NULL THEN
-        RAISE NOTICE 'the contacts are in a table of the host'
-            USING HINT = 'The host erases them; their activities in crm_deals are removed.';
-        RETURN NULL;
-    END IF;
-    UPDATE crm_deals.contact AS c
-    SET first_name = NULL, last_name = '[redacted]', email = NULL, phone = NULL, external_id = NULL,
-        custom_fields = '{}'
-    WHERE c.id::text = contact;
-    GET DIAGNOSTICS blanked = ROW_COUNT;
-    IF blanked = 0 THEN
-        RAISE EXCEPTION 'contact % does not exist', contact USING ERRCODE = 'P0002';
-    END IF;
-    RETURN blanked;
-END
-$$;
-COMMENT ON FUNCTION crm_deals_internal.redact_contact(text) IS
-    'Internal: blanks a contact. Returns NULL if contacts are the host''s.';
+-- The statements of redact() are in src/functions/redact.c. It writes deals, contacts and the like as the caller, so
+-- that row security decides which rows it reaches. Only the log, flags and the history of pruning are written as the
+-- owner of the tables. What follows says which of their rows.
 
--- access: public
-CREATE FUNCTION crm_deals_internal.redact_lead(lead bigint) RETURNS bigint
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-    blanked bigint;
-BEGIN
-    UPDATE crm_deals.lead AS l
-    SET company_name = '[redacted]', first_name = NULL, last_name = NULL, email = NULL, phone = NULL,
-        external_id = NULL, custom_fields = '{}'
-    WHERE l.id = lead;
-    GET DIAGNOSTICS blanked = ROW_COUNT;
-    IF blanked = 0 THEN
-        RAISE EXCEPTION 'lead % does not exist', lead USING ERRCODE = 'P0002';
-    END IF;
-    RETURN blanked;
-END
-$$;
-COMMENT ON FUNCTION crm_deals_internal.redact_lead(bigint) IS
-    'Internal: blanks a lead.';
-
--- The deals that the caller names, those merged into them, and those that they were merged into.
+-- The deals that the caller names and may see, and those that they were merged into. Where row security is on, nobody
+-- sees a deleted deal.
 -- access: public
 CREATE FUNCTION crm_deals_internal.deals_to_redact(deals bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql STABLE
@@ -169,7 +123,10 @@ BEGIN
     INTO unknown
     FROM unnest(deals) AS a (id)
     WHERE NOT EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = a.id)
-      AND NOT EXISTS (SELECT FROM crm_deals.deal_event AS e WHERE e.deal_id = a.id)
+      AND NOT EXISTS (SELECT FROM crm_deals.deal_alias AS m JOIN crm_deals.deal AS d ON d.id = m.deal_id
+                      WHERE m.old_id = a.id)
+      AND (row_security_active('crm_deals.deal'::regclass)
+           OR NOT EXISTS (SELECT FROM crm_deals.deal_event AS e WHERE e.deal_id = a.id))
     LIMIT 1;
     IF FOUND THEN
         RAISE EXCEPTION 'deal % does not exist', unknown USING ERRCODE = 'P0002';
@@ -182,83 +139,62 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.deals_to_redact(bigint[]) IS
     'Internal: returns the deals that a redaction is about.';
 
--- The change of each deal becomes an event of kind redacted.
+-- If a policy reads the owner of a row, a row without its owner could be one that nobody sees.
 -- access: public
-CREATE FUNCTION crm_deals_internal.redact_deals(deals bigint[], owner text) RETURNS bigint
-LANGUAGE plpgsql
+CREATE FUNCTION crm_deals_internal.policy_reads_owner(relation text) RETURNS boolean
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
-DECLARE
-    blanked bigint;
-BEGIN
-    IF owner IS NULL THEN
-        UPDATE crm_deals.deal AS d
-        SET name = '[redacted]', notes = CASE WHEN d.notes IS NOT NULL THEN '[redacted]' END,
-            custom_fields = crm_deals_internal.redacted_fields(d.custom_fields)
-        WHERE d.id = ANY (deals);
-    ELSE
-        UPDATE crm_deals.deal AS d
-        SET name = CASE WHEN d.id = ANY (deals) THEN '[redacted]' ELSE d.name END,
-            notes = CASE WHEN d.id = ANY (deals) AND d.notes IS NOT NULL THEN '[redacted]' ELSE d.notes END,
-            custom_fields = CASE WHEN d.id = ANY (deals) THEN crm_deals_internal.redacted_fields(d.custom_fields)
-                ELSE d.custom_fields END,
-            owner = CASE WHEN d.owner = owner THEN '[redacted]' ELSE d.owner END
-        WHERE d.id = ANY (deals) OR d.owner = owner;
-    END IF;
-    GET DIAGNOSTICS blanked = ROW_COUNT;
-    RETURN blanked;
-END
+    SELECT EXISTS (SELECT
+                   FROM pg_policy AS p
+                   JOIN pg_class AS c ON c.oid = p.polrelid AND c.relrowsecurity
+                   JOIN pg_depend AS d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid
+                       AND d.refclassid = 'pg_class'::regclass AND d.refobjid = r.oid
+                   LEFT JOIN pg_attribute AS a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+                   WHERE a.attname = 'owner'
+                      -- the row as a whole, as in USING (may_see(deal))
+                      OR p.polrelid = r.oid AND concat(p.polqual, p.polwithcheck) LIKE '%:varattno 0 %')
+    FROM to_regclass('crm_deals.' || policy_reads_owner.relation) AS r (oid)
 $$;
-COMMENT ON FUNCTION crm_deals_internal.redact_deals(bigint[], text) IS
-    'Internal: blanks deals, and their owner if an owner is a text.';
+COMMENT ON FUNCTION crm_deals_internal.policy_reads_owner(text) IS
+    'Internal: tells whether row security on a table depends on the owner of a row.';
 
+-- The events that name the actor, and all events of the deals, as far as the caller sees both the event and its deal.
+-- NULL means that row security hides nothing from the caller.
 -- access: public
-CREATE FUNCTION crm_deals_internal.redact_owner(relation regclass, owner text) RETURNS bigint
-LANGUAGE plpgsql
+CREATE FUNCTION crm_deals_internal.events_to_redact(deals bigint[], actor text, owner text) RETURNS bigint[]
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    blanked bigint := 0;
-BEGIN
-    PERFORM crm_deals_internal.check_acts_as_owner();
-    IF relation IS NOT NULL THEN
-        EXECUTE format('UPDATE %s SET owner = ''[redacted]'' WHERE owner = $1', relation) USING owner;
-        GET DIAGNOSTICS blanked = ROW_COUNT;
-    END IF;
-    RETURN blanked;
-END
+    SELECT CASE WHEN row_security_active('crm_deals.deal'::regclass)
+                     OR row_security_active('crm_deals.deal_event'::regclass)
+                THEN ARRAY(SELECT e.id
+                           FROM crm_deals.deal_event AS e
+                           WHERE e.deal_id = ANY (events_to_redact.deals)
+                              OR (e.actor = events_to_redact.actor OR e.session_user_name = events_to_redact.actor
+                                  OR e.owner = events_to_redact.owner OR e.changes -> 'owner' ? events_to_redact.owner)
+                                 AND EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = e.deal_id)) END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.redact_owner(regclass, text) IS
-    'Internal: blanks an owner in accounts, contacts and leads if an owner is a text.';
+COMMENT ON FUNCTION crm_deals_internal.events_to_redact(bigint[], text, text) IS
+    'Internal: returns the events that a caller under row security may redact.';
 
 -- access: public
-CREATE FUNCTION crm_deals_internal.redact_activities(contact text, lead bigint, deals bigint[], actor text)
-RETURNS bigint
-LANGUAGE plpgsql
+CREATE FUNCTION crm_deals_internal.flags_to_redact(actor text, OUT deals bigint[], OUT other_deals bigint[])
+LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
-DECLARE
-    deleted bigint;
-    blanked bigint;
-BEGIN
-    DELETE FROM crm_deals.activity AS a WHERE a.contact_id::text = contact OR a.lead_id = lead;
-    GET DIAGNOSTICS deleted = ROW_COUNT;
-    UPDATE crm_deals.activity AS a
-    SET subject = CASE WHEN a.deal_id = ANY (deals) THEN '[redacted]' ELSE a.subject END,
-        body = CASE WHEN a.deal_id = ANY (deals) AND a.body IS NOT NULL THEN '[redacted]' ELSE a.body END,
-        actor = CASE WHEN a.actor = actor THEN '[redacted]' ELSE a.actor END
-    WHERE a.deal_id = ANY (deals) OR a.actor = actor;
-    GET DIAGNOSTICS blanked = ROW_COUNT;
-    RETURN deleted + blanked;
-END
+    SELECT array_agg(u.deal_id), array_agg(u.other_deal_id)
+    FROM crm_deals.deal_duplicate AS u
+    JOIN crm_deals.deal AS d ON d.id = u.deal_id
+    JOIN crm_deals.deal AS o ON o.id = u.other_deal_id
+    WHERE u.resolved_by = flags_to_redact.actor
 $$;
-COMMENT ON FUNCTION crm_deals_internal.redact_activities(text, bigint, bigint[], text) IS
-    'Internal: deletes the activities of a contact or a lead, and blanks those of deals and of an actor.';
+COMMENT ON FUNCTION crm_deals_internal.flags_to_redact(text) IS
+    'Internal: returns the dismissed pairs of deals that the caller sees and the actor has dismissed.';
 
+-- A deal that keeps its owner keeps it in its log, too.
 -- access: public
-CREATE FUNCTION crm_deals_internal.redact_events(deals bigint[], actor text, owner text) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.redact_events(events bigint[], deals bigint[], actor text, owner text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -266,66 +202,62 @@ AS $$
 DECLARE
     n bigint;
 BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
+    WITH chosen AS (
+        SELECT e.id, e.deal_id = ANY (deals) AS is_named,
+               CASE WHEN NOT EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = e.deal_id AND d.owner::text = owner)
+                    THEN owner END AS owner
+        FROM crm_deals.deal_event AS e
+        WHERE (events IS NULL OR e.id = ANY (events))
+          AND (e.deal_id = ANY (deals)
+               OR e.actor = actor OR e.session_user_name = actor OR e.owner = owner OR e.changes -> 'owner' ? owner)
+    )
     UPDATE crm_deals.deal_event AS e
-    SET note = CASE WHEN e.deal_id = ANY (deals) AND e.kind <> 'redacted' AND e.note IS NOT NULL THEN '[redacted]'
-        ELSE e.note END,
-        changes = crm_deals_internal.redacted_changes(e.changes, e.deal_id = ANY (deals), owner),
+    SET note = CASE WHEN c.is_named AND e.kind <> 'redacted' AND e.note IS NOT NULL THEN '[redacted]' ELSE e.note END,
+        changes = crm_deals_internal.redacted_changes(e.changes, c.is_named, c.owner),
         actor = CASE WHEN e.actor = actor THEN '[redacted]' ELSE e.actor END,
         session_user_name = CASE WHEN e.session_user_name = actor THEN '[redacted]' ELSE e.session_user_name END,
-        owner = CASE WHEN e.owner = owner THEN '[redacted]' ELSE e.owner END
-    WHERE e.deal_id = ANY (deals)
-       OR e.actor = actor OR e.session_user_name = actor OR e.owner = owner OR e.changes -> 'owner' ? owner;
+        owner = CASE WHEN e.owner = c.owner THEN '[redacted]' ELSE e.owner END
+    FROM chosen AS c
+    WHERE e.id = c.id
+      AND (c.is_named OR e.actor = actor OR e.session_user_name = actor
+           OR e.owner = c.owner OR e.changes -> 'owner' ? c.owner);
     GET DIAGNOSTICS n = ROW_COUNT;
     RETURN n;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.redact_events(bigint[], text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.redact_events(bigint[], bigint[], text, text) IS
     'Internal: blanks what the log says of deals, of an actor and of an owner.';
 
 -- access: public
-CREATE FUNCTION crm_deals_internal.redact(contact text, lead bigint, deals bigint[], actor text)
-RETURNS TABLE (relation text, rows bigint)
+CREATE FUNCTION crm_deals_internal.redact_flags(deals bigint[], other_deals bigint[]) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_variable
 DECLARE
-    -- If owners are in a host table, an owner is a key, and stays.
-    owner text := (SELECT actor FROM crm_deals.installation AS i WHERE i.owner_table IS NULL);
     n bigint;
 BEGIN
     PERFORM crm_deals_internal.check_acts_as_owner();
-    IF num_nonnulls(contact, lead, deals, actor) = 0 THEN
-        RAISE EXCEPTION 'nothing to redact is named'
-            USING ERRCODE = '22023', HINT = 'Name a contact, a lead, deals or an actor.';
-    END IF;
-    deals := crm_deals_internal.deals_to_redact(coalesce(deals, '{}'));
-
-    IF deals <> '{}' OR actor IS NOT NULL THEN
-        RETURN QUERY SELECT 'deal', crm_deals_internal.redact_deals(deals, owner);
-    END IF;
-    IF contact IS NOT NULL THEN
-        RETURN QUERY SELECT 'contact', b.n FROM crm_deals_internal.redact_contact(contact) AS b (n)
-        WHERE b.n IS NOT NULL;
-    END IF;
-    IF lead IS NOT NULL THEN
-        RETURN QUERY SELECT 'lead', crm_deals_internal.redact_lead(lead);
-    END IF;
-    RETURN QUERY SELECT 'activity', crm_deals_internal.redact_activities(contact, lead, deals, actor);
-    RETURN QUERY SELECT 'deal_event', crm_deals_internal.redact_events(deals, actor, owner);
-
-    IF actor IS NOT NULL THEN
-        UPDATE crm_deals.deal_duplicate AS u SET resolved_by = '[redacted]' WHERE u.resolved_by = actor;
-        GET DIAGNOSTICS n = ROW_COUNT;
-        RETURN QUERY SELECT 'deal_duplicate', n;
-        UPDATE crm_deals.log_pruning AS p SET pruned_by = '[redacted]' WHERE p.pruned_by = actor;
-    END IF;
-    IF owner IS NOT NULL THEN
-        RETURN QUERY
-        SELECT r.name, crm_deals_internal.redact_owner(to_regclass('crm_deals.' || r.name), owner)
-        FROM unnest(ARRAY['account', 'contact', 'lead']) AS r (name);
-    END IF;
+    UPDATE crm_deals.deal_duplicate AS u
+    SET resolved_by = '[redacted]'
+    FROM unnest(redact_flags.deals, redact_flags.other_deals) AS f (deal_id, other_deal_id)
+    WHERE u.deal_id = f.deal_id AND u.other_deal_id = f.other_deal_id;
+    GET DIAGNOSTICS n = ROW_COUNT;
+    RETURN n;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.redact(text, bigint, bigint[], text) IS
-    'Internal: does redact() as the owner of the tables.';
+COMMENT ON FUNCTION crm_deals_internal.redact_flags(bigint[], bigint[]) IS
+    'Internal: blanks who dismissed these pairs.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.redact_pruning(actor text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
+    UPDATE crm_deals.log_pruning AS p SET pruned_by = '[redacted]' WHERE p.pruned_by = redact_pruning.actor;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.redact_pruning(text) IS
+    'Internal: blanks who pruned the log.';

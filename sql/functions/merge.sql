@@ -40,11 +40,12 @@ COMMENT ON FUNCTION crm_deals_internal.lock_to_merge(bigint, bigint) IS
 
 -- They are of one column, in any table. Stakeholders, flags and aliases are treated apart: merge.c repoints the others.
 -- access: write
-CREATE FUNCTION crm_deals_internal.references_to_deal() RETURNS TABLE (name text, relation regclass, field text)
+CREATE FUNCTION crm_deals_internal.references_to_deal()
+RETURNS TABLE (name text, relation regclass, field text, may_wait boolean, waits boolean)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT c.conname::text, c.conrelid::regclass, a.attname::text
+    SELECT c.conname::text, c.conrelid::regclass, a.attname::text, c.condeferrable, c.condeferred
     FROM pg_constraint AS c
     JOIN pg_attribute AS a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
     JOIN pg_attribute AS k ON k.attrelid = c.confrelid AND k.attnum = c.confkey[1]

@@ -2,6 +2,8 @@
 -- snapshot: what was committed then lies behind it, whatever its ids.
 CREATE TABLE crm_deals.event_consumer (
     consumer        text PRIMARY KEY CONSTRAINT event_consumer_name CHECK (btrim(consumer, E' \t\r\n') <> ''),
+    -- The name of the role that subscribed. NULL: the first role that is no admin and uses it.
+    subscribed_by   text,
     kinds           text[],
     include_imports boolean NOT NULL DEFAULT false,
     subscribed_at   timestamptz NOT NULL DEFAULT now(),

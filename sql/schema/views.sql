@@ -52,7 +52,8 @@ CREATE OR REPLACE VIEW crm_deals.consumer_status WITH (security_invoker = true) 
     FROM crm_deals.event_consumer AS c
     CROSS JOIN LATERAL (SELECT count(*) AS events, min(w.occurred_at) AS oldest
                         FROM crm_deals_internal.pending(c.consumer) AS w) AS p
-    WHERE c.consumer <> crm_deals_internal.dispatcher();
+    WHERE c.consumer <> crm_deals_internal.dispatcher()
+      AND crm_deals_internal.may_use_consumer(c.subscribed_by, current_user);
 
 -- One row for each stay of a deal in a stage, also of deleted deals. If the log was pruned, the first event that is
 -- left begins a stay whose start is unknown, unless the deal is still in that stage and has the time itself.

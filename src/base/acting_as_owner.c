@@ -11,26 +11,11 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
 #include "miscadmin.h"
-#include "utils/guc.h"
 
 #include "base/acting_as_owner.h"
 #include "base/installed.h"
-
-/* Pins the search path, unless it is so already; returns the nest level of settings, or 0. */
-static int
-pin_search_path(void)
-{
-	int			level;
-
-	if (strcmp(namespace_search_path, OWNERS_SEARCH_PATH) == 0)
-		return 0;
-	level = NewGUCNestLevel();
-	(void) set_config_option("search_path", OWNERS_SEARCH_PATH, PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	return level;
-}
+#include "base/search_path.h"
 
 /* Acts as the tables' owner from here on. */
 FormerRole
@@ -38,7 +23,7 @@ become_owner(void)
 {
 	FormerRole	former;
 
-	former.settings = pin_search_path();
+	former.search_path = search_path_set(PINNED_PATH);
 	GetUserIdAndSecContext(&former.role, &former.context);
 	SetUserIdAndSecContext(tables_owner(),
 						   former.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
@@ -50,6 +35,5 @@ void
 become_former(const FormerRole *former)
 {
 	SetUserIdAndSecContext(former->role, former->context);
-	if (former->settings != 0)
-		AtEOXact_GUC(true, former->settings);
+	search_path_restore(former->search_path);
 }

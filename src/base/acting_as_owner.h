@@ -10,11 +10,8 @@ typedef struct FormerRole
 {
 	Oid			role;
 	int			context;
-	int			settings;		/* nest level of the search path; 0: it was pinned already */
+	int			search_path;	/* for search_path_restore() */
 } FormerRole;
-
-/* The search path of all that runs as the owner */
-#define OWNERS_SEARCH_PATH "pg_catalog, pg_temp"
 
 /* An error ends it too: PostgreSQL then restores role and settings. */
 extern FormerRole become_owner(void);

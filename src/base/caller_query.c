@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/rls.h"
 
 #include "base/caller_query.h"
 #include "base/installation.h"
@@ -53,6 +54,13 @@ caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, Wr
 	QueryCall	call = {query, values, nulls};
 
 	write_context_run(context, run_call, &call);
+}
+
+/* Returns whether row security is on for the caller's queries of deals. */
+bool
+deals_are_hidden(void)
+{
+	return check_enable_rls(installed_table("deal"), InvalidOid, true) == RLS_ENABLED;
 }
 
 static CallerQuery visible_query = {

@@ -19,6 +19,9 @@ extern Portal caller_query_cursor(CallerQuery *query, Datum *values, const char 
 /* The same as caller_query(); what it writes of deals means what the context says. */
 extern void caller_query_in_context(CallerQuery *query, Datum *values, const char *nulls, WriteContext *context);
 
+/* Returns whether row security may hide deals from the caller. Then numbers of deals are not for him to know. */
+extern bool deals_are_hidden(void);
+
 /* Returns whether the caller may read the deal. */
 extern bool caller_sees_deal(int64 deal_id);
 

@@ -19,7 +19,6 @@
 
 #include "base/acting_as_owner.h"
 #include "base/compat.h"
-#include "base/catalog.h"
 #include "base/installation.h"
 #include "base/installed.h"
 #include "base/kept_query.h"
@@ -40,7 +39,8 @@ static KeptQuery version_query = {
 };
 
 static const char *const extension_query =
-	"SELECT e.extversion::pg_catalog.text FROM pg_catalog.pg_extension AS e WHERE e.extname OPERATOR(pg_catalog.=) 'crm_deals'";
+	"SELECT e.extversion::pg_catalog.text FROM pg_catalog.pg_extension AS e"
+	" WHERE e.extname OPERATOR(pg_catalog.=) 'crm_deals'";
 
 /* Returns the release of a version as one number: 0.2 of "0.2.1". It is 0 if the text is no version. */
 static long

@@ -68,6 +68,27 @@ static RelationWatch as_installed[lengthof(relations)];
 static Finding token;
 static Finding owner;
 
+/* Returns a difference. */
+static const Difference *
+difference(char *message, const char *detail, const char *hint)
+{
+	Difference *made = palloc(sizeof(Difference));
+
+	*made = (Difference) {message, pstrdup(detail), pstrdup(hint)};
+	return made;
+}
+
+/* Raises the difference. */
+void
+raise_difference(const Difference *difference)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg_internal("%s", difference->message),
+			 errdetail_internal("%s", difference->detail),
+			 errhint("%s", difference->hint)));
+}
+
 /* ----------
  * Where they are
  * ----------
@@ -89,6 +110,15 @@ is_installed(void)
 	return OidIsValid(find_relation("deal")) && OidIsValid(find_relation("event_consumer"));
 }
 
+/* Returns the difference of a relation that is not there. */
+static const Difference *
+missing(const char *relation)
+{
+	return difference(psprintf("table crm_deals.%s does not exist", relation),
+					  "The extension holds the code; its tables are made by install().",
+					  "Run SELECT crm_deals.install().");
+}
+
 /* Returns a relation of ours, or raises that install() has to run. */
 Oid
 installed_table(const char *name)
@@ -96,11 +126,7 @@ installed_table(const char *name)
 	Oid			relid = find_relation(name);
 
 	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("table crm_deals.%s does not exist", name),
-				 errdetail("The extension holds the code; its tables are made by install()."),
-				 errhint("Run SELECT crm_deals.install().")));
+		raise_difference(missing(name));
 	return relid;
 }
 
@@ -152,32 +178,17 @@ tables_owner(void)
 
 #define HINT_UNDO "What the code reads cannot be dropped, renamed, emptied or given another type: undo the change."
 
-/* Returns a difference. */
+/* Returns the difference of a relation, or of the schema if the name is NULL. */
 static const Difference *
-differs(const char *relation, char *detail, char *hint)
+differs(const char *relation, const char *detail, const char *hint)
 {
-	Difference *difference = palloc(sizeof(Difference));
-
-	*difference = (Difference) {relation, detail, hint};
-	return difference;
-}
-
-/* Raises the difference. */
-void
-raise_difference(const Difference *difference)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 difference->relation != NULL ?
-			 errmsg("table crm_deals.%s is not as installed", difference->relation) :
-			 errmsg("schema crm_deals is not as installed"),
-			 errdetail_internal("%s", difference->detail),
-			 errhint("%s", difference->hint)));
+	return difference(relation != NULL ? psprintf("table crm_deals.%s is not as installed", relation)
+					  : pstrdup("schema crm_deals is not as installed"), detail, hint);
 }
 
 /* Raises that the table's content or shape is not what install() lets it be. */
 void
-raise_not_as_installed(const char *table, char *detail)
+raise_not_as_installed(const char *table, const char *detail)
 {
 	raise_difference(differs(table, detail, HINT_UNDO));
 }
@@ -242,10 +253,10 @@ differs_as_relation(const InstalledRelation *relation, Form_pg_class class)
 		return differs(relation->name, psprintf("It is %s.", kind_name(class->relkind)),
 					   psprintf("Put %s of its columns there.", kind_name(relation->kind)));
 	if (relation->kind == RELKIND_RELATION && class->relpersistence != RELPERSISTENCE_PERMANENT)
-		return differs(relation->name, psprintf("It is not permanent."),
+		return differs(relation->name, "It is not permanent.",
 					   psprintf("Run ALTER TABLE crm_deals.%s SET LOGGED.", relation->name));
 	if (relation->kind == RELKIND_RELATION && class->relam != HEAP_TABLE_AM_OID)
-		return differs(relation->name, psprintf("Its access method is not heap."), pstrdup(HINT_UNDO));
+		return differs(relation->name, "Its access method is not heap.", HINT_UNDO);
 	return differs_in_owner(relation->name, class->relowner);
 }
 
@@ -299,20 +310,20 @@ static const Difference *
 difference_as_found(const InstalledRelation *relation, Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	const Difference *difference;
+	const Difference *found;
 
 	if (!HeapTupleIsValid(tuple))
-		return differs(relation->name, pstrdup("It is being dropped."), pstrdup("Run SELECT crm_deals.install()."));
-	difference = differs_as_relation(relation, (Form_pg_class) GETSTRUCT(tuple));
+		return differs(relation->name, "It is being dropped.", "Run SELECT crm_deals.install().");
+	found = differs_as_relation(relation, (Form_pg_class) GETSTRUCT(tuple));
 	ReleaseSysCache(tuple);
-	for (int i = 0; difference == NULL && i < relation->n_columns; i++)
+	for (int i = 0; found == NULL && i < relation->n_columns; i++)
 	{
 		char	   *detail = column_differs(relid, &relation->columns[i]);
 
 		if (detail != NULL)
-			difference = differs(relation->name, detail, pstrdup(HINT_UNDO));
+			found = differs(relation->name, detail, HINT_UNDO);
 	}
-	return difference;
+	return found;
 }
 
 /* Returns the difference of a relation, or NULL; looks only if the relation changed since it was looked at. */
@@ -320,13 +331,13 @@ static const Difference *
 difference_of(int number, Oid relid)
 {
 	RelationWatch *watch = &as_installed[number];
-	const Difference *difference;
+	const Difference *found;
 
 	relation_watch_begin(watch, relid);
-	difference = difference_as_found(&relations[number], relid);
-	if (difference != NULL)
+	found = difference_as_found(&relations[number], relid);
+	if (found != NULL)
 		watch->unchanged = false;
-	return difference;
+	return found;
 }
 
 /* Returns whether deals refer to the table: a host may have a table account or contact of its own in our schema. */
@@ -353,7 +364,9 @@ find_difference_at(int number)
 
 	if (relation_unchanged(&as_installed[number]))
 		return NULL;
-	relid = must_exist ? installed_table(relation->name) : find_relation(relation->name);
+	relid = find_relation(relation->name);
+	if (!OidIsValid(relid) && must_exist)
+		return missing(relation->name);
 	if (OidIsValid(relid) && (!relation->or_hosts || deals_refer_to(relid)))
 		return difference_of(number, relid);
 	/* Nothing watches a view that is not there: the next call looks again. */
@@ -381,15 +394,14 @@ forget_other_schema(void)
 const Difference *
 find_difference(void)
 {
-	const Difference *difference;
+	const Difference *found;
 
 	forget_other_schema();
 	(void) installed_table("deal");
-	difference = difference_of_schema();
-
-	for (int i = 0; difference == NULL && i < (int) lengthof(relations); i++)
-		difference = find_difference_at(i);
-	return difference;
+	found = difference_of_schema();
+	for (int i = 0; found == NULL && i < (int) lengthof(relations); i++)
+		found = find_difference_at(i);
+	return found;
 }
 
 /* Returns the difference of the relation of this name, or of the schema, or NULL. */

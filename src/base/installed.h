@@ -37,7 +37,7 @@ extern Oid	tables_owner(void);
 /* What a relation has become in place of what install() made */
 typedef struct Difference
 {
-	const char *relation;
+	char	   *message;
 	char	   *detail;
 	char	   *hint;
 } Difference;
@@ -51,6 +51,6 @@ extern const Difference *find_difference_of(const char *relation);
 extern void raise_difference(const Difference *difference) pg_attribute_noreturn();
 
 /* Raises that the table's content or shape is not what install() lets it be. */
-extern void raise_not_as_installed(const char *table, char *detail) pg_attribute_noreturn();
+extern void raise_not_as_installed(const char *table, const char *detail) pg_attribute_noreturn();
 
 #endif							/* CRM_DEALS_INSTALLED_H */

@@ -19,32 +19,14 @@
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/portal.h"
 
 #include "base/compat.h"
+#include "base/search_path.h"
 #include "base/write_as_caller.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_write_as_caller);
 PG_FUNCTION_INFO_V1(crm_deals_write_as_caller_returning);
-
-/* Sets search_path; returns what search_path_restore() needs. */
-int
-search_path_set(const char *path)
-{
-	int			level = NewGUCNestLevel();
-
-	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-							 true, 0, false);
-	return level;
-}
-
-/* Puts search_path back. */
-void
-search_path_restore(int level)
-{
-	AtEOXact_GUC(true, level);
-}
 
 /* Takes the position in our statement out of an error: the client knows another statement. */
 static void
@@ -139,11 +121,13 @@ run_write(const char *statement, List *queries, ParamListInfo parameters, char *
 uint64
 write_under_path(const char *path, const char *statement, ParamListInfo parameters, char **returned)
 {
-	ErrorContextCallback callback = {.previous = error_context_stack, .callback = forget_position};
+	ErrorContextCallback callback = {0};
 	List	   *queries;
 	uint64		rows;
 	int			level;
 
+	callback.previous = error_context_stack;
+	callback.callback = forget_position;
 	error_context_stack = &callback;
 	CommandCounterIncrement();
 	queries = analyse_write(statement, parameters);

@@ -7,13 +7,6 @@
 
 #include "nodes/params.h"
 
-/* The path under which our own SQL is read */
-#define PINNED_PATH "pg_catalog, pg_temp"
-
-/* Sets search_path; the calling code, or the end of the (sub)transaction, puts it back. */
-extern int	search_path_set(const char *path);
-extern void search_path_restore(int level);
-
 /*
  * Runs one INSERT, UPDATE or DELETE: its names are looked up under the pinned
  * path, and triggers and all else that it runs see the given one. Returns the

@@ -13,7 +13,6 @@ typedef struct WriteContext
 	int64		merged_into;	/* deleted deals were merged into this one; or 0 */
 	bool		override_gates; /* the log names the gates that would have refused */
 	const char *override_reason;
-	bool		no_gates;		/* gates do not count, and the log does not name them */
 	bool		imports;		/* a row's updated_at, if given, is the moment of its event */
 	bool		restores;		/* stamps and version stay as given; no rule is judged */
 	bool		in_owners_name; /* errors must not name a deal: the caller may not see it */

@@ -295,7 +295,7 @@ conclude(Search *search)
 	{
 		if (checked->any_rejects)
 			refuse_duplicates(search->pairs);
-		(void) flag_duplicates(search->pairs, &search->cut);
+		flag_pairs(search->pairs, &search->cut);
 	}
 	notice_cut_flags(search->cut);
 	similar_pairs_end(search->pairs);

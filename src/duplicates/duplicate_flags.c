@@ -13,7 +13,6 @@
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/queryenvironment.h"
-#include "utils/rls.h"
 #include "utils/tuplestore.h"
 
 #include "base/caller_query.h"
@@ -204,14 +203,26 @@ static OwnerQuery flag_query = {
 	" ON CONFLICT (least(deal_id, other_deal_id), greatest(deal_id, other_deal_id)) DO UPDATE"
 	"  SET similarity = excluded.similarity"
 	"  WHERE f.resolution OPERATOR(pg_catalog.=) 'open' AND f.similarity OPERATOR(pg_catalog.<>) excluded.similarity"
-	" RETURNING f.xmax OPERATOR(pg_catalog.=) 0 AS is_new"
+	" RETURNING f.deal_id, f.other_deal_id, f.xmax OPERATOR(pg_catalog.=) 0 AS is_new"
 	")"
-	" SELECT (SELECT pg_catalog.count(*) FROM flagged AS f WHERE f.is_new),"
-	" (SELECT pg_catalog.count(*) FROM ranked AS r WHERE r.place OPERATOR(pg_catalog.>) $1)",
-	.nargs = 1,
-	.argtypes = {INT8OID},
-	.returns = RETURNS(INT8OID, INT8OID),
+	" SELECT (SELECT pg_catalog.count(*) FROM ranked AS r WHERE r.place OPERATOR(pg_catalog.>) $1),"
+	" (SELECT pg_catalog.count(*) FROM flagged AS f WHERE f.is_new),"
+	" ARRAY(SELECT f.deal_id FROM flagged AS f WHERE f.is_new AND $2),"
+	" ARRAY(SELECT f.other_deal_id FROM flagged AS f WHERE f.is_new AND $2)",
+	.nargs = 2,
+	.argtypes = {INT8OID, BOOLOID},
+	.returns = RETURNS(INT8OID, INT8OID, INT8ARRAYOID, INT8ARRAYOID),
 	.one_plan = true,
+};
+
+static CallerQuery seen_flags_query = {
+	.sql = "SELECT pg_catalog.count(*) FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
+	"  AS f (deal_id, other_deal_id)"
+	" JOIN crm_deals.deal AS d ON d.id OPERATOR(pg_catalog.=) f.deal_id"
+	" JOIN crm_deals.deal AS o ON o.id OPERATOR(pg_catalog.=) f.other_deal_id",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, INT8ARRAYOID},
+	.returns = RETURNS(INT8OID),
 };
 
 /*
@@ -232,15 +243,38 @@ check_can_be_seen(SimilarPairs *pairs)
 				 errhint("The transaction might succeed if retried.")));
 }
 
-/* Writes the flags of all pairs that count. */
-int64
-flag_duplicates(SimilarPairs *pairs, int64 *cut)
+/* Writes the flags of all pairs that count; adds to cut how many were above the limit. */
+static void
+write_flags(SimilarPairs *pairs, bool wants_pairs, int64 *cut)
 {
-	Datum		limit = Int64GetDatum(setting_duplicate_limit);
+	Datum		values[2] = {Int64GetDatum(setting_duplicate_limit), BoolGetDatum(wants_pairs)};
 
 	check_can_be_seen(pairs);
-	query_pairs(pairs, &flag_query, &limit, owner_query_run_latest);
-	*cut += result_int64(2);
+	query_pairs(pairs, &flag_query, values, owner_query_run_latest);
+	*cut += result_int64(1);
+}
+
+/* Writes the flags of all pairs that count. */
+void
+flag_pairs(SimilarPairs *pairs, int64 *cut)
+{
+	write_flags(pairs, false, cut);
+}
+
+/* Does the same, and returns how many new flags the caller may see: those between deals that he sees. */
+int64
+flag_and_count_pairs(SimilarPairs *pairs, int64 *cut)
+{
+	bool		hidden = deals_are_hidden();
+	Datum		flags[2];
+	bool		isnull;
+
+	write_flags(pairs, hidden, cut);
+	if (!hidden)
+		return result_int64(2);
+	flags[0] = result_column(3, &isnull);
+	flags[1] = result_column(4, &isnull);
+	caller_query(&seen_flags_query, flags, NULL);
 	return result_int64(1);
 }
 
@@ -248,7 +282,7 @@ flag_duplicates(SimilarPairs *pairs, int64 *cut)
 void
 notice_cut_flags(int64 cut)
 {
-	if (cut == 0 || check_enable_rls(installed_table("deal"), InvalidOid, true) == RLS_ENABLED)
+	if (cut == 0 || deals_are_hidden())
 		return;
 	ereport(NOTICE,
 			(errmsg_plural("%lld more similar deal is not flagged",

@@ -27,8 +27,11 @@ extern int64 similar_pairs_count(const SimilarPairs *pairs);
 /* Raises an error if the pipeline of any deal refuses duplicates. */
 extern void refuse_duplicates(SimilarPairs *pairs);
 
-/* Flags each deal against its most similar ones.  Returns the number of new flags; *cut grows by what was left out. */
-extern int64 flag_duplicates(SimilarPairs *pairs, int64 *cut);
+/* Flags each deal against its most similar ones; *cut grows by what was left out. */
+extern void flag_pairs(SimilarPairs *pairs, int64 *cut);
+
+/* Does the same, and returns how many new flags the caller may see. */
+extern int64 flag_and_count_pairs(SimilarPairs *pairs, int64 *cut);
 
 /* Raises a NOTICE about flags that were left out, unless that could tell the user of hidden deals. */
 extern void notice_cut_flags(int64 cut);

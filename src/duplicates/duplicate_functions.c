@@ -14,7 +14,6 @@
 #include "utils/snapmgr.h"
 
 #include "base/caller_query.h"
-#include "base/catalog.h"
 #include "base/owner_query.h"
 #include "base/relation_watch.h"
 #include "base/result_set.h"
@@ -327,7 +326,6 @@ crm_deals_scan_duplicates(PG_FUNCTION_ARGS)
 {
 	Comparison	comparison = {.limit = EVERY_PAIR, .found = add_pair};
 
-	(void) installed_table("deal");
 	comparison.arg = result_set_begin(fcinfo);
 	SPI_connect();
 	if (PG_ARGISNULL(0))
@@ -339,7 +337,7 @@ crm_deals_scan_duplicates(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* flag_duplicates(pipeline): returns how many flags are new */
+/* flag_duplicates(pipeline): returns how many flags are new, of those that the caller may see */
 Datum
 crm_deals_flag_duplicates(PG_FUNCTION_ARGS)
 {
@@ -356,7 +354,7 @@ crm_deals_flag_duplicates(PG_FUNCTION_ARGS)
 	comparison.arg = pairs;
 	cut = compare_all(&comparison);
 	if (similar_pairs_count(pairs) > 0)
-		flags = flag_duplicates(pairs, &cut);
+		flags = flag_and_count_pairs(pairs, &cut);
 	notice_cut_flags(cut);
 	similar_pairs_end(pairs);
 	SPI_finish();
@@ -378,7 +376,6 @@ Datum
 crm_deals_rebuild_duplicates(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
-	(void) installed_table("deal_name");
 	SPI_connect();
 	(void) owner_query_run(&rebuild_query, NULL, NULL);
 	SPI_finish();
@@ -443,7 +440,6 @@ crm_deals_dismiss_duplicate(PG_FUNCTION_ARGS)
 {
 	Datum		values[3];
 
-	(void) installed_table("deal_duplicate");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

@@ -250,6 +250,7 @@ name_index_open(Snapshot snapshot)
 
 	check_installation();
 	index->table = table_open(installed_table("deal_name"), AccessShareLock);
+	check_installation();		/* it is locked now, and was perhaps altered just before */
 	index->known = *known_index(index->table);
 	if (index->known.built > 0)
 		index->index = index_open(index->known.signatures, AccessShareLock);

@@ -6,6 +6,7 @@
 
 #include "utils/timestamp.h"
 
+#include "base/caller_query.h"
 #include "duplicates/progress.h"
 
 #define NOTICE_AFTER_MS	10000
@@ -24,7 +25,7 @@ progress_tell(Progress *progress, int64 deals)
 	TimestampTz now = GetCurrentTimestamp();
 
 	progress->deals += deals;
-	if (now < progress->next_notice)
+	if (now < progress->next_notice || deals_are_hidden())
 		return;
 	progress->next_notice = TimestampTzPlusMilliseconds(now, NOTICE_AFTER_MS);
 	ereport(NOTICE,

@@ -17,6 +17,7 @@
 #include "lib/qunique.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
 #include "utils/memutils.h"
@@ -72,16 +73,17 @@ call_pg_trgm(text *name, int32 *n)
 															 PointerGetDatum(name), PointerGetDatum(n)));
 }
 
-/* Makes space for n tokens; those that are there may be lost. */
+/* Makes space for n tokens; those that are there stay. */
 static void
 make_space(TokenSet *set, int n)
 {
 	if (n <= set->allocated)
 		return;
-	if (set->tokens != NULL)
-		pfree(set->tokens);
 	set->allocated = Max(n, 2 * set->allocated);
-	set->tokens = MemoryContextAllocHuge(set->memory, sizeof(uint32) * set->allocated);
+	if (set->tokens == NULL)
+		set->tokens = MemoryContextAllocHuge(set->memory, sizeof(uint32) * set->allocated);
+	else
+		set->tokens = repalloc_huge(set->tokens, sizeof(uint32) * set->allocated);
 }
 
 /* Sorts the tokens and removes repeated ones. */
@@ -92,20 +94,26 @@ sort_set(TokenSet *set)
 	set->n = (int) qunique(set->tokens, set->n, sizeof(uint32), compare_tokens);
 }
 
-/* Reads a name by pg_trgm. */
+/* Adds the tokens that pg_trgm makes of a text. */
 static void
-read_by_pg_trgm(TokenSet *set, text *name)
+add_by_pg_trgm(TokenSet *set, text *name)
 {
 	int32		n = 0;
 	Datum	   *keys = call_pg_trgm(name, &n);
 
-	make_space(set, n);
+	make_space(set, set->n + n);
 	for (int i = 0; i < n; i++)
-		set->tokens[i] = (uint32) DatumGetInt32(keys[i]);
-	set->n = n;
+		set->tokens[set->n++] = (uint32) DatumGetInt32(keys[i]);
 	if (keys != NULL)
 		pfree(keys);
-	/* pg_trgm sorts by signed or unsigned characters, as the platform has them */
+}
+
+/* Reads a name by pg_trgm, which sorts by signed or unsigned characters, as the platform has them. */
+static void
+read_by_pg_trgm(TokenSet *set, text *name)
+{
+	set->n = 0;
+	add_by_pg_trgm(set, name);
 	sort_set(set);
 }
 
@@ -264,20 +272,36 @@ lower_case_of(uint32 c)
  * ----------
  */
 
-/* Reads a name without pg_trgm; returns false if a character needs it.  "  word " has one trigram more than letters. */
-static bool
-read_characters(TokenSet *set, const unsigned char *name, const unsigned char *end)
+/* The letters before the next one, for the trigrams */
+typedef struct Letters
 {
-	Character	before = blank;
-	Character	last = blank;
-	bool		in_word = false;
-	int			n = 0;
+	Character	before;
+	Character	last;
+	bool		in_word;
+} Letters;
 
-	make_space(set, 2 * (end - name) + 1);
-	while (name < end)
+static const Letters no_letters = {{{' '}, 1}, {{' '}, 1}, false};
+
+/* Adds the trigram that ends a word.  "  word " has one trigram more than letters. */
+static inline void
+end_word(TokenSet *set, Letters *letters)
+{
+	if (letters->in_word)
+		set->tokens[set->n++] = trigram(&letters->before, &letters->last, &blank);
+	*letters = no_letters;
+}
+
+/*
+ * Adds the tokens of these characters; the set has the space.  Returns false if
+ * a character needs pg_trgm.
+ */
+static inline bool
+add_characters(TokenSet *set, Letters *letters, const unsigned char *at, const unsigned char *end)
+{
+	while (at < end)
 	{
 		int			length;
-		uint16		lower = lower_case_of(read_character(name, &length));
+		uint16		lower = lower_case_of(read_character(at, &length));
 
 		if (lower == NEEDS_PG_TRGM)
 			return false;
@@ -285,24 +309,138 @@ read_characters(TokenSet *set, const unsigned char *name, const unsigned char *e
 		{
 			Character	letter = character_of(lower);
 
-			set->tokens[n++] = trigram(&before, &last, &letter);
-			before = last;
-			last = letter;
-			in_word = true;
+			set->tokens[set->n++] = trigram(&letters->before, &letters->last, &letter);
+			letters->before = letters->last;
+			letters->last = letter;
+			letters->in_word = true;
 		}
-		else if (in_word)
-		{
-			set->tokens[n++] = trigram(&before, &last, &blank);
-			before = last = blank;
-			in_word = false;
-		}
-		name += length;
+		else
+			end_word(set, letters);
+		at += length;
 	}
-	if (in_word)
-		set->tokens[n++] = trigram(&before, &last, &blank);
-	set->n = n;
+	return true;
+}
+
+/* Reads a name without pg_trgm; returns false if a character needs it. */
+static bool
+read_characters(TokenSet *set, const unsigned char *name, const unsigned char *end)
+{
+	Letters		letters = no_letters;
+
+	set->n = 0;
+	make_space(set, 2 * (end - name) + 1);
+	if (!add_characters(set, &letters, name, end))
+		return false;
+	end_word(set, &letters);
 	sort_set(set);
 	return true;
+}
+
+/* ----------
+ * Long names: piece by piece, so that a cancelled query stops and the memory is that of different tokens
+ * ----------
+ */
+
+#define LONG_NAME	0x10000		/* bytes */
+#define LONGEST_WORD	0x100000	/* bytes that pg_trgm, which cannot be interrupted, reads at once */
+
+/* Returns the end of a piece that begins here. */
+static const unsigned char *
+end_of_piece(const unsigned char *at, const unsigned char *end)
+{
+	const unsigned char *stop = at + Min(end - at, LONG_NAME);
+
+	while (at < stop)
+		at += pg_mblen((const char *) at);
+	return at;
+}
+
+/* Makes space for the tokens of a piece.  It sorts only if the set has grown as much as it was: that costs little. */
+static void
+make_space_for_piece(TokenSet *set)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (set->n + 2 * LONG_NAME + 8 <= set->allocated)
+		return;
+	sort_set(set);
+	if (2 * set->n + 4 * LONG_NAME > set->allocated)
+		make_space(set, 4 * (set->n + LONG_NAME));
+}
+
+/* Returns the end of the word that begins here, and whether a character in it needs pg_trgm. */
+static const unsigned char *
+end_of_word(const unsigned char *at, const unsigned char *end, bool *needs_pg_trgm)
+{
+	*needs_pg_trgm = false;
+	for (int n = 0; at < end; n++)
+	{
+		int			length;
+		uint16		lower = lower_case_of(read_character(at, &length));
+
+		if (n % LONG_NAME == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (lower == NO_WORD)
+			break;
+		*needs_pg_trgm |= lower == NEEDS_PG_TRGM;
+		at += length;
+	}
+	return at;
+}
+
+/* Adds the tokens of a word by pg_trgm, as of a name of its own: pg_trgm reads word by word. */
+static void
+add_word_by_pg_trgm(TokenSet *set, const unsigned char *word, const unsigned char *end)
+{
+	text	   *name;
+
+	if (end - word > LONGEST_WORD)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a word of %lld bytes is too long to be compared", (long long) (end - word)),
+				 errdetail("It has letters whose lower case depends on other letters. Such words may have %d bytes.",
+						   LONGEST_WORD)));
+	name = cstring_to_text_with_len((const char *) word, end - word);
+	add_by_pg_trgm(set, name);
+	pfree(name);
+}
+
+/* Adds the tokens of a word without pg_trgm. */
+static void
+add_word(TokenSet *set, const unsigned char *word, const unsigned char *end)
+{
+	Letters		letters = no_letters;
+
+	while (word < end)
+	{
+		const unsigned char *stop = end_of_piece(word, end);
+
+		make_space_for_piece(set);
+		(void) add_characters(set, &letters, word, stop);
+		word = stop;
+	}
+	end_word(set, &letters);
+}
+
+/* Reads a long name word by word. */
+static void
+read_long_name(TokenSet *set, const unsigned char *name, const unsigned char *end)
+{
+	set->n = 0;
+	while (name < end)
+	{
+		bool		needs_pg_trgm;
+		const unsigned char *stop = end_of_word(name, end, &needs_pg_trgm);
+
+		make_space_for_piece(set);
+		if (needs_pg_trgm)
+			add_word_by_pg_trgm(set, name, stop);
+		else
+			add_word(set, name, stop);
+		if (stop < end)
+			stop += pg_mblen((const char *) stop);
+		name = stop;
+	}
+	sort_set(set);
 }
 
 /* ----------
@@ -332,7 +470,9 @@ token_set_read(TokenSet *set, text *name)
 	begin = (const unsigned char *) VARDATA_ANY(name);
 	if (character_table == NULL)
 		character_table = MemoryContextAllocZero(TopMemoryContext, sizeof(uint16) * N_CHARACTERS);
-	if (!read_characters(set, begin, begin + VARSIZE_ANY_EXHDR(name)))
+	if (VARSIZE_ANY_EXHDR(name) > LONG_NAME)
+		read_long_name(set, begin, begin + VARSIZE_ANY_EXHDR(name));
+	else if (!read_characters(set, begin, begin + VARSIZE_ANY_EXHDR(name)))
 		read_by_pg_trgm(set, name);
 }
 

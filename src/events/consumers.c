@@ -2,7 +2,7 @@
  * consumers.c
  *		Consumers of events, for callers who have no right to the log.
  *
- * The work is in sql/functions/consumers.sql and runs as the owner of the
+ * The work is in sql/functions/consumers/ and runs as the owner of the
  * tables. The functions here call it. Of a deal that row security hides from
  * the caller, read_events() returns only ids.
  */
@@ -16,7 +16,7 @@
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
-#include "utils/rls.h"
+#include "utils/acl.h"
 #include "utils/timestamp.h"
 
 #include "base/arguments.h"
@@ -26,6 +26,7 @@
 #include "base/owner_query.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
+#include "config/pipeline_cache.h"
 #include "events/event_row.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_subscribe);
@@ -38,27 +39,40 @@ PG_FUNCTION_INFO_V1(crm_deals_unsubscribe);
  * ----------
  */
 
-/* Runs the query as the owner of the tables, with the arguments of the call. Returns its number, if it has one. */
-static int64
-call_as_owner(OwnerQuery *query, FunctionCallInfo fcinfo)
+/* Runs the query as the owner of the tables, with the arguments of the call and the name of the caller's role. */
+static void
+run_for_caller(OwnerQuery *query, FunctionCallInfo fcinfo)
 {
 	Datum		values[KEPT_QUERY_MAX_ARGS];
 	char		nulls[KEPT_QUERY_MAX_ARGS + 1];
+	int			last = query->nargs - 1;
+	NameData	caller;
+
+	spi_arguments(fcinfo, last, values, nulls);
+	namestrcpy(&caller, GetUserNameFromId(GetUserId(), false));
+	values[last] = NameGetDatum(&caller);
+	nulls[last] = ' ';
+	nulls[query->nargs] = '\0';
+	(void) owner_query_run(query, values, nulls);
+}
+
+/* Does the same in a connection of its own. Returns the result if it is a number. */
+static int64
+call_for_caller(OwnerQuery *query, FunctionCallInfo fcinfo)
+{
 	int64		number;
 
-	spi_arguments(fcinfo, query->nargs, values, nulls);
 	SPI_connect();
-	(void) installed_table("event_consumer");
-	(void) owner_query_run(query, values, nulls);
+	run_for_caller(query, fcinfo);
 	number = SPI_tuptable->tupdesc->natts > 0 ? result_int64(1) : 0;
 	SPI_finish();
 	return number;
 }
 
 static OwnerQuery subscribe_query = {
-	.sql = "SELECT FROM crm_deals_internal.subscribe($1, $2, $3, $4)",
-	.nargs = 4,
-	.argtypes = {TEXTOID, TEXTARRAYOID, BOOLOID, BOOLOID},
+	.sql = "SELECT FROM crm_deals_internal.subscribe($1, $2, $3, $4, $5)",
+	.nargs = 5,
+	.argtypes = {TEXTOID, TEXTARRAYOID, BOOLOID, BOOLOID, NAMEOID},
 };
 
 /* subscribe(consumer, kinds, from_start, include_imports) makes a consumer or changes what it reads. */
@@ -66,28 +80,28 @@ Datum
 crm_deals_subscribe(PG_FUNCTION_ARGS)
 {
 	need_read_committed("subscribe()");
-	(void) call_as_owner(&subscribe_query, fcinfo);
+	(void) call_for_caller(&subscribe_query, fcinfo);
 	PG_RETURN_VOID();
 }
 
 static OwnerQuery unsubscribe_query = {
-	.sql = "SELECT FROM crm_deals_internal.unsubscribe($1)",
-	.nargs = 1,
-	.argtypes = {TEXTOID},
+	.sql = "SELECT FROM crm_deals_internal.unsubscribe($1, $2)",
+	.nargs = 2,
+	.argtypes = {TEXTOID, NAMEOID},
 };
 
 /* unsubscribe(consumer) removes a consumer. */
 Datum
 crm_deals_unsubscribe(PG_FUNCTION_ARGS)
 {
-	(void) call_as_owner(&unsubscribe_query, fcinfo);
+	(void) call_for_caller(&unsubscribe_query, fcinfo);
 	PG_RETURN_VOID();
 }
 
 static OwnerQuery ack_query = {
-	.sql = "SELECT crm_deals_internal.ack_events($1, $2)",
-	.nargs = 2,
-	.argtypes = {TEXTOID, INT8OID},
+	.sql = "SELECT crm_deals_internal.ack_events($1, $2, $3)",
+	.nargs = 3,
+	.argtypes = {TEXTOID, INT8OID, NAMEOID},
 	.returns = RETURNS(INT8OID),
 };
 
@@ -95,7 +109,7 @@ static OwnerQuery ack_query = {
 Datum
 crm_deals_ack_events(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_INT64(call_as_owner(&ack_query, fcinfo));
+	PG_RETURN_INT64(call_for_caller(&ack_query, fcinfo));
 }
 
 /* ----------
@@ -134,7 +148,7 @@ deals_shown(SPITupleTable *events, uint64 n)
 	Oid			deal = installed_table("deal");
 	HTAB	   *shown;
 
-	if (check_enable_rls(deal, InvalidOid, true) != RLS_ENABLED)
+	if (!deals_are_hidden())
 		return NULL;
 	control.hcxt = CurrentMemoryContext;
 	shown = hash_create("deals shown", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
@@ -245,9 +259,9 @@ check_reading(FunctionCallInfo fcinfo)
 }
 
 static OwnerQuery read_query = {
-	.sql = "SELECT crm_deals_internal.read_events($1, $2, $3)",
-	.nargs = 3,
-	.argtypes = {TEXTOID, INT4OID, INTERVALOID},
+	.sql = "SELECT crm_deals_internal.read_events($1, $2, $3, $4)",
+	.nargs = 4,
+	.argtypes = {TEXTOID, INT4OID, INTERVALOID, NAMEOID},
 	.returns = RETURNS(INT8ARRAYOID),
 };
 
@@ -273,19 +287,15 @@ Datum
 crm_deals_read_events(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result;
-	Datum		values[3];
-	char		nulls[4];
 	SPITupleTable *events;
 	uint64		n;
 	HTAB	   *shown;
 	MemoryContext per_event;
 
 	check_reading(fcinfo);
-	(void) installed_table("event_consumer");
-	spi_arguments(fcinfo, 3, values, nulls);
 	result = result_set_begin(fcinfo);
 	SPI_connect();
-	(void) owner_query_run(&read_query, values, nulls);
+	run_for_caller(&read_query, fcinfo);
 	load_taken_events();
 	events = SPI_tuptable;
 	n = SPI_processed;

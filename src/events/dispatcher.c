@@ -19,8 +19,15 @@
  * The worker must not leave just before a commit that counts on it. So a
  * transaction with events to send holds LOCK_EXPECTING until it ends, even
  * while it is prepared, and the worker leaves only if it gets this lock.
+ *
+ * The worker fires the triggers that the owner of the tables has on
+ * event_consumer. One of them may sleep, or catch every error. So they have
+ * TRIGGER_SECONDS. Then the worker ends like one that pg_terminate_backend()
+ * stops, which no EXCEPTION block can catch.
  */
 #include "postgres.h"
+
+#include <signal.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -38,6 +45,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
@@ -46,6 +54,7 @@
 #include "base/installation.h"
 #include "base/installed.h"
 #include "base/owner_query.h"
+#include "base/search_path.h"
 #include "base/spi_result.h"
 #include "config/pipeline_cache.h"
 #include "events/dispatcher.h"
@@ -58,10 +67,12 @@ PG_FUNCTION_INFO_V1(crm_deals_start_dispatcher);
 PGDLLEXPORT void crm_deals_dispatcher_main(Datum database);
 
 #define BATCH 1000				/* events in one transaction */
-#define LEAVES_AFTER 3000		/* this and the next three: milliseconds */
+#define TRIGGER_SECONDS 20		/* for the triggers of a batch; longer ones end the worker */
+#define LEAVES_AFTER 3000		/* this and those below: milliseconds */
 #define SHORTEST_SLEEP 10
 #define LONGEST_SLEEP 100
 #define LONGEST_START 1000
+#define STARTS_AGAIN_AFTER 1000
 
 /* ----------
  * Finding and starting it
@@ -200,11 +211,17 @@ start_dispatcher(void)
 void
 summon_dispatcher(void)
 {
+	static TimestampTz started = 0;
 	LOCKTAG		expecting = dispatcher_lock(LOCK_EXPECTING);
 
 	(void) LockAcquire(&expecting, ShareLock, false, false);
-	if (!is_running())
+	/* If a worker leaves at once, it failed. So this process does not start the next one with its next commit. */
+	if (!is_running() &&
+		(started == 0 || TimestampDifferenceExceeds(started, GetCurrentTimestamp(), STARTS_AGAIN_AFTER)))
+	{
 		start_dispatcher();
+		started = GetCurrentTimestamp();
+	}
 	find_process();
 }
 
@@ -222,10 +239,65 @@ crm_deals_start_dispatcher(PG_FUNCTION_ARGS)
 {
 	(void) fcinfo;
 	PreventCommandDuringRecovery("start_dispatcher()");
-	(void) installed_table("event_consumer");
+	check_installation();
 	if (!is_running())
 		start_dispatcher();
 	PG_RETURN_VOID();
+}
+
+/* ----------
+ * The time that triggers have
+ * ----------
+ */
+
+static TimeoutId trigger_timeout;
+static volatile sig_atomic_t triggers_took_too_long = false;
+
+/* Ends the worker at its next check for interrupts, wherever it is. */
+static void
+end_worker(void)
+{
+	triggers_took_too_long = true;
+	ProcDiePending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+
+/* Says in the server's log why the worker leaves. */
+static void
+tell_of_long_triggers(int code, Datum arg)
+{
+	(void) code;
+	(void) arg;
+	if (triggers_took_too_long)
+		ereport(LOG,
+				(errmsg("the dispatcher of deals leaves: a trigger took longer than %d seconds", TRIGGER_SECONDS),
+				 errdetail("Its notifications come again when the next write starts another one."),
+				 errhint("Look for a slow trigger on crm_deals.event_consumer.")));
+}
+
+/* Prepares the worker for the limit. */
+static void
+limit_triggers(void)
+{
+	trigger_timeout = RegisterTimeout(USER_TIMEOUT, end_worker);
+	before_shmem_exit(tell_of_long_triggers, (Datum) 0);
+}
+
+/*
+ * Of the code of others only triggers on event_consumer run in the worker. They
+ * run between these two calls. Reading the log may take longer.
+ */
+static void
+triggers_may_run(void)
+{
+	enable_timeout_after(trigger_timeout, TRIGGER_SECONDS * 1000);
+}
+
+static void
+no_trigger_runs(void)
+{
+	disable_timeout(trigger_timeout, false);
 }
 
 /* ----------
@@ -294,7 +366,9 @@ send_batch(void)
 	uint64		n;
 
 	SPI_connect();
+	triggers_may_run();
 	(void) owner_query_run(&take_query, &most, NULL);
+	no_trigger_runs();
 	load_taken_events();
 	events = SPI_tuptable;
 	n = SPI_processed;
@@ -328,33 +402,34 @@ fire_deferred_triggers(void)
 {
 	ConstraintsSetStmt *all_immediate = makeNode(ConstraintsSetStmt);
 
+	triggers_may_run();
 	AfterTriggerSetState(all_immediate);
+	no_trigger_runs();
 }
 
-/*
- * Sends the next events as the owner of the tables. The worker is connected as
- * a superuser, because the owner may not be able to log in. No code of the
- * user's may run as superuser: so deferred triggers fire before the owner's
- * turn ends, not at commit.
- */
+/* Sends the next events as the owner of the tables, which the worker then is until "former". */
 static Turn
-send_batch_as_owner(void)
+send_batch_as_owner(FormerRole *former)
 {
-	FormerRole	former;
 	uint64		n;
 
 	check_installation();
-	former = become_owner();
+	*former = become_owner();
 	n = send_batch();
 	fire_deferred_triggers();
-	become_former(&former);
 	return n == 0 ? TURN_NOTHING : n < BATCH ? TURN_SENT : TURN_SENT_BATCH;
 }
 
-/* Runs one transaction of the worker: sends what there is to send, if it can. */
+/*
+ * Runs one transaction of the worker: sends what there is to send, if it can.
+ * The worker is connected as a superuser, because the owner may not be able to
+ * log in. No code of the owner's may run as superuser. So the worker is the
+ * owner until the commit is over: a trigger can defer another one to it.
+ */
 static Turn
 take_turn(void)
 {
+	FormerRole	former = {0};
 	Turn		turn;
 
 	SetCurrentStatementStartTimestamp();
@@ -366,9 +441,11 @@ take_turn(void)
 	else if (notification_queue_is_filled())
 		turn = TURN_QUEUE_FILLED;
 	else
-		turn = send_batch_as_owner();
+		turn = send_batch_as_owner(&former);
 	PopActiveSnapshot();
 	CommitTransactionCommand();
+	if (OidIsValid(former.role))
+		become_former(&former);
 	pgstat_report_stat(false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	return turn;
@@ -483,6 +560,7 @@ keep_to_own_settings(void)
 		/* Its commits wait for the disk, with those of writers. Else the walwriter would write in between. */
 		{"synchronous_commit", "local"},
 		{"jit", "off"},
+		{"search_path", PINNED_PATH},	/* what runs as the owner then sets none */
 	};
 
 	for (size_t i = 0; i < lengthof(settings); i++)
@@ -499,6 +577,7 @@ crm_deals_dispatcher_main(Datum database)
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
 
 	keep_to_own_settings();
+	limit_triggers();
 	if (try_to_be_the_one())
 		dispatch_until_idle();
 	proc_exit(0);

@@ -14,8 +14,6 @@
 
 #include "base/arguments.h"
 #include "base/caller_query.h"
-#include "base/catalog.h"
-#include "base/installation.h"
 #include "base/result_set.h"
 #include "base/spi_result.h"
 #include "base/write_context.h"
@@ -40,7 +38,6 @@ revert(CallerQuery *query, FunctionCallInfo fcinfo)
 	Datum		values[2];
 	char		nulls[] = "  ";
 
-	check_installation();
 	context.actor = text_argument(fcinfo, 1);
 	spi_arguments(fcinfo, 1, values, nulls);
 	values[1] = CStringGetTextDatum(namespace_search_path);

@@ -12,7 +12,6 @@
 #include "executor/spi.h"
 
 #include "base/arguments.h"
-#include "base/catalog.h"
 #include "base/owner_query.h"
 #include "base/spi_result.h"
 
@@ -37,7 +36,6 @@ crm_deals_index_custom_field(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("index_custom_field needs an entity and a key")));
-	(void) installed_table("custom_field");
 	spi_arguments(fcinfo, 2, values, nulls);
 	SPI_connect();
 	(void) owner_query_run(&index_query, values, nulls);

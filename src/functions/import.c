@@ -87,10 +87,9 @@ crm_deals_import_deals(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("import_deals needs a table to import")));
-	(void) installed_table("deal");
 	import.context.imports = true;
 	import.context.every_statement = true;
-	import.context.no_gates = !bool_argument(fcinfo, 2);
+	import.context.override_gates = !bool_argument(fcinfo, 2);
 	import.actor = text_argument(fcinfo, ACTOR);
 	import.context.actor = import.actor;
 	import.memory = AllocSetContextCreate(CurrentMemoryContext, "crm_deals import", ALLOCSET_SMALL_SIZES);
@@ -112,14 +111,21 @@ crm_deals_import_deals(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/* import_as(actor): names the actor of what is written next; NULL is the actor of the import. */
-Datum
-crm_deals_import_as(PG_FUNCTION_ARGS)
+/* Raises an error unless an import is running. */
+static void
+check_import_runs(void)
 {
 	if (running == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("no import is running")));
+}
+
+/* import_as(actor): names the actor of what is written next; NULL is the actor of the import. */
+Datum
+crm_deals_import_as(PG_FUNCTION_ARGS)
+{
+	check_import_runs();
 	running->context.actor = running->actor;
 	MemoryContextReset(running->memory);
 	if (!PG_ARGISNULL(0))
@@ -141,6 +147,7 @@ crm_deals_next_deal_id(PG_FUNCTION_ARGS)
 {
 	Oid		   *sequence = (Oid *) fcinfo->flinfo->fn_extra;
 
+	check_import_runs();
 	if (sequence == NULL)
 	{
 		Relation	deal = table_open(installed_table("deal"), AccessShareLock);

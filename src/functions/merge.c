@@ -11,8 +11,8 @@
  * Rows of any other table that refer to the duplicate are repointed as the
  * owner of their table, as a foreign key's own actions are. A table may belong
  * to somebody whom the caller does not trust; its triggers must not run as the
- * caller. No SQL function reaches this code but merge_deals(), which holds
- * locks on both deals.
+ * caller, neither now nor at the end of the transaction. No SQL function
+ * reaches this code but merge_deals(), which holds locks on both deals.
  */
 #include "postgres.h"
 
@@ -22,7 +22,9 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
@@ -31,6 +33,7 @@
 #include "base/caller_query.h"
 #include "base/catalog.h"
 #include "base/owner_query.h"
+#include "base/search_path.h"
 #include "base/spi_result.h"
 #include "base/write_as_caller.h"
 #include "base/write_context.h"
@@ -55,12 +58,15 @@ typedef struct Reference
 	char	   *constraint;
 	char	   *column;
 	Oid			table;
-	char	   *table_name;		/* with its schema, quoted; NULL if it is gone */
+	bool		deferrable;
+	bool		deferred;		/* initially */
+	char	   *table_name;		/* with its schema, quoted */
 } Reference;
 
 static CallerQuery references_query = {
-	.sql = "SELECT r.name, r.field, r.relation::pg_catalog.oid FROM crm_deals_internal.references_to_deal() AS r",
-	.returns = RETURNS(TEXTOID, TEXTOID, OIDOID),
+	.sql = "SELECT r.name, r.field, r.relation::pg_catalog.oid, r.may_wait, r.waits"
+	" FROM crm_deals_internal.references_to_deal() AS r",
+	.returns = RETURNS(TEXTOID, TEXTOID, OIDOID, BOOLOID, BOOLOID),
 };
 
 /* Returns the table's name with its schema. */
@@ -84,12 +90,14 @@ references_to_deal(void)
 		reference->constraint = needed_text("pg_constraint", i, 1);
 		reference->column = needed_text("pg_constraint", i, 2);
 		reference->table = DatumGetObjectId(needed_value("pg_constraint", i, 3));
+		reference->deferrable = row_bool(i, 4);
+		reference->deferred = row_bool(i, 5);
 		references = lappend(references, reference);
 	}
 	return references;
 }
 
-/* Returns whether a user's constraint trigger on the table, or on a part of it, may wait for the end of the transaction. */
+/* Returns whether a user's trigger on the table, or on a part of it, may wait for the end of the transaction. */
 static bool
 has_deferrable_trigger(Oid table)
 {
@@ -113,6 +121,13 @@ has_deferrable_trigger(Oid table)
 	return false;
 }
 
+/* Returns whether the owner is neither the caller nor the owner of deal. */
+static bool
+is_third_owner(Oid owner)
+{
+	return owner != GetUserId() && owner != tables_owner();
+}
+
 /*
  * Refuses a table whose triggers would run at the end of the transaction, and
  * then as the caller: that of a third owner. Returns the owner.
@@ -120,7 +135,7 @@ has_deferrable_trigger(Oid table)
 static Oid
 check_owner(const Reference *reference, Oid owner)
 {
-	if (owner != GetUserId() && owner != tables_owner() && has_deferrable_trigger(reference->table))
+	if (is_third_owner(owner) && has_deferrable_trigger(reference->table))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("table %s has a deferrable trigger of another owner's", reference->table_name)));
@@ -156,17 +171,18 @@ refers(const Reference *reference, const Merge *merge, Oid owner)
 								 reference->table_name, quote_identifier(reference->column));
 	Oid			type = INT8OID;
 	Datum		duplicate = Int64GetDatum(merge->duplicate);
-	int			level = search_path_set(PINNED_PATH);
+	int			level = NewGUCNestLevel();
 	Oid			role;
 	int			context;
 
+	(void) search_path_set(PINNED_PATH);
 	GetUserIdAndSecContext(&role, &context);
 	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION |
 						   SECURITY_NOFORCE_RLS);
 	if (SPI_execute_with_args(query, 1, &type, &duplicate, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not execute \"%s\"", query);
 	SetUserIdAndSecContext(role, context);
-	search_path_restore(level);
+	AtEOXact_GUC(false, level);
 	return SPI_processed > 0;
 }
 
@@ -177,17 +193,49 @@ repoint_as_caller(const char *statement, const Merge *merge)
 	(void) write_under_path(merge->callers_path, statement, both_deals(merge), NULL);
 }
 
-/* Repoints the rows, as the owner of the table. */
+/* Lets the foreign key be checked at once, or at the end of the transaction. */
 static void
-repoint_as_owner(const char *statement, const Merge *merge, Oid owner)
+set_deferred(const Reference *reference, bool deferred)
 {
+	ConstraintsSetStmt *set = makeNode(ConstraintsSetStmt);
+
+	set->constraints = list_make1(makeRangeVar(get_namespace_name(get_rel_namespace(reference->table)),
+											   reference->constraint, -1));
+	set->deferred = deferred;
+	AfterTriggerSetState(set);
+}
+
+/*
+ * Repoints the rows, as the owner of the table. Nothing that a trigger of the
+ * owner's sets outlives this.
+ */
+static void
+repoint_as_owner(const char *statement, const Merge *merge, Oid owner, int restrictions)
+{
+	int			level = NewGUCNestLevel();
 	Oid			role;
 	int			context;
 
 	GetUserIdAndSecContext(&role, &context);
-	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS | restrictions);
 	(void) write_under_path(PINNED_PATH, statement, both_deals(merge), NULL);
 	SetUserIdAndSecContext(role, context);
+	AtEOXact_GUC(false, level);
+}
+
+/*
+ * Repoints the rows of a third owner's table. A security-restricted operation
+ * lets nothing of hers wait for the end of the transaction. It would refuse a
+ * deferred foreign key, too; so this one is checked at once.
+ */
+static void
+repoint_as_third_owner(const Reference *reference, const char *statement, const Merge *merge, Oid owner)
+{
+	if (reference->deferrable)
+		set_deferred(reference, false);
+	repoint_as_owner(statement, merge, owner, SECURITY_RESTRICTED_OPERATION);
+	if (reference->deferred)
+		set_deferred(reference, true);
 }
 
 /* Returns whether the caller writes the table himself, if he can: it is his, or one that a merge is about. */
@@ -212,8 +260,10 @@ repoint(const Reference *reference, const Merge *merge, Oid owner)
 
 	if (is_written_as_caller(reference->table, owner))
 		repoint_as_caller(statement, merge);
-	if (owner != GetUserId() && refers(reference, merge, owner))
-		repoint_as_owner(statement, merge, owner);
+	if (is_third_owner(owner))
+		repoint_as_third_owner(reference, statement, merge, owner);
+	else if (owner != GetUserId() && refers(reference, merge, owner))
+		repoint_as_owner(statement, merge, owner, 0);
 	if (refers(reference, merge, owner))
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
@@ -339,7 +389,6 @@ crm_deals_merge_deals(PG_FUNCTION_ARGS)
 	Merge		merge = {.callers_path = pstrdup(namespace_search_path)};
 	Datum		values[3];
 
-	(void) installed_table("deal");
 	SPI_connect();
 	lock_to_merge(fcinfo, &merge);
 	context.merged_into = merge.survivor;

@@ -242,10 +242,20 @@ event_batch_add(EventBatch *batch, DealEvent *event)
  * ----------
  */
 
+/* Describes a key that the log has already without saying whose: the deal may be hidden from the writer. */
+static void
+hide_key(void *arg)
+{
+	(void) arg;
+	if (geterrcode() == ERRCODE_UNIQUE_VIOLATION)
+		errdetail("The log has an event of this version of the deal already. The id of a deal is not used again.");
+}
+
 /* Writes the events to the log and returns their number. */
 int64
 event_batch_write(EventBatch *batch)
 {
+	ErrorContextCallback hiding = {.previous = error_context_stack, .callback = hide_key};
 	EphemeralNamedRelationData relation = {0};
 	int64		count = tuplestore_tuple_count(batch->events);
 
@@ -260,7 +270,9 @@ event_batch_write(EventBatch *batch)
 		SPI_connect();
 		if (SPI_register_relation(&relation) != SPI_OK_REL_REGISTER)
 			elog(ERROR, "could not register the new events");
+		error_context_stack = &hiding;
 		(void) owner_query_run(&insert_query, NULL, NULL);
+		error_context_stack = hiding.previous;
 		SPI_finish();
 	}
 	tuplestore_end(batch->events);

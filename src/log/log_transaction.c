@@ -149,9 +149,12 @@ static uint64
 highest_in_log(void)
 {
 	Relation	log = table_open(installed_table("deal_event"), AccessShareLock);
-	Oid			index = installed_btree(log, "deal_event_transaction", "transaction");
-	uint64		highest = OidIsValid(index) ? highest_by_index(log, index) : highest_of_all(log);
+	Oid			index;
+	uint64		highest;
 
+	check_installation();		/* it is locked now, and was perhaps altered just before */
+	index = installed_btree(log, "deal_event_transaction", "transaction");
+	highest = OidIsValid(index) ? highest_by_index(log, index) : highest_of_all(log);
 	table_close(log, AccessShareLock);
 	return highest;
 }
@@ -176,13 +179,16 @@ latest_generation(bool *is_entered)
 {
 	SnapshotData dirty;
 	Relation	table = table_open(current.watch.relid, AccessShareLock);
-	AttrNumber	generation_column = installed_column(table, "generation");
-	AttrNumber	identifier_column = installed_column(table, "system_identifier");
+	AttrNumber	generation_column;
+	AttrNumber	identifier_column;
 	int32		latest = NO_GENERATION;
 	int32		latest_entered = NO_GENERATION;
 	SysScanDesc scan;
 	HeapTuple	tuple;
 
+	check_installation();		/* it is locked now, and was perhaps altered just before */
+	generation_column = installed_column(table, "generation");
+	identifier_column = installed_column(table, "system_identifier");
 	list_free(current.ours);
 	current.ours = NIL;
 	InitDirtySnapshot(dirty);

@@ -16,8 +16,10 @@
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 
 #include "base/arrays.h"
+#include "base/caller_query.h"
 #include "base/catalog.h"
 #include "base/currency.h"
 #include "base/deal_row.h"
@@ -315,9 +317,38 @@ crm_deals_currency_rules(PG_FUNCTION_ARGS)
 }
 
 /* ----------
- * lead, account, contact: custom fields.  Those of deals are judged in gates.c.
+ * lead, account, contact: custom fields.  Those of deals are judged in gates.c.  lead: its deal.
  * ----------
  */
+
+/*
+ * Refuses a lead of a deal that row security hides from the writer, with the
+ * error that a deal has which does not exist: the foreign key finds both.
+ */
+static void
+refuse_hidden_deal(const RowChange *change)
+{
+	bool		isnull;
+	bool		old_null = true;
+	Datum		old = change->old != NULL ? value_in(change, change->old, "deal_id", &old_null) : (Datum) 0;
+	Datum		deal = value_in(change, change->new, "deal_id", &isnull);
+	bool		sees;
+
+	if (isnull || !deals_are_hidden() || (!old_null && DatumGetInt64(old) == DatumGetInt64(deal)))
+		return;
+	SPI_connect();
+	sees = caller_sees_deal(DatumGetInt64(deal));
+	SPI_finish();
+	if (!sees)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("insert or update on table \"lead\" violates foreign key constraint \"lead_deal_id_fkey\""),
+				 check_enable_rls(RelationGetRelid(change->relation), InvalidOid, true) == RLS_ENABLED ?
+				 errdetail("Key is not present in table \"deal\".") :
+				 errdetail("Key (deal_id)=(%lld) is not present in table \"deal\".",
+						   (long long) DatumGetInt64(deal)),
+				 errtableconstraint(change->relation, "lead_deal_id_fkey")));
+}
 
 /* AFTER INSERT OR UPDATE of lead, account and contact … FOR EACH ROW */
 Datum
@@ -334,6 +365,8 @@ crm_deals_custom_field_rules(PG_FUNCTION_ARGS)
 	bool		organization_null;
 	char	   *wrong;
 
+	if (strcmp(entity, "lead") == 0)
+		refuse_hidden_deal(&change);
 	if (in_maintenance() || isnull)
 		return PointerGetDatum(change.new);
 	refresh_pipelines();

@@ -133,13 +133,10 @@ kind_of(const DealRow *old, const DealRow *new)
 static List *
 judge(Capture *capture, const DealRow *old, const DealRow *new)
 {
-	List	   *bypassed;
-
 	check_still_derived(old, new);
 	if (in_maintenance() || (capture->context != NULL && capture->context->restores))
 		return NIL;
-	bypassed = enforce_rules(broken_rules(old, new), new, capture->bypass_gates);
-	return capture->context != NULL && capture->context->no_gates ? NIL : bypassed;
+	return enforce_rules(broken_rules(old, new), new, capture->bypass_gates);
 }
 
 /* Adds to the event what the function that runs the statement says of it. */
@@ -280,7 +277,7 @@ capture_statement(TriggerData *data, const DealTable *table)
 	capture.actor = current_actor();
 	capture.ids_only = data->tg_relation->rd_rel->relrowsecurity;
 	capture.bypass_gates = !setting_enforce_gates ||
-		(capture.context != NULL && (capture.context->override_gates || capture.context->no_gates));
+		(capture.context != NULL && capture.context->override_gates);
 	capture.batch = event_batch_begin(capture.table, capture.actor);
 	capture.name_changes = name_changes_begin();
 

@@ -30,7 +30,8 @@ END
 $$;
 CREATE FUNCTION watch(relation regclass) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE format('CREATE TRIGGER a_note BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION note()', relation);
+    EXECUTE format('CREATE TRIGGER a_note BEFORE INSERT OR UPDATE ON %s '
+                   'FOR EACH ROW EXECUTE FUNCTION note()', relation);
     EXECUTE format('CREATE TRIGGER b_note AFTER INSERT OR UPDATE OR DELETE ON %s '
                    'FOR EACH ROW EXECUTE FUNCTION note()', relation);
     EXECUTE format('CREATE TRIGGER c_note AFTER INSERT OR UPDATE OR DELETE ON %s '
@@ -104,7 +105,8 @@ SELECT is(seen_by(format($$SELECT crm_deals.reorder_stages(%s,
 SELECT is(seen_by(format('SELECT crm_deals.remove_stage(%s, %s)', t.stage('lead'), t.stage('proposal'))),
           'deal update, stage update', 'section 2: the caller''s path: remove_stage');
 SELECT is(seen_by(format('SELECT crm_deals.remove_stage(%s)', t.stage('negotiation'))),
-          'stage delete, stage_transition delete', 'section 2: the caller''s path: remove_stage of one that the log does not mention');
+          'stage delete, stage_transition delete',
+          'section 2: the caller''s path: remove_stage of one that the log does not mention');
 
 
 -- The host's own tables
@@ -125,7 +127,8 @@ SELECT is(seen_by('SELECT crm_deals.convert_lead(id) FROM crm_deals.lead'),
           'deal insert, firm insert, lead update, person insert',
           'section 2: the caller''s path: convert_lead into tables of the host''s');
 SELECT is(seen_by($$SELECT crm_deals.import_deals('source', 'history', create_accounts => true)$$),
-          'deal insert, deal update, firm insert', 'section 2: the caller''s path: import_deals into tables of the host''s');
+          'deal insert, deal update, firm insert',
+          'section 2: the caller''s path: import_deals into tables of the host''s');
 SELECT is(current_setting('search_path'), 't, public', 'section 2: and the path is what it was');
 
 SELECT * FROM finish();

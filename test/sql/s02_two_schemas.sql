@@ -120,7 +120,8 @@ BEGIN
     FOR trap IN
         SELECT i.proname AS name, pg_get_function_arguments(i.oid) AS arguments, pg_get_function_result(i.oid) AS result
         FROM t.internal AS i
-        WHERE i.prokind = 'f' AND NOT 'internal'::regtype = ANY (i.proargtypes) AND i.prorettype <> 'internal'::regtype
+        WHERE i.prokind = 'f' AND i.prorettype <> 'internal'::regtype
+          AND NOT i.proargtypes::oid[] && '{internal,"\"any\""}'::regtype[]::oid[]    -- PL/pgSQL takes none of these
           AND NOT EXISTS (SELECT FROM t.face AS f WHERE f.proname = i.proname AND f.proargtypes = i.proargtypes)
         UNION ALL
         VALUES ('resolve_deal', 'deal_id integer', 'bigint'), ('protect_children', 'anew boolean DEFAULT true', 'void'),

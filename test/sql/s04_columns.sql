@@ -89,7 +89,7 @@ CREATE FUNCTION t.fill(twice boolean) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE crm_deals.deal
     SET c_json = '{"b": 1,  "a": 2}', c_point = '(1,2)', c_xid = '5', c_range = '[1,5)', c_bytea = '\x00ff',
-        c_array = '{1,NULL,3}', c_mood = 'fine', c_pair = '(1,a)', c_domain = 3, c_interval = '1 day',
+        c_array = ARRAY[1, NULL, 3], c_mood = 'fine', c_pair = '(1,a)', c_domain = 3, c_interval = '1 day',
         c_float = 1.5, c_char = 'ab', c_vector = 'a fat cat', c_bool = true, c_time = '2020-01-02 03:04:05',
         c_uuid = '00000000-0000-0000-0000-000000000001', c_inet = '10.0.0.1', c_bits = B'101', c_money = 5,
         c_texts = '{a,"b c"}'

@@ -191,7 +191,8 @@ SELECT is_empty('SELECT t.wrong()', 'section 5: stages that are in no board any 
 SELECT t.ack_all() AS none \gset
 
 -- Row security: ids only for deals that the caller cannot see.
-SELECT t.drop_roles('regress_crm_alice', 'regress_crm_consume', 'regress_crm_write', 'regress_crm_read') AS none \gset
+SELECT t.drop_roles('regress_crm_alice', 'regress_crm_consume', 'regress_crm_write', 'regress_crm_read',
+                    'regress_crm_team') AS none \gset
 CREATE ROLE regress_crm_alice;
 CREATE ROLE regress_crm_consume;
 CREATE ROLE regress_crm_write;
@@ -199,6 +200,10 @@ CREATE ROLE regress_crm_read;
 SELECT crm_deals.grant_access('regress_crm_alice', 'write'), crm_deals.grant_access('regress_crm_consume', 'consume'),
        crm_deals.grant_access('regress_crm_write', 'write'),
        crm_deals.grant_access('regress_crm_read', 'read') \gset none_
+-- Both read as members of the role that the consumer belongs to.
+CREATE ROLE regress_crm_team;
+GRANT regress_crm_team TO regress_crm_alice, regress_crm_consume;
+UPDATE crm_deals.event_consumer SET subscribed_by = 'regress_crm_team' WHERE consumer = 'c';
 -- Read and consume besides: two grants by hand.
 GRANT EXECUTE ON FUNCTION crm_deals.read_events(text, integer, interval),
     crm_deals.ack_events(text, bigint) TO regress_crm_alice;
@@ -274,13 +279,13 @@ FROM (VALUES ('SELECT crm_deals.subscribe(''erp'', ''{created}'', true)', ''),
              ('SELECT * FROM crm_deals.redact(actor => ''x'')', '42501'),
              ('SELECT count(*) FROM crm_deals.consumer_status', '42501'),
              ('SELECT count(*) FROM crm_deals.event_consumer', '42501'),
-             ('SELECT crm_deals_internal.ack_events(''c'', 1)', '42501'),
+             ('SELECT crm_deals_internal.ack_events(''c'', 1, ''x'')', '42501'),
              ('SELECT crm_deals_internal.take_events(''c'', 1, NULL)', '42501'),
-             ('SELECT crm_deals_internal.read_events(''c'', 1, NULL)', '42501'),
+             ('SELECT crm_deals_internal.read_events(''c'', 1, NULL, ''x'')', '42501'),
              ('SELECT crm_deals_internal.event_facts(''{1}'')', '42501'),
              ('SELECT crm_deals_internal.pending(''c'')', '42501'),
              ('SELECT crm_deals_internal.take_for_dispatch(1)', '42501'),
-             ('SELECT crm_deals_internal.subscribe(''x'', NULL, true, true)', '42501'),
+             ('SELECT crm_deals_internal.subscribe(''x'', NULL, true, true, ''x'')', '42501'),
              ('SELECT count(*) FROM crm_deals.deal_event', '42501'), ('SELECT count(*) FROM crm_deals.deal', '42501'),
              ('INSERT INTO crm_deals.event_consumer (consumer) VALUES (''x'')', '42501'),
              ('SELECT crm_deals.verify()', '42501')) AS v (call, result);
@@ -289,7 +294,7 @@ FROM (VALUES ('SELECT crm_deals.subscribe(''x'')'), ('SELECT * FROM crm_deals.re
              ('SELECT crm_deals.ack_events(''c'', 1)'), ('SELECT crm_deals.unsubscribe(''c'')')) AS c (call),
      LATERAL (SELECT c.call, r.role FROM unnest('{read,write}'::text[]) AS r (role)) AS v;
 SELECT t.drop_roles('regress_crm_alice', 'regress_crm_consume', 'regress_crm_write', 'regress_crm_read',
-                    'regress_crm_owner') AS none \gset
+                    'regress_crm_owner', 'regress_crm_team') AS none \gset
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
 SELECT is_empty('SELECT * FROM crm_deals.verify()', 'verify() agrees');
 

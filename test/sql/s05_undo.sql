@@ -139,6 +139,28 @@ SELECT is((SELECT string_agg(DISTINCT outcome, ' ') || ' ' || count(*) FROM crm_
 UPDATE crm_deals.deal SET custom_fields = '{}', external_id = NULL;
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
 SELECT is_empty('SELECT * FROM crm_deals.verify()', 'verify() agrees');
+-- A trigger of the user's finds what it names, as under a plain statement
+CREATE TABLE t.heard (n integer GENERATED ALWAYS AS IDENTITY, operation text);
+CREATE FUNCTION t.hear() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO heard (operation) VALUES (TG_OP);
+    RETURN NULL;
+END
+$$;
+SET search_path = public, t;
+INSERT INTO crm_deals.deal (name) VALUES ('heard');
+SELECT t.last_batch() AS creation, t.deal('heard') AS heard \gset
+UPDATE crm_deals.deal SET notes = 'x' WHERE id = :heard;
+CREATE TRIGGER hear AFTER INSERT OR UPDATE OR DELETE ON crm_deals.deal FOR EACH ROW EXECUTE FUNCTION t.hear();
+SELECT outcome AS none FROM crm_deals.undo_batch(t.last_batch()) \gset
+DELETE FROM crm_deals.deal WHERE id = :heard;
+SELECT crm_deals.restore_deal(:heard) AS none \gset
+INSERT INTO crm_deals.deal (name) VALUES ('heard again');
+SELECT outcome AS none FROM crm_deals.undo_batch(t.last_batch()) \gset
+RESET search_path;
+DROP TRIGGER hear ON crm_deals.deal;
+SELECT is((SELECT string_agg(operation, ' ' ORDER BY n) FROM t.heard), 'UPDATE DELETE INSERT INSERT DELETE',
+          'section 9: triggers of the user''s run under the caller''s search_path');
 -- After ALTER TABLE, which is not in the log
 ALTER TABLE crm_deals.deal DROP COLUMN score CASCADE, ADD COLUMN extra integer NOT NULL DEFAULT 5,
     ADD COLUMN maybe integer DEFAULT 6;

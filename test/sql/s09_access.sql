@@ -77,11 +77,11 @@ FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe uns
               'import_deals lost_reasons merge_deals move_deal move_deals pipeline_summary resolve_deal restore_deal '
               'sales_velocity scan_duplicates stage_conversion start_dispatcher undo_batch verify win_rate'),
              ('admin',
-              'add_stage board board_cards check_move convert_lead create_pipeline deals_as_of dismiss_duplicate '
-              'find_duplicates flag_duplicates forecast import_deals index_custom_field lost_reasons merge_deals '
-              'move_deal move_deals pipeline_summary prune_events rebuild_duplicates redact remove_stage '
-              'reorder_stages resolve_deal restore_deal sales_velocity scan_duplicates stage_conversion '
-              'start_dispatcher undo_batch verify win_rate')) AS v (role, functions);
+              'ack_events add_stage board board_cards check_move convert_lead create_pipeline deals_as_of '
+              'dismiss_duplicate find_duplicates flag_duplicates forecast import_deals index_custom_field lost_reasons '
+              'merge_deals move_deal move_deals pipeline_summary prune_events read_events rebuild_duplicates redact '
+              'remove_stage reorder_stages resolve_deal restore_deal sales_velocity scan_duplicates stage_conversion '
+              'start_dispatcher subscribe undo_batch unsubscribe verify win_rate')) AS v (role, functions);
 SELECT is(has_schema_privilege('regress_crm_' || v.role, 'crm_deals', 'USAGE') || ' '
           || has_schema_privilege('regress_crm_' || v.role, 'crm_deals', 'CREATE'),
           v.may, 'section 9: ' || v.role || ': the schema')

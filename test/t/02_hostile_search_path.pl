@@ -183,6 +183,29 @@ SET crm_deals.notify = 'dispatch';
 UPDATE crm_deals.deal SET amount = 7 WHERE id OPERATOR(pg_catalog.=) 1;
 SELECT crm_deals.start_dispatcher();
 SET crm_deals.notify = 'on';
+INSERT INTO crm_deals.lead (company_name, last_name, email, custom_fields)
+VALUES ('Initech', 'Poe', 'poe@example.org', '{"seats": 2}');
+INSERT INTO crm_deals.activity (kind, subject, lead_id) VALUES ('call', 'a call', 2);
+SELECT account_id, contact_id, deal_id
+FROM crm_deals.convert_lead(2, deal => '{"stage": "qualified", "amount": 5}', actor => 'mia');
+CREATE TABLE public.source (external_id pg_catalog.text, name pg_catalog.text, account pg_catalog.text,
+    stage pg_catalog.text, lost_reason pg_catalog.text, amount pg_catalog.text, "custom_fields.seats" pg_catalog.text);
+INSERT INTO public.source VALUES ('n', 'Nu', 'Newco', 'won', NULL, '7.5', '8'),
+    ('a', 'Alpha', 'Acme', 'lost', 'Price', '9', NULL), (NULL, 'Bad', 'Acme', 'nowhere', NULL, 'x', NULL);
+CREATE TABLE public.history (external_id pg_catalog.text, stage pg_catalog.text, entered_at pg_catalog.text,
+    actor pg_catalog.text);
+INSERT INTO public.history VALUES ('n', 'lead', '2024-01-01', 'joe'), ('n', 'won', '2024-02-02', NULL);
+SELECT row_number, external_id, outcome, deal_id, detail
+FROM crm_deals.import_deals('public.source', 'public.history', create_accounts => true, actor => 'mia');
+CREATE TABLE public.invoice (deal_id pg_catalog.int4 REFERENCES crm_deals.deal);
+INSERT INTO public.invoice VALUES (7);
+INSERT INTO crm_deals.deal_contact (deal_id, contact_id) VALUES (7, 1);
+SELECT crm_deals.merge_deals(6, 7);
+SELECT deal_id, outcome, detail
+FROM crm_deals.undo_batch((SELECT e.batch_id FROM crm_deals.deal_event AS e ORDER BY e.id DESC LIMIT 1));
+DELETE FROM crm_deals.deal WHERE id OPERATOR(pg_catalog.=) 5;
+SELECT crm_deals.restore_deal(5);
+SELECT deal_id FROM public.invoice;
 SELECT rule, deal_id, detail FROM crm_deals.verify();
 SELECT crm_deals.grant_access('clerk', 'write');
 SELECT crm_deals.revoke_access('clerk');

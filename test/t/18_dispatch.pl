@@ -519,10 +519,24 @@ $node->safe_psql('kept',
 	 CREATE CONSTRAINT TRIGGER later AFTER INSERT
 	 OR UPDATE ON crm_deals.event_consumer DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.look()');
 $node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(3, 'w'), extra_params => [ '-U', 'clerk' ]);
-sleep 1;
-is(value($node, "SELECT count(*) FROM public.who WHERE name ~ 'true'", database => 'kept'), 0,
-	'a deferred trigger of the owner\'s never runs as superuser');
-is(value($node, "SELECT rolsuper FROM pg_roles WHERE rolname = 'keeper'"), 'f', '... nor gains anything');
+ok(wait_until(10, sub { heard($listener) == 2 }), 'a deferred trigger of the owner\'s does not stop it');
+is(value($node, "SELECT DISTINCT name FROM public.who WHERE name LIKE 'later%'", database => 'kept'),
+	'later: keeper false', '... and runs as the owner');
+# A deferred trigger that defers another one, which then fires at commit
+$node->safe_psql('kept',
+	"SET ROLE keeper; DROP TRIGGER later ON crm_deals.event_consumer;
+	 CREATE TABLE public.last (n integer);
+	 CREATE CONSTRAINT TRIGGER at_last AFTER INSERT
+	 ON public.last DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.look();
+	 CREATE FUNCTION public.defer() RETURNS trigger LANGUAGE plpgsql AS \$\$
+	 BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO public.last VALUES (1); RETURN NULL; END \$\$;
+	 CREATE CONSTRAINT TRIGGER later AFTER INSERT
+	 OR UPDATE ON crm_deals.event_consumer DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.defer()");
+$node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(6, 'w'), extra_params => [ '-U', 'clerk' ]);
+ok(wait_until(10, sub { heard($listener) == 2 }), 'nor does one that defers another');
+is(value($node, "SELECT DISTINCT name FROM public.who WHERE name LIKE 'at_last%'", database => 'kept'),
+	'at_last: keeper false', '... and that one runs as the owner, too, at commit');
+is(value($node, "SELECT rolsuper FROM pg_roles WHERE rolname = 'keeper'"), 'f', '... and gains nothing');
 heard($listener);
 $node->safe_psql('kept', 'SET ROLE keeper; DROP TRIGGER later ON crm_deals.event_consumer');
 $node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(4, 'w'), extra_params => [ '-U', 'clerk' ]);
@@ -553,6 +567,63 @@ $listener->close_session;
 write_and_have_a_worker('kept');
 is(sqlstate_of($node, 'DROP OWNED BY keeper CASCADE', database => 'kept'), '00000', 'DROP OWNED beside a worker');
 ok(wait_until(5, sub { workers('kept') == 0 }), '... it leaves');
+
+# ----------
+# A trigger of the owner's that sleeps and catches what it can
+# ----------
+
+make_database('sleepy');
+$node->safe_psql('sleepy', <<'SQL');
+CREATE FUNCTION public.sleep() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    LOOP
+        BEGIN
+            PERFORM pg_sleep(1000);
+        EXCEPTION WHEN OTHERS OR query_canceled THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+CREATE TRIGGER sleep BEFORE UPDATE ON crm_deals.event_consumer FOR EACH ROW EXECUTE FUNCTION public.sleep();
+SQL
+my $place = -s $node->logfile;
+$node->safe_psql('sleepy', "SET crm_deals.notify = 'dispatch';" . move(1, 'w'));
+ok(wait_until(10, sub { workers('sleepy') == 1 }), 'a trigger that sleeps in the worker');
+$node->safe_psql('sleepy', "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+	WHERE datname = 'sleepy' AND backend_type = 'crm_deals dispatcher'");
+is(workers('sleepy'), 1, '... and catches cancel');
+ok(wait_until(120, sub { workers('sleepy') == 0 }), '... does not hold it for ever');
+like(slurp_file($node->logfile, $place),
+	qr/LOG:  the dispatcher of deals leaves: a trigger took longer than \d+ seconds/,
+	'... which the log of the server tells');
+$listener = listen_to('sleepy');
+$node->safe_psql('sleepy', 'DROP TRIGGER sleep ON crm_deals.event_consumer');
+$node->safe_psql('sleepy', "SET crm_deals.notify = 'dispatch';" . move(2, 'w'));
+ok(all_sent('sleepy'), 'without the trigger the next write starts another one');
+is(scalar(grep { $_->[0] eq 'crm_deals_won' } heard($listener)), 2, '... and all is sent');
+$listener->close_session;
+wait_until(10, sub { workers('sleepy') == 0 });
+# Workers that fail at once are not started with every commit.
+$node->safe_psql('sleepy', <<'SQL');
+CREATE FUNCTION public.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'fails'; END $$;
+CREATE TRIGGER fail BEFORE UPDATE ON crm_deals.event_consumer FOR EACH ROW EXECUTE FUNCTION public.fail();
+SQL
+$place = -s $node->logfile;
+my $began = time;
+$node->safe_psql('sleepy',
+	join '', "SET crm_deals.notify = 'dispatch';", map { move($_, 'a') . move($_, 'b') } 10 .. 59);
+my $failed = () = slurp_file($node->logfile, $place) =~ /ERROR:  fails/g;
+cmp_ok($failed, '<=', 2 + time - $began, 'a worker that fails is not started again at once');
+cmp_ok($failed, '>=', 1, '... but it was started');
+# DROP DATABASE need not wait for the trigger.
+$node->safe_psql('sleepy', 'DROP TRIGGER fail ON crm_deals.event_consumer; CREATE TRIGGER sleep BEFORE UPDATE ON
+	crm_deals.event_consumer FOR EACH ROW EXECUTE FUNCTION public.sleep()');
+sleep 1;
+$node->safe_psql('sleepy', "SET crm_deals.notify = 'dispatch';" . move(3, 'w'));
+ok(wait_until(10, sub { workers('sleepy') == 1 }), 'it sleeps again');
+$node->safe_psql('postgres', 'DROP DATABASE sleepy WITH (FORCE)');
+is(value($node, "SELECT count(*) FROM pg_database WHERE datname = 'sleepy'"), 0, '... and DROP DATABASE ends it');
 
 # ----------
 # Many first writers at once

@@ -1,5 +1,7 @@
 # The regression tests under settings that a session may have: what the product does must not depend on them. `make
-# test` runs a sample of the files under all settings that go together; with SOAK set, every file runs under each one.
+# test` runs a sample of the files, each under several settings at once.
+#   SOAK=1                 every file under each setting
+#   SETTINGS="a b+c"       these settings; b+c are two at once        FILES="..."   these files
 #
 # A check of a test fails here if the product depends on the setting, and also if the test's own query prints what the
 # setting changes. The latter are listed below by their names, with the reason; nothing else is left out.
@@ -38,16 +40,49 @@ my %settings = (
 	latin1 => { PGCLIENTENCODING => 'LATIN1' },
 );
 
-# Files whose own SQL cannot do without what a setting takes away
+# Files that are about what a setting changes
 my %left_out = (
+	strings => { s12_signatures => 'psql looks for functions with literals of its own' },
 	path => {
 		s05_formats => 'it sets paths of its own',
-		s02_host_lifecycle => 'its tables are in schema public',
+		s02_host_lifecycle => 'it sets paths of its own',
 	},
+	nulls => { s04_move_deals => 'it writes arrays with a NULL as texts' },
+	latin1 => { s05_payload => 'it counts the bytes of texts' },
 );
 
-# Checks that compare what the setting prints
-my %own_words = ();
+# Checks whose own query depends on the setting, by the beginnings of their names
+my $dates = 'section 5: the tracked values after the change';
+my $intervals = 'section 3: everything that stages may say|add_stage: everything it may say';
+my %own_words = (
+	strings => {
+		s08_index_custom_field => 'section 8: index of deal odd',    # it prints a literal with a backslash
+		s04_verify => "the tests' own queries see it, too",
+	},
+	quotes => {
+		# they search a text that PostgreSQL made for a name
+		s02_install => 'section 2: the extension owns code and the schema of what is internal',
+		s02_two_schemas => 'section 2: (?:of the extension|the rest is internal|and nothing is elsewhere|which would be' .
+			' found|these are many|and they work)|section 9: and there is much of it',
+		s03_tables => 'section 3: (?:bigint keys, timestamptz|a lead begins as new)',
+		s04_verify => "the tests' own queries see it, too",
+		s06_merge => 'merge_deals: and is named',
+		s07_forecast => 'section 12: the columns of',
+		s08_import => 'import: all of them are named',
+		s08_index_custom_field => 'section 8: (?:the plan of|values from before the definition|and one of the other kind' .
+			'|in place of the one before)',
+	},
+	nulls => {
+		# they write an array with a NULL as a text
+		s05_redact => quotemeta("section 10: redact(deals => '{NULL}')"),
+		s10_hostile_input => quotemeta("section 10: move_deals of '{NULL,NULL}'"),
+	},
+	german => {
+		s05_events => $dates, s03_pipelines => $intervals, s03_stages => $intervals,
+		s08_import => "import: columns of the user's own", s08_leads => 'section 8: deal ', s04_columns => 'section 5: as to_jsonb\(\) shows them',
+	},
+	apia => { s05_events => $dates, s03_pipelines => $intervals, s03_stages => $intervals },
+);
 
 my %short = map { $_ => 1 } qw(s02_install s04_rule7_event s05_undo s06_merge s08_index_custom_field);
 
@@ -63,9 +98,18 @@ sub with_escaped_literals
 {
 	my ($sql) = @_;
 
-	$sql =~ s{^(\\[^\n]*)|(--[^\n]*)|(?<![A-Za-z0-9_])($escaped_literal)|($literal(?:[ \t]*\n\s*$literal)*)}
-			 {$1 // $2 // $3 // escaped($4)}gme;
+	$sql =~ s{^(\\[^\n]*|--[^\n]*)|(--[^\n]*|"[^"\n]*"|\$[a-z_]+\$[^\n]*?\$[a-z_]+\$)|(?<![A-Za-z0-9_])($escaped_literal)|\$\$([^\n]*?)\$\$|
+			  ($literal(?:[ \t]*\n\s*$literal)*)}
+			 {$1 // $2 // $3 // (defined $4 ? '$$' . inside_dollars($4) . '$$' : escaped($5))}gmex;
 	return $sql;
+}
+
+# A text in dollars may be a statement. It is none if its quotes come in no pairs, or stand inside words.
+sub inside_dollars
+{
+	my ($text) = @_;
+
+	return ($text =~ tr/'//) % 2 || $text =~ /[a-z0-9]'[a-z0-9]/i ? $text : with_escaped_literals($text);
 }
 
 sub escaped
@@ -75,21 +119,23 @@ sub escaped
 	return $literals =~ /\\/ ? 'E' . $literals =~ s/\\/\\\\/gr : $literals;
 }
 
-# Copies the tests for a setting. Returns those files that it can be about, and those that it cannot, with the reason.
+# Copies the tests for settings. Returns those files that it can be about, and those that it cannot, with the reason.
 sub copy_tests
 {
-	my ($setting, $target) = @_;
-	my $encoding = $settings{$setting}{PGCLIENTENCODING};
+	my ($target, @together) = @_;
+	my $encoding = environment(@together)->{PGCLIENTENCODING};
 	my (@files, %skipped);
 
 	make_path("$target/sql/include");
+	symlink "$tests/../examples", "$folder/examples" if !-e "$folder/examples";
 	for my $path (glob("$tests/sql/include/*.sql $tests/sql/*.sql"))
 	{
 		my $file = $path =~ s{^\Q$tests\E/}{}r;
 		my $name = basename($file, '.sql');
 		my $text = with_escaped_literals(decode('UTF-8', slurp_file($path)));
 
-		if ($encoding && !defined eval { encode($encoding, $text, Encode::FB_CROAK | Encode::LEAVE_SRC) })
+		if ($encoding && (!defined eval { encode($encoding, $text, Encode::FB_CROAK | Encode::LEAVE_SRC) }
+				|| grep { $skipped{$_} } $text =~ m{^\\i :include/(\w+)\.sql}mg))
 		{
 			$skipped{$name} = "it has characters that $encoding has not";
 			next;
@@ -104,15 +150,18 @@ sub copy_tests
 # What they print
 # ----------
 
-# The results of the checks, by their names
+# The results of the checks, by their names. A failure that is about quotes alone counts as none under "quotes".
 sub results
 {
-	my ($text) = @_;
+	my ($text, $without_quotes) = @_;
 	my %results;
 
-	while ($text =~ /^(not ok|ok) (\d+) - (.*)$/mg)
+	while ($text =~ /^(not ok|ok) (\d+) - (.*)$(?:\n# Failed.*\n# +have: (.*)\n# +want: (.*)$)?/mg)
 	{
-		$results{"$2 $3"} = $1;
+		my ($result, $name, $have, $want) = ($1, "$2 $3", $4, $5);
+
+		$result = 'ok' if $without_quotes && defined $have && $have =~ tr/"//dr eq $want =~ tr/"//dr;
+		$results{$name} = $result;
 	}
 	return \%results;
 }
@@ -120,21 +169,23 @@ sub results
 # Says what differs from the expected results, but for the checks that print what the setting changes.
 sub differing
 {
-	my ($setting, $name, $output) = @_;
-	my $own = $own_words{$setting}{$name} // $own_words{$setting}{'*'};
-	my $encoding = $settings{$setting}{PGCLIENTENCODING} // 'UTF-8';
+	my ($name, $output, @together) = @_;
+	my $own = join '|', grep { defined } map { $own_words{$_}{$name} } @together;
+	my $encoding = environment(@together)->{PGCLIENTENCODING} // 'UTF-8';
 	my $text = decode($encoding, $output);
-	my $results = results($text);
-	my @differing;
+	my $results = results($text, scalar grep { $_ eq 'quotes' } @together);
+	my (@differing, %expected_errors);
 
 	for my $file (grep { -e } "$expected/$name.out", "$expected/${name}_1.out")
 	{
-		my $wanted = results(decode('UTF-8', slurp_file($file)));
+		my $words = decode('UTF-8', slurp_file($file));
+		my $wanted = results($words);
 
-		@differing = grep { ($results->{$_} // 'missing') ne $wanted->{$_} && !($own && /$own/) } sort keys %$wanted;
+		$expected_errors{$_} = 1 for $words =~ /(ERROR:  .*)/g;
+		@differing = grep { ($results->{$_} // 'missing') ne $wanted->{$_} && !($own && /^\d+ (?:$own)/) } sort keys %$wanted;
 		last if !@differing;
 	}
-	push @differing, $text =~ /(ERROR:  .*|WARNING:  nonstandard use .*)/g;
+	push @differing, grep { !$expected_errors{$_} } $text =~ /(ERROR:  .*|WARNING:  nonstandard use .*)/g;
 	return join("\n", @differing);
 }
 
@@ -144,48 +195,82 @@ sub differing
 
 my $node = start_server('settings_of_sessions');
 
+# The environment of a session that has all of these settings
+sub environment
+{
+	my @together = @_;
+	my %environment = map { %{ $settings{$_} } } @together;
+
+	$environment{PGOPTIONS} = join ' ', $usual{PGOPTIONS}, map { $settings{$_}{PGOPTIONS} // () } @together;
+	return \%environment;
+}
+
 sub run_file
 {
-	my ($setting, $database, $folder, $name) = @_;
-	local %ENV = (%ENV, %usual, %{ $settings{$setting} });
+	my ($name, $folder, @together) = @_;
+	local %ENV = (%ENV, %usual, %{ environment(@together) }, PG_ABS_SRCDIR => $folder, PGHOST => $node->host,
+		PGPORT => $node->port, PGDATABASE => join('_', @together));
 
-	$ENV{PGOPTIONS} = "$usual{PGOPTIONS} $settings{$setting}{PGOPTIONS}"
-	  if $settings{$setting}{PGOPTIONS};
-	$ENV{PG_ABS_SRCDIR} = $folder;
-	$ENV{PGHOST} = $node->host;
-	$ENV{PGPORT} = $node->port;
-	$ENV{PGDATABASE} = $database;
 	system("psql -X -q < '$folder/sql/$name.sql' > '$folder/$name.out' 2>&1");
 	return slurp_file("$folder/$name.out");
 }
 
-sub run_setting
+sub run_settings
 {
-	my ($setting) = @_;
-	my $target = "$folder/$setting";
-	my ($files, $skipped) = copy_tests($setting, $target);
-	my @chosen = grep { $ENV{SOAK} || $short{$_} } @$files;
+	my @together = @_;
+	my $database = join '_', @together;
+	my $target = "$folder/$database";
+	my ($files, $skipped) = copy_tests($target, @together);
+	my @chosen = $ENV{FILES} ? split(/ /, $ENV{FILES}) : grep { $ENV{SOAK} || $short{$_} } @$files, keys %$skipped;
 
-	%$skipped = (%$skipped, %{ $left_out{$setting} // {} });
-	@chosen = split / /, $ENV{FILES} if $ENV{FILES};
-	value($node, "CREATE DATABASE $setting");
-	value($node, 'CREATE SCHEMA tap; CREATE EXTENSION pgtap SCHEMA ' . ($setting eq 'path' ? 'tap' : 'public'),
-		database => $setting);
-	for my $name (@chosen)
+	%$skipped = (%$skipped, map { %{ $left_out{$_} // {} } } @together);
+	value($node, "CREATE DATABASE $database");
+	value($node, 'CREATE SCHEMA tap; CREATE EXTENSION pgtap SCHEMA ' . ((grep { $_ eq 'path' } @together) ? 'tap' : 'public'),
+		database => $database);
+	for my $name (sort @chosen)
 	{
 	  SKIP:
 		{
-			skip "$setting: $name: $skipped->{$name}", 1 if $skipped->{$name};
-			is(differing($setting, $name, run_file($setting, $setting, $target, $name)), '', "$setting: $name");
+			skip "@together: $name: $skipped->{$name}", 1 if $skipped->{$name};
+			is(differing($name, run_file($name, $target, @together), @together), '', "@together: $name");
 		}
 	}
-	value($node, "DROP DATABASE $setting");
+	value($node, "DROP DATABASE $database");
 	return;
 }
 
 my $parallel = value($node, 'SHOW server_version_num') >= 160000 ? 'debug_parallel_query' : 'force_parallel_mode';
 $settings{parallel}{PGOPTIONS} =~ s/PARALLEL/$parallel/;
-run_setting($_) for $ENV{SETTINGS} ? split / /, $ENV{SETTINGS} : sort keys %settings;
+my @runs = $ENV{SETTINGS} ? split(/ /, $ENV{SETTINGS})
+  : $ENV{SOAK} ? sort keys %settings : ('strings+quotes+nulls+path', 'apia+compiled+parallel', 'german+latin1');
+run_settings(split /\+/) for @runs;
+
+# ----------
+# No path at all, from CREATE EXTENSION on
+# ----------
+
+value($node, 'CREATE DATABASE nowhere');
+is(value($node, <<'SQL', database => 'nowhere'), "reverted\nwon|1\n1|created\n1|Acme renewal\n1\n1\n1|2", 'search_path is empty');
+SET search_path = '';
+CREATE EXTENSION pg_trgm SCHEMA public;
+CREATE EXTENSION crm_deals;
+SELECT FROM crm_deals.install();
+SELECT FROM crm_deals.create_pipeline('Sales');
+INSERT INTO crm_deals.custom_field (entity, key, label, type) VALUES ('deal', 'region', 'Region', 'text');
+INSERT INTO crm_deals.deal (name, custom_fields) VALUES ('Acme renewal', '{"region": "north"}'), ('Acme renewals', '{}');
+SELECT FROM crm_deals.move_deal(1, 'won');
+SELECT FROM crm_deals.move_deals('{2}', 'negotiation');
+SELECT outcome FROM crm_deals.undo_batch((SELECT max(batch_id) FROM crm_deals.deal_event));
+SELECT status, version - 1 FROM crm_deals.deal WHERE id = 1;
+CREATE TEMPORARY TABLE incoming AS SELECT 'Umbrella' AS name, 'u1' AS external_id;
+SELECT row_number, outcome FROM crm_deals.import_deals('incoming');
+SELECT deal_id, deal_name FROM crm_deals.find_duplicates('Acme renewal') WHERE deal_id = 1;
+SELECT FROM crm_deals.index_custom_field('deal', 'region');
+SELECT sum(deal_count) FROM crm_deals.board(filter => '{"custom_fields": {"region": "north"}, "text": "acme"}');
+SELECT crm_deals.merge_deals(1, 2);
+SELECT count(*) FILTER (WHERE d.id = 1), count(*) FROM crm_deals.deal AS d;
+SQL
+is(value($node, 'SELECT v::text FROM crm_deals.verify() AS v', database => 'nowhere'), '', 'verify() finds nothing');
 
 $node->stop;
 done_testing();

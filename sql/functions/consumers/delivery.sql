@@ -34,7 +34,7 @@ BEGIN
     FROM crm_deals.event_consumer AS e
     WHERE e.consumer = consumer;
     IF NOT FOUND THEN
-        PERFORM crm_deals_internal.raise_unknown_consumer(consumer);
+        RETURN false;
     END IF;
     RETURN c.unacked <> '{}' OR c.upto IS NOT NULL OR c.leased_until IS NOT NULL
            OR crm_deals_internal.has_news(c.seen, c.seen_id);
@@ -111,22 +111,23 @@ COMMENT ON FUNCTION crm_deals_internal.take_events(text, integer, interval) IS
     'Internal: returns the ids of the next events for a consumer and notes them as delivered.';
 
 -- access: public
-CREATE FUNCTION crm_deals_internal.read_events(consumer text, max_events integer, lease interval) RETURNS bigint[]
+CREATE FUNCTION crm_deals_internal.read_events(consumer text, max_events integer, lease interval, caller name)
+RETURNS bigint[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF consumer = crm_deals_internal.dispatcher() THEN
-        PERFORM crm_deals_internal.raise_unknown_consumer(consumer);
+    IF crm_deals_internal.enter_consumer(consumer, caller) THEN
+        RETURN crm_deals_internal.take_events(consumer, max_events, lease);
     END IF;
-    RETURN crm_deals_internal.take_events(consumer, max_events, lease);
+    RETURN '{}';
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.read_events(text, integer, interval) IS
+COMMENT ON FUNCTION crm_deals_internal.read_events(text, integer, interval, name) IS
     'Internal: returns the ids of the events that read_events() delivers, as the owner of the tables.';
 
 -- access: public
-CREATE FUNCTION crm_deals_internal.ack_events(consumer text, event_id bigint) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.ack_events(consumer text, event_id bigint, caller name) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -136,14 +137,16 @@ DECLARE
     still_leased integer;
     place integer;
 BEGIN
-    PERFORM crm_deals_internal.check_acts_as_owner();
+    IF NOT crm_deals_internal.enter_consumer(consumer, caller) THEN
+        RETURN 0;
+    END IF;
     SELECT c.unacked, c.leased
     INTO delivered, still_leased
     FROM crm_deals.event_consumer AS c
     WHERE c.consumer = consumer
     FOR UPDATE;
-    IF NOT FOUND OR consumer = crm_deals_internal.dispatcher() THEN
-        PERFORM crm_deals_internal.raise_unknown_consumer(consumer);
+    IF NOT FOUND THEN
+        PERFORM crm_deals_internal.raise_unknown_consumer(consumer, caller);
     END IF;
     place := array_position(delivered, event_id);
     IF place IS NULL THEN
@@ -159,5 +162,5 @@ BEGIN
     RETURN place;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.ack_events(text, bigint) IS
+COMMENT ON FUNCTION crm_deals_internal.ack_events(text, bigint, name) IS
     'Internal: does the work of ack_events() as the owner of the tables.';

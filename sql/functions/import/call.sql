@@ -81,6 +81,7 @@ CREATE FUNCTION crm_deals_internal.import_deals(source regclass, history regclas
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
+SET extra_float_digits = 1    -- columns of the source become texts, and then values of our types
 AS $$
 #variable_conflict use_variable
 DECLARE

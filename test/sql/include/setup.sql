@@ -237,7 +237,12 @@ $$;
 
 -- Checks the seven rules of section 4 on the data, by queries that know nothing of the implementation.
 CREATE FUNCTION t.broken() RETURNS SETOF text LANGUAGE plpgsql
-SET timezone = 'UTC' AS $$
+SET timezone = 'UTC'
+SET datestyle = 'ISO'
+SET intervalstyle = 'postgres'
+SET extra_float_digits = 1
+SET bytea_output = 'hex'
+AS $$
 BEGIN
     RETURN QUERY
     SELECT format('rule 1: %s: %s in a stage that is %s', d.name, d.status, s.status)
