@@ -14,6 +14,7 @@
 #include "utils/snapmgr.h"
 
 #include "base/caller_query.h"
+#include "base/installed.h"
 #include "base/owner_query.h"
 #include "base/relation_watch.h"
 #include "base/result_set.h"
