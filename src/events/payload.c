@@ -216,7 +216,7 @@ event_payload(const EventFacts *facts, bool ids_only)
 char *
 event_notification(const EventFacts *facts, bool ids_only)
 {
-	for (int limit = MAX_NOTIFICATION; limit > 0; limit /= 2)
+	for (int limit = MAX_NOTIFICATION; limit > 0; limit -= limit / 8 + 1)
 	{
 		char	   *payload = build_payload(facts, ids_only, limit);
 
