@@ -132,6 +132,12 @@ COMMENT ON FUNCTION crm_deals_internal.rebuild_duplicates() IS
 
 -- Finding and scanning.
 
+-- access: public
+CREATE FUNCTION crm_deals_internal.names_are_missing() RETURNS boolean
+LANGUAGE c STABLE AS 'MODULE_PATHNAME', 'crm_deals_names_are_missing';
+COMMENT ON FUNCTION crm_deals_internal.names_are_missing() IS
+    'Internal: returns whether deal_name lacks names of deals, as after a restore without its rows.';
+
 -- access: read
 CREATE FUNCTION crm_deals_internal.similar_deals(name text, threshold real, max_results integer, pipeline bigint)
 RETURNS TABLE (deal_id bigint, deal_name text, similarity real)

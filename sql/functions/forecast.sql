@@ -108,7 +108,7 @@ BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH part AS (
             SELECT d.expected_close_date AS day, %1$s AS raw, d.currency, count(*) AS deals, sum(d.amount) AS amount,
-                   sum(d.amount) * d.probability * 0.01 AS weighted, 0 AS won_deals, NULL::numeric AS won_amount
+                   sum(d.amount) * (d.probability * 0.01) AS weighted, 0 AS won_deals, NULL::numeric AS won_amount
             FROM %2$s
             WHERE d.status = 'open' AND %7$s AND %4$s
             GROUP BY d.expected_close_date, 2, d.currency, d.probability
@@ -118,7 +118,9 @@ BEGIN
             WHERE d.status = 'won' AND d.closed_at IS NOT NULL AND %3$s AND %5$s
             GROUP BY 1, 2, d.currency
         ), monthly AS (
-            SELECT date_trunc('month', p.day::timestamp)::date AS month, p.raw, p.currency, sum(p.deals) AS deals,
+            -- Days beyond the years of timestamps have a month, too.
+            SELECT CASE WHEN isfinite(p.day) THEN p.day - extract(day FROM p.day)::integer + 1 ELSE p.day END AS month,
+                   p.raw, p.currency, sum(p.deals) AS deals,
                    sum(p.amount) AS amount, sum(p.weighted) AS weighted,
                    sum(p.won_deals) AS won_deals, sum(p.won_amount) AS won_amount
             FROM part AS p

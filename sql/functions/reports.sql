@@ -26,41 +26,74 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.period_start(text, date) IS
     'Internal: returns the first day of the period that a day is in, NULL if there are no periods.';
 
--- The periods of a range, each with the day after its last day. Without a period, the whole range is one.
+-- Counts on by one from period to period.
 -- access: read
-CREATE FUNCTION crm_deals_internal.periods(period text, first_day date, last_day date)
-    RETURNS TABLE (period_start date, next_start date)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 20
+CREATE FUNCTION crm_deals_internal.period_number(period text, day date) RETURNS integer
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT NULL, last_day + 1
-    WHERE period IS NULL
-    UNION ALL
-    SELECT p.start::date, least((p.start + length.step)::date, last_day + 1)
-    FROM (SELECT CASE period WHEN 'quarter' THEN interval '3 months'
-          ELSE ('1 ' || period)::interval END) AS length (step),
-         generate_series(date_trunc(period, first_day::timestamp), last_day::timestamp, length.step) AS p (start)
-    WHERE isfinite(first_day) AND isfinite(last_day)
+    SELECT CASE period WHEN 'day' THEN day - '2001-01-01'::date
+                       WHEN 'week' THEN floor((day - '2001-01-01'::date) / 7.0)
+                       ELSE floor((extract(year FROM day) * 12 + extract(month FROM day) - 1)
+                                  / CASE period WHEN 'month' THEN 1 WHEN 'quarter' THEN 3 ELSE 12 END) END::integer
 $$;
-COMMENT ON FUNCTION crm_deals_internal.periods(text, date, date) IS
-    'Internal: returns the periods of a range of days.';
+COMMENT ON FUNCTION crm_deals_internal.period_number(text, date) IS
+    'Internal: returns the number of the period that a day is in.';
+
+-- The periods of a range, each with the day after its last day. Without a period, the whole range is one. An end that
+-- the caller does not give is that of the data, but then one odd day far away does not make more than 10,000 periods.
+-- access: read
+CREATE FUNCTION crm_deals_internal.periods(period text, from_date date, to_date date, first_day date, last_day date)
+    RETURNS TABLE (period_start date, next_start date)
+LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 20
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    step CONSTANT interval := CASE period WHEN 'quarter' THEN interval '3 months' ELSE ('1 ' || period)::interval END;
+    range_end CONSTANT date := coalesce(to_date, least(last_day, greatest(from_date, CURRENT_DATE + 1)));
+    range_start date := coalesce(from_date, first_day);
+BEGIN
+    IF period IS NULL THEN
+        RETURN QUERY SELECT NULL::date, range_end + 1;
+        RETURN;
+    ELSIF NOT (isfinite(range_start) AND isfinite(range_end)) OR range_start IS NULL OR range_end IS NULL THEN
+        RETURN;
+    END IF;
+    IF crm_deals_internal.period_number(period, range_end) - crm_deals_internal.period_number(period, range_start)
+       >= 10000 THEN
+        IF from_date IS NOT NULL THEN
+            RAISE EXCEPTION 'the range has more than 10,000 periods'
+                USING ERRCODE = '22023', HINT = 'Ask for longer periods or for fewer days.';
+        END IF;
+        range_start := range_end - CASE period WHEN 'day' THEN 9999 WHEN 'week' THEN 9999 * 7
+                                               WHEN 'month' THEN 9998 * 30 WHEN 'quarter' THEN 9998 * 90
+                                               ELSE 9998 * 365 END;
+    END IF;
+    RETURN QUERY
+    SELECT p.start::date, least((p.start + step)::date, range_end + 1)
+    FROM generate_series(date_trunc(period, range_start::timestamp), range_end::timestamp, step) AS p (start);
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.periods(text, date, date, date, date) IS
+    'Internal: returns the periods of a range of days, at most 10,000.';
 
 -- Without groups every period has a row. With groups that are known beforehand, each of them has a row in every
 -- period.
 -- access: read
-CREATE FUNCTION crm_deals_internal.empty_groups(by text, organization text, period text, first_day date, last_day date)
+CREATE FUNCTION crm_deals_internal.empty_groups(by text, organization text, period text, from_date date, to_date date,
+                                                first_day date, last_day date)
 RETURNS TABLE (period_start date, group_key text, group_label text)
 LANGUAGE sql STABLE PARALLEL SAFE ROWS 20
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT p.period_start, k.group_key, k.group_label
-    FROM crm_deals_internal.periods(period, first_day, last_day) AS p,
+    FROM crm_deals_internal.periods(period, from_date, to_date, first_day, last_day) AS p,
          LATERAL (SELECT NULL::text AS group_key, NULL::text AS group_label WHERE by IS NULL
                   UNION ALL
                   SELECT k.group_key, k.group_label
                   FROM crm_deals_internal.known_groups(by, organization, NULL) AS k) AS k
 $$;
-COMMENT ON FUNCTION crm_deals_internal.empty_groups(text, text, text, date, date) IS
+COMMENT ON FUNCTION crm_deals_internal.empty_groups(text, text, text, date, date, date, date) IS
     'Internal: returns the rows that a report has even if no deal is in them.';
 
 -- access: read
@@ -119,8 +152,8 @@ BEGIN
             FROM g
             UNION ALL
             SELECT e.period_start, e.group_key, e.group_label, NULL, NULL, NULL
-            FROM crm_deals_internal.empty_groups($2, $3, $1, coalesce($4, (SELECT min(y.day) FROM daily AS y)),
-                                                     coalesce($5, (SELECT max(y.day) FROM daily AS y))) AS e
+            FROM crm_deals_internal.empty_groups($2, $3, $1, $4, $5, (SELECT min(y.day) FROM daily AS y),
+                                                 (SELECT max(y.day) FROM daily AS y)) AS e
         ), total AS (
             SELECT p.period_start, p.group_key, max(p.group_label) AS group_label,
                    coalesce(sum(p.won), 0)::bigint AS won,
@@ -175,8 +208,8 @@ BEGIN
             FROM g
             UNION ALL
             SELECT e.period_start, e.group_key, e.group_label, l.name, NULL, 0, 0
-            FROM crm_deals_internal.empty_groups($2, $3, $1, coalesce($4, (SELECT min(y.day) FROM daily AS y)),
-                                                     coalesce($5, (SELECT max(y.day) FROM daily AS y))) AS e,
+            FROM crm_deals_internal.empty_groups($2, $3, $1, $4, $5, (SELECT min(y.day) FROM daily AS y),
+                                                 (SELECT max(y.day) FROM daily AS y)) AS e,
                  listed AS l
             WHERE l.is_active
         ), total AS (
@@ -234,8 +267,8 @@ BEGIN
             GROUP BY 1, 2, d.currency
         ), period AS (
             SELECT p.period_start, p.next_start, lag(p.next_start) OVER (ORDER BY p.next_start) AS previous
-            FROM crm_deals_internal.periods($1, coalesce($2, (SELECT min(s.day) FROM step AS s)),
-                                            coalesce($3, CURRENT_DATE)) AS p
+            FROM crm_deals_internal.periods($1, $2, coalesce($3, CURRENT_DATE),
+                                            (SELECT min(s.day) FROM step AS s), NULL) AS p
         ), g AS (
             SELECT s.raw, s.currency FROM step AS s GROUP BY s.raw, s.currency
         ), series AS (
@@ -306,7 +339,7 @@ BEGIN
             GROUP BY d.stage_id, 2, d.currency, d.probability
         ), g AS (
             SELECT f.stage_id, f.raw, f.currency, sum(f.deals)::bigint AS deals, coalesce(sum(f.amount), 0) AS amount,
-                   coalesce(sum(f.amount * f.probability), 0) * 0.01 AS weighted
+                   coalesce(sum(f.amount * (f.probability * 0.01)), 0.00) AS weighted
             FROM fine AS f
             GROUP BY f.stage_id, f.raw, f.currency
         ), part AS (
@@ -317,7 +350,7 @@ BEGIN
             SELECT p.* FROM part AS p
             UNION ALL
             SELECT s.id, e.group_key, e.group_label, NULL, 0, 0, 0
-            FROM crm_deals_internal.empty_groups($1, $2, NULL, NULL, NULL) AS e, crm_deals.stage AS s
+            FROM crm_deals_internal.empty_groups($1, $2, NULL, NULL, NULL, NULL, NULL) AS e, crm_deals.stage AS s
             WHERE s.archived_at IS NULL AND ($3 IS NULL OR s.pipeline_id = $3)
               AND NOT EXISTS (SELECT FROM part AS p WHERE p.stage_id = s.id AND p.group_key IS NOT DISTINCT
                               FROM e.group_key)
@@ -393,10 +426,9 @@ BEGIN
             SELECT p.* FROM part AS p
             UNION ALL
             SELECT e.period_start, e.group_key, e.group_label, r.id, 0, 0, NULL
-            FROM crm_deals_internal.empty_groups($2, $3, $1,
-                                                 coalesce($4, (SELECT min(n.entered_at)::date FROM judged AS n)),
-                                                     coalesce($5, (SELECT max(n.entered_at)::date
-                                                                   FROM judged AS n))) AS e
+            FROM crm_deals_internal.empty_groups($2, $3, $1, $4, $5,
+                                                 (SELECT min(n.entered_at)::date FROM judged AS n),
+                                                 (SELECT max(n.entered_at)::date FROM judged AS n)) AS e
             JOIN crm_deals.stage AS r ON r.status = 'open' AND r.archived_at IS NULL
                 AND ($6 IS NULL OR r.pipeline_id = $6)
             WHERE NOT EXISTS (SELECT FROM part AS p

@@ -13,6 +13,12 @@ COMMENT ON FUNCTION crm_deals_internal.deal_rules() IS
     'Trigger: derives what follows from the stage of a deal, and refuses a statement that contradicts it.';
 
 -- access: public
+CREATE FUNCTION crm_deals_internal.deal_delete() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_deal_delete';
+COMMENT ON FUNCTION crm_deals_internal.deal_delete() IS
+    'Trigger: refuses to delete deals through a parent of their table.';
+
+-- access: public
 CREATE FUNCTION crm_deals_internal.deal_capture() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_deal_capture';
 COMMENT ON FUNCTION crm_deals_internal.deal_capture() IS
@@ -23,6 +29,27 @@ CREATE FUNCTION crm_deals_internal.append_only() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_append_only';
 COMMENT ON FUNCTION crm_deals_internal.append_only() IS
     'Trigger: refuses changes of the log, and TRUNCATE of deals.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.append_only_row() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_append_only_row';
+COMMENT ON FUNCTION crm_deals_internal.append_only_row() IS
+    'Trigger: refuses changes of the log through a parent of it.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.activity_out_of_bounds() RETURNS trigger
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM crm_deals_internal.check_trigger_table(tg_relid, 'activity');
+    RAISE EXCEPTION 'done_at is out of bounds'
+        USING ERRCODE = '23514', DETAIL = 'It is a moment between 1900 and tomorrow.', SCHEMA = TG_TABLE_SCHEMA,
+              TABLE = TG_TABLE_NAME, COLUMN = 'done_at', CONSTRAINT = 'deal_bounds';
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.activity_out_of_bounds() IS
+    'Trigger: refuses an activity that was done before 1900 or will be done later than tomorrow.';
 
 -- access: public
 CREATE FUNCTION crm_deals_internal.edit_begin() RETURNS trigger

@@ -9,9 +9,9 @@ BEGIN
     PERFORM crm_deals_internal.check_installed();
     RETURN QUERY
     WITH judged AS (
-        SELECT d.id, d.status, d.pipeline_id, d.organization, d.closed_at, d.probability, d.probability_overridden,
-               d.lost_reason, d.stage_id, d.stage_entered_at, d.version, d.amount, d.currency, d.expected_close_date,
-               d.owner, d.updated_at,
+        SELECT d.id, d.status, d.pipeline_id, d.organization, d.created_at, d.closed_at, d.probability,
+               d.probability_overridden, d.lost_reason, d.stage_id, d.stage_entered_at, d.version, d.amount, d.currency,
+               d.expected_close_date, d.owner, d.updated_at,
                jsonb_build_object('name', d.name, 'account_id', d.account_id, 'primary_contact_id',
                                   d.primary_contact_id,
                                   'source', d.source, 'notes', d.notes, 'external_id', d.external_id) AS untracked,
@@ -48,6 +48,34 @@ BEGIN
         WHERE c.key IN ('name', 'account_id', 'primary_contact_id', 'source', 'notes', 'external_id')
         ORDER BY e.deal_id, c.key, e.version DESC
     )
+    -- 0: what stands beside the numbered rules
+    SELECT 0, NULL, format('table %s inherits from %s: writes through the parent or into the child obey no rule',
+                           i.inhrelid::regclass, i.inhparent::regclass)
+    FROM pg_inherits AS i
+    JOIN pg_class AS c ON c.relnamespace = to_regnamespace('crm_deals')
+                      AND (c.oid = i.inhrelid OR c.oid = i.inhparent AND c.relkind = 'r')
+    UNION ALL
+    SELECT 0, j.id, format('%s is out of bounds: %s', b.name, b.value)
+    FROM judged AS j,
+         LATERAL (VALUES ('created_at', j.created_at::text,
+                          j.created_at < '1900-01-01 00:00:00+00' OR j.created_at > now() + interval '1 day'),
+                         ('closed_at', j.closed_at::text,
+                          j.closed_at < '1900-01-01 00:00:00+00' OR j.closed_at > now() + interval '1 day'),
+                         ('stage_entered_at', j.stage_entered_at::text,
+                          j.stage_entered_at < '1900-01-01 00:00:00+00'
+                          OR j.stage_entered_at > now() + interval '1 day'),
+                         ('expected_close_date', j.expected_close_date::text,
+                          j.expected_close_date NOT BETWEEN '1900-01-01' AND '2999-12-31'),
+                         ('amount', j.amount::text, j.amount >= 1e18)) AS b (name, value, is_out)
+    WHERE b.is_out
+    UNION ALL
+    SELECT 0, a.deal_id, format('done_at of activity %s is out of bounds: %s', a.id, a.done_at)
+    FROM crm_deals.activity AS a
+    WHERE a.done_at < '1900-01-01 00:00:00+00' OR a.done_at > now() + interval '1 day'
+    UNION ALL
+    SELECT 0, NULL, 'names of deals are missing in deal_name: run rebuild_duplicates()'
+    WHERE NOT row_security_active('crm_deals.deal') AND crm_deals_internal.names_are_missing()
+    UNION ALL
     SELECT 1, j.id, format('status is %s, its stage''s is %s', j.status, j.stage_status)
     FROM judged AS j WHERE j.status IS DISTINCT FROM j.stage_status
     UNION ALL

@@ -7,6 +7,9 @@ CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE INSERT OR UPDATE OR DELETE ON c
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.deal_begin();
 CREATE OR REPLACE TRIGGER zz_crm_deals_rules BEFORE INSERT OR UPDATE ON crm_deals.deal
     FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.deal_rules();
+-- A statement that deletes deals through a parent of their table fires no other trigger of ours.
+CREATE OR REPLACE TRIGGER crm_deals_delete BEFORE DELETE ON crm_deals.deal
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.deal_delete();
 CREATE OR REPLACE TRIGGER crm_deals_capture_insert AFTER INSERT ON crm_deals.deal
     REFERENCING NEW TABLE AS new_deals
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.deal_capture();
@@ -22,6 +25,17 @@ CREATE OR REPLACE TRIGGER crm_deals_no_truncate BEFORE TRUNCATE ON crm_deals.dea
 -- deal_event: nobody changes it, not even its owner.
 CREATE OR REPLACE TRIGGER crm_deals_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON crm_deals.deal_event
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.append_only();
+CREATE OR REPLACE TRIGGER crm_deals_append_only_row BEFORE UPDATE OR DELETE ON crm_deals.deal_event
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.append_only_row();
+
+-- activity: a moment that reports could not bear is refused when it is written; one from before stays.
+CREATE OR REPLACE TRIGGER crm_deals_bounds AFTER INSERT ON crm_deals.activity
+    FOR EACH ROW WHEN (new.done_at < '1900-01-01 00:00:00+00' OR new.done_at > now() + interval '1 day')
+    EXECUTE FUNCTION crm_deals_internal.activity_out_of_bounds();
+CREATE OR REPLACE TRIGGER crm_deals_bounds_of_change AFTER UPDATE ON crm_deals.activity
+    FOR EACH ROW WHEN ((new.done_at < '1900-01-01 00:00:00+00' OR new.done_at > now() + interval '1 day')
+                       AND new.done_at IS DISTINCT FROM old.done_at)
+    EXECUTE FUNCTION crm_deals_internal.activity_out_of_bounds();
 
 -- stage: writers of deals wait for changes that they must see, and deals follow their stage.
 CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE UPDATE ON crm_deals.stage

@@ -14,7 +14,7 @@ CREATE OR REPLACE VIEW crm_deals.deal_overview WITH (security_invoker = true) AS
            d.currency,
            d.probability,
            d.probability_overridden,
-           d.amount * d.probability * 0.01 AS weighted_amount,
+           d.amount * (d.probability * 0.01) AS weighted_amount,
            d.expected_close_date,
            d.closed_at,
            d.lost_reason,

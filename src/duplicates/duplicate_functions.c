@@ -14,7 +14,9 @@
 #include "utils/snapmgr.h"
 
 #include "base/caller_query.h"
+#include "base/installed.h"
 #include "base/owner_query.h"
+#include "base/relation_watch.h"
 #include "base/result_set.h"
 #include "base/settings.h"
 #include "base/spi_result.h"
@@ -23,9 +25,11 @@
 #include "duplicates/deal_cursor.h"
 #include "duplicates/duplicate_flags.h"
 #include "duplicates/duplicate_join.h"
+#include "duplicates/duplicate_rule.h"
 #include "duplicates/name_index.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_similar_deals);
+PG_FUNCTION_INFO_V1(crm_deals_names_are_missing);
 PG_FUNCTION_INFO_V1(crm_deals_scan_duplicates);
 PG_FUNCTION_INFO_V1(crm_deals_flag_duplicates);
 PG_FUNCTION_INFO_V1(crm_deals_rebuild_duplicates);
@@ -89,6 +93,61 @@ compare_every_name(text *organization, text *name, float4 threshold, Similar *si
 	deal_cursor_close(&deals);
 }
 
+/* Names are stored with their deals, so those of the oldest deals tell whether a dump left the names out. */
+static OwnerQuery missing_query = {
+	.sql = "SELECT EXISTS (SELECT"
+	" FROM (SELECT o.id, o.organization FROM crm_deals.deal AS o ORDER BY o.id LIMIT 100) AS d"
+	" WHERE EXISTS (SELECT FROM crm_deals.pipeline AS p"
+	"  WHERE " RULE_IS_CHECKED " AND " SAME_ORGANIZATION("p.organization", "d.organization") ")"
+	" AND NOT EXISTS (SELECT FROM crm_deals.deal_name AS n WHERE n.deal_id OPERATOR(pg_catalog.=) d.id))",
+	.returns = RETURNS(BOOLOID),
+};
+
+/* Returns whether deal_name lacks names; asks again only after the table was made anew. */
+static bool
+names_are_missing(void)
+{
+	static Finding complete;
+
+	if (still_holds(&complete))
+		return false;
+	begin_finding(&complete, installed_table("deal_name"));
+	owner_query_read_latest(&missing_query, NULL, NULL);
+	if (result_bool(1))
+		return true;
+	(void) end_finding(&complete, InvalidOid);
+	return false;
+}
+
+/* names_are_missing() */
+Datum
+crm_deals_names_are_missing(PG_FUNCTION_ARGS)
+{
+	bool		missing;
+
+	(void) fcinfo;
+	SPI_connect();
+	missing = names_are_missing();
+	SPI_finish();
+	PG_RETURN_BOOL(missing);
+}
+
+/* Returns whether deal_name has every name of the organization; raises a WARNING if it should and does not. */
+static bool
+names_are_kept(const Pipeline *pipeline)
+{
+	if (!pipeline->keeps_names)
+		return false;
+	if (!names_are_missing())
+		return true;
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("the names of deals are missing in crm_deals.deal_name"),
+			 errdetail("Every name is compared instead, which takes long."),
+			 errhint("Run SELECT crm_deals.rebuild_duplicates().")));
+	return false;
+}
+
 /* Finds the similar deals of the pipeline's organization, by the index if possible. */
 static void
 find_similar(text *name, float4 threshold, const Pipeline *pipeline, Similar *similar)
@@ -96,7 +155,7 @@ find_similar(text *name, float4 threshold, const Pipeline *pipeline, Similar *si
 	NameIndex  *index = name_index_open(GetActiveSnapshot());
 	text	   *organization = pipeline->organization ? cstring_to_text(pipeline->organization) : NULL;
 
-	if (pipeline->keeps_names && name_index_answers(index, threshold))
+	if (names_are_kept(pipeline) && name_index_answers(index, threshold))
 		name_index_probe(index, organization, name, threshold, add_similar, similar);
 	else
 		compare_every_name(organization, name, threshold, similar);

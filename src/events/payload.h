@@ -35,7 +35,7 @@ typedef struct EventFacts
 /* Returns the event as JSON; "ids_only" leaves out names, amounts and people. */
 extern char *event_payload(const EventFacts *facts, bool ids_only);
 
-/* Returns the same, each text in it cut until NOTIFY accepts the whole. */
+/* Returns the same in ASCII, each text in it cut until NOTIFY accepts the whole. */
 extern char *event_notification(const EventFacts *facts, bool ids_only);
 
 #endif							/* CRM_DEALS_PAYLOAD_H */

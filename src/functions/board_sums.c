@@ -103,6 +103,20 @@ sums_of_currency(BoardSums *sums, text *currency, MemoryContext context)
 	return found;
 }
 
+/* Calls an operator of numeric. */
+static Numeric
+calculate(PGFunction operator, Numeric a, Numeric b)
+{
+	return DatumGetNumeric(DirectFunctionCall2(operator, NumericGetDatum(a), NumericGetDatum(b)));
+}
+
+/* Returns the amount's share of this many percent; dividing first, it bears the largest number. */
+static Numeric
+weighted_by(Numeric amount, Numeric percent)
+{
+	return calculate(numeric_mul, amount, calculate(numeric_mul, percent, int64_div_fast_to_numeric(1, 2)));
+}
+
 /* Adds the amount of a deal. */
 static void
 add_amount(CurrencySums *sums, Datum amount, Datum probability, MemoryContext context, FunctionCallInfo aggregate)
@@ -121,7 +135,7 @@ add_amount(CurrencySums *sums, Datum amount, Datum probability, MemoryContext co
 	else
 	{
 		add_to(&sums->other, amount, aggregate);
-		add_to(&sums->other_weighted, DirectFunctionCall2(numeric_mul, amount, NumericGetDatum(percent)), aggregate);
+		add_to(&sums->other_weighted, NumericGetDatum(weighted_by(DatumGetNumeric(amount), percent)), aggregate);
 	}
 }
 
@@ -150,13 +164,6 @@ crm_deals_board_sums_add(PG_FUNCTION_ARGS)
  * ----------
  */
 
-/* Calls an operator of numeric. */
-static Numeric
-calculate(PGFunction operator, Numeric a, Numeric b)
-{
-	return DatumGetNumeric(DirectFunctionCall2(operator, NumericGetDatum(a), NumericGetDatum(b)));
-}
-
 /* Returns the sum of the amounts. */
 static Numeric
 amount_of(const CurrencySums *sums, FunctionCallInfo aggregate)
@@ -164,7 +171,7 @@ amount_of(const CurrencySums *sums, FunctionCallInfo aggregate)
 	return calculate(numeric_add, sum_of(sums->usual, aggregate), sum_of(sums->other, aggregate));
 }
 
-/* Returns the sum of amount times probability, which is in percent. */
+/* Returns the sum of the weighted amounts. */
 static Numeric
 weighted_amount_of(const CurrencySums *sums, FunctionCallInfo aggregate)
 {
@@ -172,8 +179,8 @@ weighted_amount_of(const CurrencySums *sums, FunctionCallInfo aggregate)
 
 	if (sums->probability != NULL)
 		weighted = calculate(numeric_add, weighted,
-							 calculate(numeric_mul, sum_of(sums->usual, aggregate), sums->probability));
-	return calculate(numeric_mul, weighted, int64_div_fast_to_numeric(1, 2));
+							 weighted_by(sum_of(sums->usual, aggregate), sums->probability));
+	return weighted;
 }
 
 /* Adds a key with a number. */

@@ -15,6 +15,9 @@
 #include "postgres.h"
 
 #include "common/int.h"
+#include "utils/date.h"
+#include "utils/datetime.h"
+#include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
 
@@ -54,6 +57,93 @@ restore_microseconds(const DealRow *old, DealRow *new, DealColumn column)
 		deal_set(new, column, TimestampTzGetDatum(stored));
 }
 
+/* Takes NULL where a deal always has a value for nothing said: as it was, or as the rules will say. */
+static void
+ignore_nulls(const DealRow *old, DealRow *new)
+{
+	static const DealColumn never_null[] = {
+		DEAL_PIPELINE_ID, DEAL_STAGE_ID, DEAL_STATUS, DEAL_CLOSED_AT, DEAL_CURRENCY, DEAL_CUSTOM_FIELDS, DEAL_VERSION,
+		DEAL_STAGE_ENTERED_AT, DEAL_CREATED_AT, DEAL_UPDATED_AT, DEAL_PROBABILITY_OVERRIDDEN
+	};
+
+	if (old != NULL)
+	{
+		for (size_t i = 0; i < lengthof(never_null); i++)
+			if (deal_isnull(new, never_null[i]))
+				deal_set_from(new, old, never_null[i]);
+	}
+	else if (deal_isnull(new, DEAL_CUSTOM_FIELDS))
+		deal_set(new, DEAL_CUSTOM_FIELDS, DirectFunctionCall1(jsonb_in, CStringGetDatum("{}")));
+}
+
+/* ----------
+ * Bounds: what reports and boards could not bear is refused when it is written
+ * ----------
+ */
+
+#define DAY_OF(year, month, day) (date2j(year, month, day) - POSTGRES_EPOCH_JDATE)
+#define FIRST_STAMP (DAY_OF(1900, 1, 1) * USECS_PER_DAY)
+
+/* Adds that a value is out of its bounds. */
+static void
+out_of_bounds(DealColumn column, const char *bounds, List **broken)
+{
+	*broken = lappend(*broken, broken_rule("bounds", "deal_bounds", column,
+										   psprintf("%s is out of bounds", deal_column_name(column)),
+										   pstrdup(bounds)));
+}
+
+/* Adds a rule if the write gives a stamp before 1900 or more than a day ahead.  A CHECK refuses infinity. */
+static void
+judge_stamp(const DealRow *old, const DealRow *new, DealColumn column, TimestampTz now, List **broken)
+{
+	TimestampTz stamp = deal_time(new, column);
+
+	if (deal_isnull(new, column) || !stated(old, new, column) || TIMESTAMP_NOT_FINITE(stamp))
+		return;
+	if (stamp < FIRST_STAMP || stamp > Max(now, GetCurrentTimestamp()) + USECS_PER_DAY)
+		out_of_bounds(column, "It is a moment between 1900 and tomorrow.", broken);
+}
+
+/* Adds a rule if the write expects the deal to be closed before 1900 or after 2999. */
+static void
+judge_expected_close_date(const DealRow *old, const DealRow *new, List **broken)
+{
+	DateADT		day;
+
+	if (deal_isnull(new, DEAL_EXPECTED_CLOSE_DATE) || !stated(old, new, DEAL_EXPECTED_CLOSE_DATE))
+		return;
+	day = DatumGetDateADT(deal_get(new, DEAL_EXPECTED_CLOSE_DATE));
+	if (!DATE_NOT_FINITE(day) && (day < DAY_OF(1900, 1, 1) || day >= DAY_OF(3000, 1, 1)))
+		out_of_bounds(DEAL_EXPECTED_CLOSE_DATE, "It is a day between 1900 and 2999.", broken);
+}
+
+/* Adds a rule if the write gives an amount of 10^18 or more. */
+static void
+judge_amount(const DealRow *old, const DealRow *new, List **broken)
+{
+	Numeric		amount;
+
+	if (deal_isnull(new, DEAL_AMOUNT) || !stated(old, new, DEAL_AMOUNT))
+		return;
+	amount = DatumGetNumeric(deal_get(new, DEAL_AMOUNT));
+	if (!numeric_is_nan(amount) && !numeric_is_inf(amount) &&
+		DatumGetBool(DirectFunctionCall2(numeric_ge, NumericGetDatum(amount),
+										 NumericGetDatum(int64_to_numeric(INT64CONST(1000000000000000000))))))
+		out_of_bounds(DEAL_AMOUNT, "It is less than 10^18.", broken);
+}
+
+/* Adds the bounds that the write breaks.  Values from before stay. */
+static void
+judge_bounds(const DealRow *old, const DealRow *new, TimestampTz now, List **broken)
+{
+	judge_stamp(old, new, DEAL_CREATED_AT, now, broken);
+	judge_stamp(old, new, DEAL_CLOSED_AT, now, broken);
+	judge_stamp(old, new, DEAL_STAGE_ENTERED_AT, now, broken);
+	judge_expected_close_date(old, new, broken);
+	judge_amount(old, new, broken);
+}
+
 /* ----------
  * Rules 6 and 7: what does not change, and the version
  * ----------
@@ -75,7 +165,7 @@ static void
 judge_version(const DealRow *old, const DealRow *new, List **broken)
 {
 	int32		stored = deal_int32(old, DEAL_VERSION);
-	int32		sent = deal_isnull(new, DEAL_VERSION) ? 0 : deal_int32(new, DEAL_VERSION);
+	int32		sent = deal_int32(new, DEAL_VERSION);
 	BrokenRule *rule;
 
 	if (sent == stored || sent - (int64) stored == 1)
@@ -214,19 +304,6 @@ judge_pipeline_of_stage(const DealRow *new, const Stage *stage, List **broken)
 	*broken = lappend(*broken, rule);
 }
 
-/* Returns whether an UPDATE sets the column to NULL, which is a broken rule. */
-static bool
-is_emptied(const DealRow *old, const DealRow *new, DealColumn column, List **broken)
-{
-	if (old == NULL || !deal_isnull(new, column))
-		return false;
-	(void) no_stage(broken_rule("stage_exists", NULL, column,
-								psprintf("null value in column \"%s\" of a deal", deal_column_name(column)),
-								pstrdup("A deal is always in one stage of one pipeline.")),
-					ERRCODE_NOT_NULL_VIOLATION, broken);
-	return true;
-}
-
 /* Returns the stage that the deal is in, or NULL after a broken rule. */
 static const Stage *
 derive_stage(const DealRow *old, const DealRow *new, List **broken)
@@ -234,8 +311,6 @@ derive_stage(const DealRow *old, const DealRow *new, List **broken)
 	bool		pipeline_stated = stated(old, new, DEAL_PIPELINE_ID);
 	const Stage *stage;
 
-	if (is_emptied(old, new, DEAL_STAGE_ID, broken) || is_emptied(old, new, DEAL_PIPELINE_ID, broken))
-		return NULL;
 	if (stated(old, new, DEAL_STAGE_ID))
 	{
 		stage = stage_by_id(deal_int64(new, DEAL_STAGE_ID), broken);
@@ -294,12 +369,11 @@ status_of_stage(const Stage *stage)
 static void
 derive_status(const DealRow *old, DealRow *new, const Stage *stage, List **broken)
 {
-	if (stated(old, new, DEAL_STATUS) && (deal_isnull(new, DEAL_STATUS) || deal_status(new) != stage->status))
+	if (stated(old, new, DEAL_STATUS) && deal_status(new) != stage->status)
 	{
 		BrokenRule *rule = broken_rule("status", "deal_status_matches_stage", DEAL_STATUS,
 									   psprintf("status \"%s\" contradicts the stage of the deal",
-												deal_isnull(new, DEAL_STATUS) ? "null"
-												: deal_status_name(deal_status(new))),
+												deal_status_name(deal_status(new))),
 									   psprintf("Stage \"%s\" has status \"%s\"; a deal's status follows its stage.",
 												stage->name, deal_status_name(stage->status)));
 
@@ -400,7 +474,7 @@ derive_currency(const DealRow *old, DealRow *new, const Pipeline *pipeline, List
 	if (old == NULL && deal_isnull(new, DEAL_CURRENCY))
 		deal_set(new, DEAL_CURRENCY, CStringGetTextDatum(pipeline->currency != NULL
 														 ? pipeline->currency : setting_default_currency));
-	if (!stated(old, new, DEAL_CURRENCY) || deal_isnull(new, DEAL_CURRENCY))
+	if (!stated(old, new, DEAL_CURRENCY))
 		return;
 	if (!is_currency_code(deal_text(new, DEAL_CURRENCY)))
 		*broken = lappend(*broken, broken_rule("currency", "deal_currency", DEAL_CURRENCY,
@@ -476,6 +550,7 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 	List	   *broken = NIL;
 	const Stage *stage;
 
+	ignore_nulls(old, new);
 	if (old != NULL)
 	{
 		deal_row_keep_same(old, new);
@@ -485,6 +560,8 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 		judge_immutable(old, new, DEAL_CREATED_AT, &broken);
 		judge_version(old, new, &broken);
 	}
+	if (!restores)
+		judge_bounds(old, new, now, &broken);
 	stage = derive_stage(old, new, &broken);
 	if (stage == NULL)
 		return broken;

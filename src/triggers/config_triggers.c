@@ -222,6 +222,27 @@ check_required_fields(const RowChange *change)
 		check_required_field(change, lfirst(cell));
 }
 
+/* Refuses a status that somebody added to the enum: the rules do not know what it means. */
+static void
+check_status(const RowChange *change)
+{
+	bool		isnull;
+	Datum		value = value_in(change, change->new, "status", &isnull);
+	const char *name;
+
+	if (isnull || !changes_column(change, "status"))
+		return;
+	name = DatumGetCString(DirectFunctionCall1(enum_out, value));
+	for (int status = 0; status < N_STATUSES; status++)
+		if (strcmp(name, deal_status_name(status)) == 0)
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("a stage cannot have status \"%s\"", name),
+			 errdetail("The statuses are open, won, lost and abandoned."),
+			 err_column_constraint(change->relation, column_number(change, "status"), "stage_status")));
+}
+
 /* BEFORE and AFTER INSERT OR UPDATE of stage ... FOR EACH ROW */
 Datum
 crm_deals_stage_rules(PG_FUNCTION_ARGS)
@@ -232,6 +253,7 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
 	RowChange change = row_change(trigger_data(fcinfo, ANY_ROW, stage_table));
 
 	check_required_fields(&change);
+	check_status(&change);
 	if (change.old != NULL)
 	{
 		refuse_change(&change, "id", "Deals and the log hang on it.");

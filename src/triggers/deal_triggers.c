@@ -29,9 +29,11 @@
 #include "log/event_log.h"
 #include "rules/derive.h"
 #include "rules/gates.h"
+#include "triggers/relatives.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_deal_begin);
 PG_FUNCTION_INFO_V1(crm_deals_deal_rules);
+PG_FUNCTION_INFO_V1(crm_deals_deal_delete);
 PG_FUNCTION_INFO_V1(crm_deals_deal_capture);
 
 /* ----------
@@ -46,6 +48,7 @@ crm_deals_deal_begin(PG_FUNCTION_ARGS)
 	TriggerData *data = trigger_data(fcinfo, BEFORE_STATEMENT, NULL);
 
 	(void) deal_table(data->tg_relation);
+	refuse_relatives(data->tg_relation);
 	enter_as_writer();
 	write_context_claim();
 	remember_cascade();
@@ -64,6 +67,7 @@ crm_deals_deal_rules(PG_FUNCTION_ARGS)
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	DealRow		new = deal_row_from_tuple(table, desc, written);
 
+	refuse_relatives_of_row(data->tg_relation);
 	refresh_pipelines();
 	if (!deal_isnull(&new, DEAL_ID))
 		event_ids_expect(update, deal_int64(&new, DEAL_ID));
@@ -77,6 +81,17 @@ crm_deals_deal_rules(PG_FUNCTION_ARGS)
 		refuse_contradictions(derive_deal(NULL, &new, moment_of_change(NULL, &new)));
 
 	return PointerGetDatum(deal_row_to_tuple(&new, written));
+}
+
+/* BEFORE DELETE … FOR EACH ROW */
+Datum
+crm_deals_deal_delete(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, NULL);
+
+	(void) deal_table(data->tg_relation);
+	refuse_relatives_of_row(data->tg_relation);
+	return PointerGetDatum(data->tg_trigtuple);
 }
 
 /* ----------

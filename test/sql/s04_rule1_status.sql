@@ -59,7 +59,7 @@ SELECT is(t.dry(format('UPDATE crm_deals.deal SET status = %L WHERE name = ''d1'
           'rule 1: UPDATE of status alone to ' || v.status || ' is an error')
 FROM (VALUES ('won'), ('lost'), ('abandoned')) AS v (status);
 SELECT is(t.dry($$UPDATE crm_deals.deal SET status = NULL WHERE name = 'd1'$$),
-          '23514 deal.status deal_status_matches_stage', 'rule 1: so is status NULL');
+          'done', 'rule 1: status NULL says nothing');
 SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = t.stage('won'), status = 'lost' WHERE name = 'd1'$$),
           '23514 deal.status deal_status_matches_stage', 'rule 1: so is a status other than that of the new stage');
 SELECT is(t.after($$UPDATE crm_deals.deal SET stage_id = t.stage('won'), status = 'won' WHERE name = 'd1'$$,
@@ -87,9 +87,9 @@ SELECT is(t.dry(format('UPDATE crm_deals.deal SET stage_id = %s, pipeline_id = %
 SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = 4711 WHERE name = 'd1'$$),
           '23503 deal.stage_id deal_stage_fkey', 'rule 1: UPDATE to an unknown stage is a foreign key violation');
 SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = NULL WHERE name = 'd1'$$),
-          '23502 deal.stage_id', 'rule 1: a deal is always in a stage');
+          'done', 'rule 1: a deal is always in a stage: NULL says nothing');
 SELECT is(t.dry($$UPDATE crm_deals.deal SET pipeline_id = NULL WHERE name = 'd1'$$),
-          '23502 deal.pipeline_id', 'rule 1: and in a pipeline');
+          'done', 'rule 1: and in a pipeline');
 
 -- Organization
 SELECT is(t.after(format('INSERT INTO crm_deals.deal (name, pipeline_id) VALUES (''a'', %s)', :acme),

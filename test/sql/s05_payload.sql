@@ -106,7 +106,7 @@ SELECT is((SELECT concat_ws(' ', length(payload ->> 'deal_name'), length(payload
 SELECT is((SELECT payload ->> 'deal_name' = name FROM t.payload() JOIN crm_deals.deal AS d ON d.id = deal_id), true,
           'section 5: to the letter');
 UPDATE crm_deals.deal
-SET name = E'tab\t, "quote", \\, \x01, \U0001F600', amount = ('1' || repeat('0', 9000) || '.25')::numeric, owner = NULL;
+SET name = E'tab\t, "quote", \\, \x01, \U0001F600', amount = ('1.' || repeat('0', 9000) || '25')::numeric, owner = NULL;
 UPDATE crm_deals.stage SET name = repeat('"', 9000) WHERE id = t.stage('b', 'P');
 SELECT crm_deals.move_deal((SELECT id FROM crm_deals.deal), 'b', note => repeat(E'\n', 30000),
                            actor => repeat('é', 9000)) AS none \gset

@@ -76,28 +76,28 @@ FROM (VALUES ('{"owner": "ann"}', 'd.owner = ''ann'''),
 -- Months are those of the session's time zone. A deal that was won at midnight in Vienna belongs to the month before in
 -- New York.
 SELECT t.new_deal('Midnight', 'lead') AS midnight \gset
-UPDATE crm_deals.deal SET stage_id = t.stage('won'), closed_at = '2027-01-01 00:30 Europe/Vienna', amount = 77
+UPDATE crm_deals.deal SET stage_id = t.stage('won'), closed_at = '2026-01-01 00:30 Europe/Vienna', amount = 77
 WHERE id = :midnight;
-SELECT is((SELECT to_char(month, 'YYYY-MM-DD') FROM crm_deals.forecast(filter => '{"text": "Midnight"}')), '2027-01-01',
+SELECT is((SELECT to_char(month, 'YYYY-MM-DD') FROM crm_deals.forecast(filter => '{"text": "Midnight"}')), '2026-01-01',
           'won in January in Vienna');
 SET timezone = 'America/New_York';
-SELECT is((SELECT to_char(month, 'YYYY-MM-DD') FROM crm_deals.forecast(filter => '{"text": "Midnight"}')), '2026-12-01',
+SELECT is((SELECT to_char(month, 'YYYY-MM-DD') FROM crm_deals.forecast(filter => '{"text": "Midnight"}')), '2025-12-01',
           'in December in New York');
 SELECT is(t.same('SELECT * FROM crm_deals.forecast()', t.forecast()), 'same', 'forecast in another time zone');
 SELECT is((SELECT count(*)
-           FROM crm_deals.forecast(filter => '{"text": "Midnight"}', from_date => '2026-12-31',
-                                   to_date => '2026-12-31')),
+           FROM crm_deals.forecast(filter => '{"text": "Midnight"}', from_date => '2025-12-31',
+                                   to_date => '2025-12-31')),
           1::bigint, 'a range in days of the session''s time zone');
 SET timezone = 'Europe/Vienna';
 DELETE FROM crm_deals.deal WHERE id = :midnight;
 -- Sums are exact.
 SELECT is(t.after($$INSERT INTO crm_deals.deal (name, currency, amount, probability, expected_close_date)
-                    VALUES ('Large', 'JPY', 123456789012345678901234567890.12, 33.3333, '2030-01-01'),
+                    VALUES ('Large', 'JPY', 123456789012345678.12, 33.3333, '2030-01-01'),
                            ('Small', 'JPY', 0.0001, 0.01, '2030-01-31')$$,
                   $$SELECT amount::text || ' ' || trim_scale(weighted_amount)::text FROM crm_deals.forecast()
                     WHERE currency = 'JPY'$$),
-          '123456789012345678901234567890.1201 '
-          || trim_scale(123456789012345678901234567890.12 * 0.333333 + 0.0001 * 0.0001)::text,
+          '123456789012345678.1201 '
+          || trim_scale(123456789012345678.12 * 0.333333 + 0.0001 * 0.0001)::text,
           'sums are exact');
 
 -- Exchange rates: direct, else inverse, else through one common base; the rate of the day.

@@ -234,7 +234,7 @@ DROP TRIGGER broken ON crm_deals.deal;
 
 -- Values at the limits of what there is
 SELECT t.source('external_id, name, amount, created_at, custom_fields, notes',
-                'l1 | L1 | 1e400 | 4000-01-01 BC | {} | ', 'l2 | L2 | 1e200000 | - | - | -',
+                'l1 | L1 | 999999999999999999.99 | 1900-01-02 | {} | ', 'l2 | L2 | 1e200000 | - | - | -',
                 'l3 | L3 | infinity | - | - | -', 'l4 | L4 | - | 300000-01-01 | - | -',
                 'l5 | L5 | - | - | {"a": "\u0000"} | -', 'l7 | L7 | x10 | - | - | -') \gset none_
 INSERT INTO source

@@ -136,11 +136,15 @@ $$;
 INSERT INTO crm_deals.custom_field (entity, key, type) VALUES ('account', 'x', 'text');
 INSERT INTO crm_deals.exchange_rate VALUES ('USD', 'EUR', 0.9);
 INSERT INTO crm_deals.account (name) VALUES ('Acme');
+INSERT INTO crm_deals.activity (kind, subject) VALUES ('note', 'x');
 SELECT is(t.attach(p.oid::regproc, v.relation, v.timing, v.events, v.level), '39P01',
           'section 9: ' || v.function || ' refuses to run on t.' || v.relation)
 FROM (VALUES ('deal_begin', 'deal', 'BEFORE', 'INSERT', 'STATEMENT'), ('deal_rules', 'deal', 'BEFORE', 'INSERT', 'ROW'),
              ('deal_capture', 'deal', 'AFTER', 'INSERT', 'STATEMENT'),
+             ('deal_delete', 'deal', 'BEFORE', 'DELETE', 'ROW'),
              ('append_only', 'deal_event', 'BEFORE', 'DELETE', 'STATEMENT'),
+             ('append_only_row', 'deal_event', 'BEFORE', 'DELETE', 'ROW'),
+             ('activity_out_of_bounds', 'activity', 'AFTER', 'INSERT', 'ROW'),
              ('edit_begin', 'stage', 'BEFORE', 'INSERT', 'STATEMENT'),
              ('lock_before_change', 'stage', 'BEFORE', 'INSERT', 'STATEMENT'),
              ('stage_rules', 'stage', 'BEFORE', 'INSERT', 'ROW'),
@@ -157,7 +161,7 @@ LEFT JOIN pg_proc AS p ON p.proname = v.function AND p.pronamespace = 'crm_deals
 SELECT is((SELECT count(*) FROM pg_proc
            WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace)
              AND prorettype = 'trigger'::regtype),
-          16::bigint, 'section 9: these are all of them');
+          19::bigint, 'section 9: these are all of them');
 SELECT is(t.dry('SELECT crm_deals_internal.deal_rules()'), '39P01', 'section 9: a trigger function cannot be called');
 -- Nor in the wrong place on the right table.
 SELECT isnt(t.after(format('CREATE TRIGGER x %s ON crm_deals.deal FOR EACH %s EXECUTE FUNCTION '

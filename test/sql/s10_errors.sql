@@ -81,7 +81,7 @@ FROM (VALUES (1, 'UPDATE crm_deals.deal SET stage_id = t.stage(''c'', ''Strict''
               '22023 crm_deals stage.required_fields'),
              (24, 'UPDATE crm_deals.deal SET stage_id = 4711', '23503 crm_deals deal.stage_id deal_stage_fkey'),
              (25, 'UPDATE crm_deals.deal SET pipeline_id = 4711', '23503 crm_deals deal.pipeline_id deal_stage_fkey'),
-             (26, 'UPDATE crm_deals.deal SET stage_id = NULL', '23502 crm_deals deal.stage_id'),
+             (26, 'UPDATE crm_deals.deal SET amount = 1e18', '23514 crm_deals deal.amount deal_bounds'),
              (27, 'DELETE FROM crm_deals.deal_event', '42501 crm_deals deal_event'),
              (28, 'TRUNCATE crm_deals.deal CASCADE', '42501 crm_deals deal'),
              (29, 'SELECT crm_deals.move_deal(4711, ''won'')', 'P0002'),

@@ -108,10 +108,9 @@ SELECT is(t.dry($$UPDATE crm_deals.deal
                   SET custom_fields = '{"": "", "a.b": 1, "custom_fields.x": 2, "ключ": 3, "\"": 4, "\\": 5}'
                   WHERE name = 'd2'$$),
           'done', 'section 10: odd keys');
-SELECT is(t.after($$UPDATE crm_deals.deal
-                    SET amount = ('9' || repeat('0', 100000) || '.' || repeat('1', 10000))::numeric WHERE name = 'd2'$$,
-                  $$SELECT (amount > 10::numeric ^ 999)::text FROM crm_deals.deal WHERE name = 'd2'$$),
-          'true', 'section 10: an amount of a hundred thousand digits');
+SELECT is(t.dry($$UPDATE crm_deals.deal
+                  SET amount = ('9' || repeat('0', 100000) || '.' || repeat('1', 10000))::numeric WHERE name = 'd2'$$),
+          '23514 deal.amount deal_bounds', 'section 10: an amount of a hundred thousand digits');
 SELECT is(t.dry($$UPDATE crm_deals.deal
                   SET lost_reason = repeat('r', 1000000), stage_id = t.stage('lost'), owner = repeat('o', 2000)
                   WHERE name = 'd2'$$),
@@ -139,15 +138,16 @@ SELECT is(t.dry('UPDATE crm_deals.stage SET required_fields = (SELECT array_agg(
 -- Moments and numbers at their limits
 SELECT is(t.dry(format('INSERT INTO crm_deals.deal (name, stage_id, closed_at) VALUES (''x'', t.stage(''won''), %L)',
                        v.moment)),
-          'done', 'section 10: closed at ' || v.moment)
+          '23514 deal.closed_at deal_bounds', 'section 10: closed at ' || v.moment)
 FROM (VALUES ('4713-01-01 BC'), ('294276-12-31 23:59:59.999999Z')) AS v (moment);
-SELECT is(t.dry(format('INSERT INTO crm_deals.deal (name, created_at) VALUES (''x'', %L)', v.moment)), 'done',
-          'section 10: created at ' || v.moment)
+SELECT is(t.dry(format('INSERT INTO crm_deals.deal (name, created_at) VALUES (''x'', %L)', v.moment)),
+          '23514 deal.created_at deal_bounds', 'section 10: created at ' || v.moment)
 FROM (VALUES ('4713-01-01 BC'), ('294276-12-31 23:59:59.999999Z')) AS v (moment);
 SELECT isnt(t.dry(format('INSERT INTO crm_deals.deal (name, stage_entered_at) VALUES (''x'', %L)', v.moment)), 'crash',
             'section 10: in its stage since ' || v.moment)
 FROM (VALUES ('infinity'), ('-infinity'), ('294276-12-31 23:59:59.999999Z')) AS v (moment);
-SELECT is(t.dry(format('UPDATE crm_deals.deal SET expected_close_date = %L', v.day)), 'done',
+SELECT is(t.dry(format('UPDATE crm_deals.deal SET expected_close_date = %L', v.day)),
+          '23514 deal.expected_close_date deal_bounds',
           'section 10: expected on ' || v.day)
 FROM (VALUES ('4713-01-01 BC'), ('5874897-12-31')) AS v (day);
 ALTER TABLE crm_deals.deal DISABLE TRIGGER USER;

@@ -348,7 +348,7 @@ for my $actor ("repeat(E'\\x02', 20000)", "repeat('é', 100000)")
 	ok(eval { $json->decode($heard[0][1])->{event_id} }, '... of valid JSON');
 }
 @heard = heard("UPDATE crm_deals.deal
-				SET amount = ('1' || repeat('0', 9000))::numeric,
+				SET amount = ('1.' || repeat('0', 8999) || '1')::numeric,
 					stage_id = CASE stage_id WHEN $lead THEN $talk ELSE $lead END
 				WHERE id = $deal;");
 is(scalar @heard, 1, 'an amount of 9,001 digits: is heard');

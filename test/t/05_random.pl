@@ -92,7 +92,7 @@ sub pipeline { return one(1, 1, 2, 3) }
 sub stage_text { return "'" . one(
 	qw(lead qualified proposal negotiation won lost Won Lost Offer talk offer a b c nowhere), 'Given up', 3, 11) . "'" }
 sub reason { return one('NULL', "'Price'", "'Price'", "'Time'", "'Mood'", "' '") }
-sub amount { return chance(0.02) ? -1 : one('NULL', n(1000), n(1000), n(100) / 8, "'1e30'") }
+sub amount { return chance(0.02) ? -1 : one('NULL', n(1000), n(1000), n(100) / 8, "'1e17'") }
 sub external { return one('NULL', map { "'x$_'" } 1 .. 8) }
 sub moment { return one("'2024-02-29 12:00+00'", "now()", "now() - interval '3 days'", 'NULL') }
 

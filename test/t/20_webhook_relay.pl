@@ -227,7 +227,7 @@ CREATE TEMPORARY TABLE new AS WITH d AS (
     FROM generate_series(1, $count) AS i
     RETURNING id)
 SELECT id FROM d;
-DO 'DECLARE d bigint; BEGIN FOR d IN SELECT id FROM new ORDER BY id LOOP UPDATE crm_deals.deal SET amount = 1e20 + 1 '
+DO 'DECLARE d bigint; BEGIN FOR d IN SELECT id FROM new ORDER BY id LOOP UPDATE crm_deals.deal SET amount = 1e17 + 1 '
    'WHERE id = d; COMMIT; END LOOP; END';
 UPDATE crm_deals.deal SET notes = 'Größe' WHERE id IN (SELECT id FROM new);
 SELECT id FROM new ORDER BY id;
@@ -335,7 +335,7 @@ write_deals(1);
 wait_until(sub { seen('accepted') == 3 }, 'the doorbell wakes the relay, which would look again in an hour');
 my ($first, $second) = map { $_->{body} } seen('arrived');
 is($json->decode($first)->{event}, 'deal.created', 'the body is the payload');
-like($second, qr/100000000000000000001\b/, '... with every digit of an amount');
+like($second, qr/100000000000000001\b/, '... with every digit of an amount');
 all_arrived('the doorbell', once => 1);
 is(metrics($relay)->{$_->[0]}, $_->[1], "metric $_->[0]")
   for [ delivered_total => 3 ], [ failed_attempts_total => 0 ], [ retries_total => 0 ], [ dead_lettered_total => 0 ],

@@ -63,6 +63,7 @@ BEGIN
         CASE WHEN t.archived_at IS NOT NULL THEN format('Stage "%s" of its history is archived.', e.stage) END,
         CASE WHEN e.entered_at IS NULL AND e.problem IS NULL THEN 'A row of its history has no entered_at.'
              WHEN NOT isfinite(e.entered_at) THEN 'A date of its history is not finite.'
+             WHEN e.entered_at < '1900-01-01 00:00:00+00' THEN 'Its history begins before 1900.'
              WHEN e.entered_at > clock_timestamp() THEN 'Its history goes on in the future.'
              WHEN e.entered_at = e.previous_at
              THEN format('Its history has two rows of %s.', e.entered_at) END,
@@ -70,7 +71,8 @@ BEGIN
                   AND (e.given_amount IS NULL OR e.given_amount = e.previous_amount)
              THEN format('Its history enters stage "%s" twice in a row.', e.stage) END,
         CASE WHEN e.given_amount < 0 OR e.given_amount >= 'Infinity'
-             THEN 'An amount of its history is negative or not finite.' END,
+             THEN 'An amount of its history is negative or not finite.'
+             WHEN e.given_amount >= 1e18 THEN 'An amount of its history is 10^18 or more.' END,
         CASE WHEN t.status <> 'lost' AND e.given_reason IS NOT NULL
              THEN format('Stage "%s" of its history is not lost, yet has a lost reason.', e.stage)
              WHEN t.status = 'lost' AND p.lost_reason_required AND NOT e.is_last AND e.given_reason IS NULL

@@ -1,0 +1,101 @@
+/*
+ * relatives.c
+ *		Parents and children of the table deal.
+ *
+ * A statement that writes deals through a parent fires their row triggers, but
+ * not their statement triggers: nothing would be logged.  A child holds rows
+ * that no trigger of ours sees.  So nobody writes while there is either.  Every
+ * row trigger asks too, as no statement trigger may have fired.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_inherits.h"
+#include "storage/proc.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+
+#include "base/compat.h"
+#include "triggers/relatives.h"
+
+/* Returns a parent of the table, or InvalidOid. */
+static Oid
+parent_of(Oid relid)
+{
+	Relation	inherits = table_open(InheritsRelationId, AccessShareLock);
+	Oid			parent = InvalidOid;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(inherits, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		parent = ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent;
+	systable_endscan(scan);
+	table_close(inherits, AccessShareLock);
+	return parent;
+}
+
+/* Returns a child of the table, or InvalidOid.  The mark in pg_class may be of a child that is gone. */
+static Oid
+child_of(Relation deal)
+{
+	List	   *children = deal->rd_rel->relhassubclass
+		? find_inheritance_children(RelationGetRelid(deal), NoLock) : NIL;
+
+	return children != NIL ? linitial_oid(children) : InvalidOid;
+}
+
+/* Returns the relation's name with its schema, or its number if somebody drops it. */
+static char *
+name_of(Oid relid)
+{
+	char	   *name = get_rel_name(relid);
+
+	if (name == NULL)
+		return psprintf("%u", relid);
+	return psprintf("%s.%s", get_namespace_name_or_temp(get_rel_namespace(relid)), name);
+}
+
+/* Refuses every write of deals while their table has a parent or a child. */
+void
+refuse_relatives(Relation deal)
+{
+	Oid			parent = parent_of(RelationGetRelid(deal));
+	Oid			child = OidIsValid(parent) ? InvalidOid : child_of(deal);
+
+	if (!OidIsValid(parent) && !OidIsValid(child))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("deals are not written while table \"deal\" %s \"%s\"",
+					OidIsValid(parent) ? "inherits from" : "is inherited by",
+					name_of(OidIsValid(parent) ? parent : child)),
+			 errdetail("A write through a parent leaves no event, and rows of a child obey no rule."),
+			 errhint("Run ALTER TABLE with NO INHERIT or DETACH PARTITION."),
+			 errtable(deal)));
+}
+
+/* Does the same for a row; looks once for all rows of a statement. */
+void
+refuse_relatives_of_row(Relation deal)
+{
+	static struct
+	{
+		LocalTransactionId transaction;
+		CommandId	command;
+	}			looked;
+	CommandId	command = GetCurrentCommandId(false);
+
+	if (looked.transaction == my_lxid() && looked.command == command)
+		return;
+	refuse_relatives(deal);
+	looked.transaction = my_lxid();
+	looked.command = command;
+}

@@ -1,0 +1,16 @@
+/*
+ * relatives.h
+ *		Parents and children of the table deal.
+ */
+#ifndef CRM_DEALS_RELATIVES_H
+#define CRM_DEALS_RELATIVES_H
+
+#include "utils/rel.h"
+
+/* Refuses every write of deals while their table has a parent or a child. */
+extern void refuse_relatives(Relation deal);
+
+/* Does the same for a row; looks once for all rows of a statement. */
+extern void refuse_relatives_of_row(Relation deal);
+
+#endif							/* CRM_DEALS_RELATIVES_H */

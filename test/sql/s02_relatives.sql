@@ -1,0 +1,62 @@
+\set ECHO none
+\getenv here PG_ABS_SRCDIR
+\set include :here /sql/include
+\i :include/installed.sql
+-- Section 2: while deal is a partition, or has a parent or a child, every write that fires a trigger of ours is refused.
+INSERT INTO crm_deals.deal (name, amount) VALUES ('a', 1), ('b', 2);
+CREATE FUNCTION t.writes(statements text[]) RETURNS text LANGUAGE sql AS
+$$ SELECT string_agg(DISTINCT t.dry(s.statement), ', ') FROM unnest(statements) AS s (statement) $$;
+CREATE FUNCTION t.plain() RETURNS text LANGUAGE sql AS $$
+    SELECT t.writes(ARRAY['INSERT INTO crm_deals.deal (name) VALUES (''c'')', 'UPDATE crm_deals.deal SET amount = 3',
+                          'DELETE FROM crm_deals.deal', 'UPDATE crm_deals.deal SET amount = 3 WHERE false'])
+$$;
+
+-- A parent, with columns and without
+CREATE TABLE t.parent (amount numeric);
+ALTER TABLE crm_deals.deal INHERIT t.parent;
+SELECT is(t.plain(), '55000 deal', 'section 2: a parent: every write is refused');
+SELECT is(t.writes(ARRAY['UPDATE t.parent SET amount = 3', 'DELETE FROM t.parent']), '55000 deal',
+          'section 2: through the parent, too');
+SELECT is(t.dry('WITH a AS (UPDATE crm_deals.deal SET amount = 3 WHERE name = ''a''), b AS (DELETE FROM t.parent)
+                 SELECT'), '55000 deal', 'section 2: and in one statement with a write of deal');
+SELECT is(t.error('DELETE FROM t.parent', 'message'),
+          'deals are not written while table "deal" inherits from "t.parent"', 'section 10: the error names it');
+SELECT is((SELECT string_agg(v.detail, '; ') FROM crm_deals.verify() AS v),
+          'table crm_deals.deal inherits from t.parent: writes through the parent or into the child obey no rule',
+          'section 2: verify() names it');
+ALTER TABLE crm_deals.deal NO INHERIT t.parent;
+CREATE TABLE t.bare ();
+ALTER TABLE crm_deals.deal INHERIT t.bare;
+SELECT is(t.writes(ARRAY['DELETE FROM t.bare', 'DELETE FROM crm_deals.deal']), '55000 deal',
+          'section 2: a parent without columns');
+ALTER TABLE crm_deals.deal NO INHERIT t.bare;
+SELECT is(t.plain(), 'done', 'section 2: without it deals are written again');
+
+-- A child
+CREATE TABLE t.child () INHERITS (crm_deals.deal);
+SELECT is(t.plain(), '55000 deal', 'section 2: a child: every write is refused');
+SELECT is(t.error('UPDATE crm_deals.deal SET amount = 3', 'message'),
+          'deals are not written while table "deal" is inherited by "t.child"', 'section 10: the error names it');
+SELECT is((SELECT string_agg(v.detail, '; ') FROM crm_deals.verify() AS v),
+          'table t.child inherits from crm_deals.deal: writes through the parent or into the child obey no rule',
+          'section 2: verify() names the child');
+DROP TABLE t.child;
+SELECT is(t.plain(), 'done', 'section 2: without it deals are written again');
+
+-- A partition
+SELECT format('CREATE TABLE t.root (LIKE crm_deals.deal) PARTITION BY LIST (name)') \gexec
+SELECT is(t.dry('ALTER TABLE t.root ATTACH PARTITION crm_deals.deal DEFAULT; DELETE FROM t.root'), '55000 deal',
+          'section 2: a partition');
+SELECT is(t.dry('ALTER TABLE t.root ATTACH PARTITION crm_deals.deal DEFAULT; UPDATE t.root SET amount = 3'), '55000 deal',
+          'section 2: an UPDATE of the root');
+
+-- The log
+CREATE TABLE t.log_parent (note text);
+ALTER TABLE crm_deals.deal_event INHERIT t.log_parent;
+SELECT is(t.writes(ARRAY['UPDATE t.log_parent SET note = ''x''', 'DELETE FROM t.log_parent']), '42501 deal_event',
+          'section 5: the log is append-only through a parent, too');
+ALTER TABLE crm_deals.deal_event NO INHERIT t.log_parent;
+SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
+SELECT is_empty('SELECT FROM crm_deals.verify()', 'verify() finds nothing');
+
+SELECT * FROM finish();
