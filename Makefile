@@ -57,7 +57,7 @@ ISOLATION_OPTS = --inputdir=$(source)test --outputdir=.
 # PostgreSQL's own headers are not ours to keep free of warnings. The internal ones come last: they have a c.h, too,
 # which on Debian may be another major's. Only PG_CPPFLAGS reach the bitcode, too.
 PG_CONFIG ?= pg_config
-PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -I$(source)src -Isrc \
+PG_CPPFLAGS = -DCRM_DEALS_VERSION='"$(EXTVERSION)"' -Isrc -I$(source)src \
 	-isystem $(shell $(PG_CONFIG) --includedir-server) -isystem $(shell $(PG_CONFIG) --pkgincludedir)/internal
 PG_CFLAGS = -Wall -Wextra -Wno-declaration-after-statement $(if $(WERROR),-Werror)
 ifneq ($(findstring clang,$(CC)),)

@@ -70,7 +70,7 @@ static Finding owner;
 
 /* Returns a difference. */
 static const Difference *
-difference(char *message, const char *detail, const char *hint)
+make_difference(char *message, const char *detail, const char *hint)
 {
 	Difference *made = palloc(sizeof(Difference));
 
@@ -114,9 +114,9 @@ is_installed(void)
 static const Difference *
 missing(const char *relation)
 {
-	return difference(psprintf("table crm_deals.%s does not exist", relation),
-					  "The extension holds the code; its tables are made by install().",
-					  "Run SELECT crm_deals.install().");
+	return make_difference(psprintf("table crm_deals.%s does not exist", relation),
+						   "The extension holds the code; its tables are made by install().",
+						   "Run SELECT crm_deals.install().");
 }
 
 /* Returns a relation of ours, or raises that install() has to run. */
@@ -182,8 +182,8 @@ tables_owner(void)
 static const Difference *
 differs(const char *relation, const char *detail, const char *hint)
 {
-	return difference(relation != NULL ? psprintf("table crm_deals.%s is not as installed", relation)
-					  : pstrdup("schema crm_deals is not as installed"), detail, hint);
+	return make_difference(relation != NULL ? psprintf("table crm_deals.%s is not as installed", relation)
+						   : pstrdup("schema crm_deals is not as installed"), detail, hint);
 }
 
 /* Raises that the table's content or shape is not what install() lets it be. */

@@ -443,7 +443,9 @@ take_turn(void)
 	else
 		turn = send_batch_as_owner(&former);
 	PopActiveSnapshot();
+	triggers_may_run();
 	CommitTransactionCommand();
+	no_trigger_runs();
 	if (OidIsValid(former.role))
 		become_former(&former);
 	pgstat_report_stat(false);

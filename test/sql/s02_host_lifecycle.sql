@@ -113,7 +113,7 @@ SELECT current_database() AS database \gset
 GRANT CREATE ON DATABASE :database TO regress_crm_owner;
 CREATE EXTENSION crm_deals;
 GRANT USAGE, CREATE ON SCHEMA crm_deals TO regress_crm_owner;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA crm_deals, crm_deals_internal TO regress_crm_owner;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA crm_deals, crm_deals_internal TO regress_crm_owner WITH GRANT OPTION;
 CREATE SCHEMA closed;
 GRANT USAGE ON SCHEMA closed TO regress_crm_owner;
 CREATE TABLE closed.customers (id bigint PRIMARY KEY, name text);

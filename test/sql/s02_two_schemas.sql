@@ -44,9 +44,10 @@ SELECT is_empty($$SELECT f.proname, pg_describe_object(d.refclassid, d.refobjid,
                 'section 2: they need internal functions only');
 SELECT is((SELECT count(*) FROM t.behind), (SELECT count(*) FROM t.face AS f WHERE f.is_sql),
           'section 2: of SQL one each');
--- One that writes as the caller has the caller's search_path as its last argument, in addition.
+-- A function that writes as the caller has one more argument, the caller's search_path.
 CREATE FUNCTION t.traits(p pg_proc) RETURNS text LANGUAGE sql AS $$
-    SELECT concat_ws(' ', p.proname, replace(pg_get_function_identity_arguments(p.oid), ', callers_path text', ''),
+    SELECT concat_ws(' ', p.proname,
+                     trim_array(p.proargtypes::oid[], ('callers_path' = ANY (coalesce(p.proargnames, '{}')))::integer),
                      array_remove(p.proargnames, 'callers_path'), p.provolatile, p.proparallel, p.procost, p.prorows,
                      p.proretset, p.proisstrict, pg_get_function_result(p.oid))
 $$;

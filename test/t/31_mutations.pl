@@ -1,7 +1,8 @@
 # Whatever a user alters of what install() made, a statement answers or fails with an error of its own: the server does
 # not crash, and there is no internal error. mutations.sql has the mutations and the statements that use everything.
 #
-#   SEED=n   repeats the choice     SOAK=1   every mutation, as two roles; otherwise some of each kind
+#   SEED=n   repeats the choice
+#   SOAK=1   every mutation, as two roles; otherwise the known ones, and one more of each kind
 #   ONLY=REGEXP   only mutations whose kind matches
 use strict;
 use warnings;
@@ -13,7 +14,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $of_each_kind = $ENV{SOAK} ? 10_000 : 2;
+my $of_each_kind = $ENV{SOAK} ? 10_000 : 1;
 my @roles = $ENV{SOAK} ? qw(m_boss postgres) : qw(m_boss);
 my $only = $ENV{ONLY} // '';
 my $seed = $ENV{SEED} // time ^ ($$ << 8);
@@ -39,16 +40,23 @@ is($wrong, '', 'without a mutation nothing is wrong');
 cmp_ok($succeeded, '>=', $statements - 6, 'and nearly every statement succeeds');
 
 my %of_kind;
-for my $line (rows($node, "SELECT number, kind, what FROM m.mutation WHERE kind ~ '$only'
-						   ORDER BY kind, md5(number::text || '$seed')", database => 'mutated'))
+for my $line (rows($node, "SELECT number, kind, what, known::integer FROM m.mutation WHERE kind ~ '$only'
+						   ORDER BY kind, known DESC, md5(number::text || '$seed')", database => 'mutated'))
 {
-	my ($number, $kind, $what) = split /\|/, $line;
+	my ($number, $kind, $what, $known) = split /\|/, $line;
 	my $of_this = $of_kind{$kind} //= { mutated => 0, wrong => [] };
-	next if $of_this->{n}++ >= $of_each_kind;
+	next if $of_this->{mutated} >= $of_each_kind && !$known;
 	for my $role (@roles)
 	{
 		my ($done, undef, $problem) = split /\|/, run($number, $role), 3;
-		$of_this->{mutated}++ if $done eq 't';
+
+		# PostgreSQL itself refuses some, such as another type for a column that a trigger's condition reads.
+		if ($done ne 't')
+		{
+			note "$kind, $what: $problem";
+			next;
+		}
+		$of_this->{mutated}++;
 		push @{ $of_this->{wrong} }, "$what, as $role: $problem" if $problem ne '';
 	}
 }
