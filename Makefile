@@ -46,7 +46,7 @@ SQL = $(SCHEMA:%=sql/schema/%.sql) $(foreach m,$(MIGRATIONS),sql/migrations/$(m)
 	$(FUNCTIONS:%=sql/functions/%.sql) sql/public.sql sql/functions/privileges.sql
 
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql $(RELEASES:%=$(EXTENSION)--%--$(EXTVERSION).sql)
-DOCS = doc/crm_deals.md doc/contract.md doc/upgrading.md
+DOCS = doc/crm_deals.md doc/contract.md doc/security.md doc/upgrading.md
 
 # The contract's sections, s02 first.
 REGRESS = $(basename $(notdir $(sort $(wildcard $(source)test/sql/*.sql))))
