@@ -446,6 +446,7 @@ take_turn(void)
 	triggers_may_run();
 	CommitTransactionCommand();
 	no_trigger_runs();
+	former.search_path = 0;		/* the commit has put it back */
 	if (OidIsValid(former.role))
 		become_former(&former);
 	pgstat_report_stat(false);

@@ -529,7 +529,7 @@ $node->safe_psql('kept',
 	 CREATE CONSTRAINT TRIGGER at_last AFTER INSERT
 	 ON public.last DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.look();
 	 CREATE FUNCTION public.defer() RETURNS trigger LANGUAGE plpgsql AS \$\$
-	 BEGIN SET CONSTRAINTS ALL DEFERRED; INSERT INTO public.last VALUES (1); RETURN NULL; END \$\$;
+	 BEGIN SET search_path = public; SET CONSTRAINTS ALL DEFERRED; INSERT INTO public.last VALUES (1); RETURN NULL; END \$\$;
 	 CREATE CONSTRAINT TRIGGER later AFTER INSERT
 	 OR UPDATE ON crm_deals.event_consumer DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.defer()");
 $node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(6, 'w'), extra_params => [ '-U', 'clerk' ]);
@@ -537,6 +537,7 @@ ok(wait_until(10, sub { heard($listener) == 2 }), 'nor does one that defers anot
 is(value($node, "SELECT DISTINCT name FROM public.who WHERE name LIKE 'at_last%'", database => 'kept'),
 	'at_last: keeper false', '... and that one runs as the owner, too, at commit');
 is(value($node, "SELECT rolsuper FROM pg_roles WHERE rolname = 'keeper'"), 'f', '... and gains nothing');
+unlike(slurp_file($node->logfile), qr/GUC nest level/, '... nor does a setting of his outlive the commit');
 heard($listener);
 $node->safe_psql('kept', 'SET ROLE keeper; DROP TRIGGER later ON crm_deals.event_consumer');
 $node->safe_psql('kept', "SET crm_deals.notify = 'dispatch';" . move(4, 'w'), extra_params => [ '-U', 'clerk' ]);
