@@ -75,6 +75,11 @@
 	PG_MODULE_MAGIC_EXT(.name = module_name, .version = module_version)
 #endif
 
+/* 18 says before a function's type that it does not return (28e04155f) */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* 18 no longer asks whether a portal runs once (3eea7a0c9) */
 #if PG_VERSION_NUM < 180000
 #define portal_run_all(portal, receiver, completion) \

@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "base/catalog.h"
+#include "base/compat.h"
 
 static inline int
 deal_index(const DealRow *row, DealColumn column)
@@ -66,7 +67,7 @@ deal_time(const DealRow *row, DealColumn column)
 }
 
 /* Raises that a deal has no value in a column that has one in every stored row. */
-extern void raise_null_in_deal(DealColumn column) pg_attribute_noreturn();
+pg_noreturn extern void raise_null_in_deal(DealColumn column);
 
 /* Returns a value that no stored row lacks; but a row that a caller made up may lack any. */
 static inline Datum

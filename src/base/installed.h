@@ -7,6 +7,8 @@
 
 #include "utils/rel.h"
 
+#include "base/compat.h"
+
 /* Returns whether install() has run. */
 extern bool is_installed(void);
 
@@ -48,9 +50,9 @@ extern const Difference *find_difference(void);
 /* The same of one relation, which is not the host's for sure. */
 extern const Difference *find_difference_of(const char *relation);
 
-extern void raise_difference(const Difference *difference) pg_attribute_noreturn();
+pg_noreturn extern void raise_difference(const Difference *difference);
 
 /* Raises that the table's content or shape is not what install() lets it be. */
-extern void raise_not_as_installed(const char *table, const char *detail) pg_attribute_noreturn();
+pg_noreturn extern void raise_not_as_installed(const char *table, const char *detail);
 
 #endif							/* CRM_DEALS_INSTALLED_H */

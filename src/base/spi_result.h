@@ -8,6 +8,8 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
+#include "base/compat.h"
+
 static inline Datum
 row_value(uint64 row, int column, bool *isnull)
 {
@@ -25,7 +27,7 @@ row_int64(uint64 row, int column)
 }
 
 /* Raises an error that names the table and the column of the result. */
-extern void raise_null_column(const char *table, TupleDesc desc, int column) pg_attribute_noreturn();
+pg_noreturn extern void raise_null_column(const char *table, TupleDesc desc, int column);
 
 /* Returns a value that is never NULL in the table. */
 static inline Datum

@@ -27,7 +27,6 @@
 #include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
-#include "utils/pg_locale.h"
 #include "utils/timestamp.h"
 #include "utils/xml.h"
 
@@ -71,7 +70,8 @@ begin_fixed_settings(void)
 		fix("array_nulls", "on");
 	if (quote_all_identifiers)
 		fix("quote_all_identifiers", "off");
-	if (strcmp(locale_monetary, "C") != 0)
+	/* Its variable is declared in a header that includes those of ICU, which few machines have. */
+	if (strcmp(GetConfigOption("lc_monetary", false, false), "C") != 0)
 		fix("lc_monetary", "C");
 	if (strcmp(namespace_search_path, "pg_catalog") != 0)
 		fix("search_path", "pg_catalog");

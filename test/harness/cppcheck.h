@@ -3,6 +3,9 @@
  */
 #define PG_VERSION_NUM 150000
 
+/* of c.h */
+#define pg_attribute_noreturn() __attribute__((noreturn))
+
 /* errors do not return */
 #define DEBUG1	14
 #define LOG		15

@@ -43,12 +43,14 @@ SELECT is((SELECT string_agg(v.detail, '; ') FROM crm_deals.verify() AS v),
 DROP TABLE t.child;
 SELECT is(t.plain(), 'done', 'section 2: without it deals are written again');
 
--- A partition
+-- A partition. Since 17, PostgreSQL makes none of a table with an identity column.
 SELECT format('CREATE TABLE t.root (LIKE crm_deals.deal) PARTITION BY LIST (name)') \gexec
-SELECT is(t.dry('ALTER TABLE t.root ATTACH PARTITION crm_deals.deal DEFAULT; DELETE FROM t.root'), '55000 deal',
-          'section 2: a partition');
-SELECT is(t.dry('ALTER TABLE t.root ATTACH PARTITION crm_deals.deal DEFAULT; UPDATE t.root SET amount = 3'), '55000 deal',
-          'section 2: an UPDATE of the root');
+CREATE FUNCTION t.as_partition(statement text) RETURNS text LANGUAGE sql AS $$
+    SELECT t.dry('ALTER TABLE crm_deals.deal ALTER id DROP IDENTITY; '
+                 'ALTER TABLE t.root ATTACH PARTITION crm_deals.deal DEFAULT; ' || statement)
+$$;
+SELECT is(t.as_partition('DELETE FROM t.root'), '55000 deal', 'section 2: a partition');
+SELECT is(t.as_partition('UPDATE t.root SET amount = 3'), '55000 deal', 'section 2: an UPDATE of the root');
 
 -- Deals would not follow a stage that is written through a parent; other sessions would keep a pipeline as it was.
 CREATE TABLE t.stages (probability numeric);

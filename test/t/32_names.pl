@@ -1,6 +1,7 @@
 # Columns of users that are named like an alias, a variable, an argument or a column of ours. Every table gets one for
 # each name in the product's SQL, of a type that nothing compares to. A scenario that calls every public function
-# gives the same as without these columns. In the long form the regression tests pass, too.
+# gives the same as without these columns. In the long form it does so without tables of a host's, too, and the regression
+# tests pass.
 use strict;
 use warnings;
 use FindBin;
@@ -152,7 +153,7 @@ my %variables = (
 		contact => 'public.person',
 	});
 
-for my $tables (sort keys %variables)
+for my $tables ($ENV{SOAK} ? sort keys %variables : 'host')
 {
 	my %printed;
 

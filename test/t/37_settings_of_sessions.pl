@@ -252,7 +252,7 @@ sub run_settings
 my $parallel = value($node, 'SHOW server_version_num') >= 160000 ? 'debug_parallel_query' : 'force_parallel_mode';
 $settings{parallel}{PGOPTIONS} =~ s/PARALLEL/$parallel/;
 my @runs = $ENV{SETTINGS} ? split(/ /, $ENV{SETTINGS})
-  : $ENV{SOAK} ? sort keys %settings : ('strings+quotes+nulls+path', 'apia+parallel', 'german+latin1');
+  : $ENV{SOAK} ? sort keys %settings : ('strings+quotes+nulls+path', 'german+latin1+parallel');
 run_settings(split /\+/) for @runs;
 
 # ----------
