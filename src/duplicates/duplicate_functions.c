@@ -93,32 +93,6 @@ compare_every_name(text *organization, text *name, float4 threshold, Similar *si
 	deal_cursor_close(&deals);
 }
 
-/* Names are stored with their deals, so those of the oldest deals tell whether a dump left the names out. */
-static OwnerQuery missing_query = {
-	.sql = "SELECT EXISTS (SELECT"
-	" FROM (SELECT o.id, o.organization FROM crm_deals.deal AS o ORDER BY o.id LIMIT 100) AS d"
-	" WHERE EXISTS (SELECT FROM crm_deals.pipeline AS p"
-	"  WHERE " RULE_IS_CHECKED " AND " SAME_ORGANIZATION("p.organization", "d.organization") ")"
-	" AND NOT EXISTS (SELECT FROM crm_deals.deal_name AS n WHERE n.deal_id OPERATOR(pg_catalog.=) d.id))",
-	.returns = RETURNS(BOOLOID),
-};
-
-/* Returns whether deal_name lacks names; asks again only after the table was made anew. */
-static bool
-names_are_missing(void)
-{
-	static Finding complete;
-
-	if (still_holds(&complete))
-		return false;
-	begin_finding(&complete, installed_table("deal_name"));
-	owner_query_read_latest(&missing_query, NULL, NULL);
-	if (result_bool(1))
-		return true;
-	(void) end_finding(&complete, InvalidOid);
-	return false;
-}
-
 /* names_are_missing() */
 Datum
 crm_deals_names_are_missing(PG_FUNCTION_ARGS)
@@ -132,22 +106,6 @@ crm_deals_names_are_missing(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(missing);
 }
 
-/* Returns whether deal_name has every name of the organization; raises a WARNING if it should and does not. */
-static bool
-names_are_kept(const Pipeline *pipeline)
-{
-	if (!pipeline->keeps_names)
-		return false;
-	if (!names_are_missing())
-		return true;
-	ereport(WARNING,
-			(errcode(ERRCODE_WARNING),
-			 errmsg("the names of deals are missing in crm_deals.deal_name"),
-			 errdetail("Every name is compared instead, which takes long."),
-			 errhint("Run SELECT crm_deals.rebuild_duplicates().")));
-	return false;
-}
-
 /* Finds the similar deals of the pipeline's organization, by the index if possible. */
 static void
 find_similar(text *name, float4 threshold, const Pipeline *pipeline, Similar *similar)
@@ -155,7 +113,7 @@ find_similar(text *name, float4 threshold, const Pipeline *pipeline, Similar *si
 	NameIndex  *index = name_index_open(GetActiveSnapshot());
 	text	   *organization = pipeline->organization ? cstring_to_text(pipeline->organization) : NULL;
 
-	if (names_are_kept(pipeline) && name_index_answers(index, threshold))
+	if (pipeline->keeps_names && name_index_answers(index, threshold))
 		name_index_probe(index, organization, name, threshold, add_similar, similar);
 	else
 		compare_every_name(organization, name, threshold, similar);

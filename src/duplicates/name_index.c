@@ -45,6 +45,7 @@
 #include "base/owner_query.h"
 #include "base/relation_watch.h"
 #include "base/spi_result.h"
+#include "duplicates/duplicate_rule.h"
 #include "duplicates/name_index.h"
 #include "duplicates/signature_ops.h"
 
@@ -276,18 +277,61 @@ name_index_close(NameIndex *index)
 	MemoryContextDelete(index->per_probe);
 }
 
-/* Compares the threshold with the one that the signatures were made for. */
+/*
+ * Names are stored with their deals, so those of the oldest deals tell whether a
+ * dump left the names out.  A deal of this transaction does not: a user's trigger
+ * may be writing deals before the names of the outer statement are stored.
+ */
+static OwnerQuery missing_query = {
+	.sql = "SELECT EXISTS (SELECT"
+	" FROM (SELECT o.id, o.organization, o.xmin AS written FROM crm_deals.deal AS o ORDER BY o.id LIMIT 100) AS d"
+	" WHERE pg_catalog.age(d.written) OPERATOR(pg_catalog.>) 0"
+	" AND EXISTS (SELECT FROM crm_deals.pipeline AS p"
+	"  WHERE " RULE_IS_CHECKED " AND " SAME_ORGANIZATION("p.organization", "d.organization") ")"
+	" AND NOT EXISTS (SELECT FROM crm_deals.deal_name AS n WHERE n.deal_id OPERATOR(pg_catalog.=) d.id))",
+	.returns = RETURNS(BOOLOID),
+};
+
+/* Returns whether deal_name lacks names; asks again only after the table was made anew. */
+bool
+names_are_missing(void)
+{
+	static Finding complete;
+
+	if (still_holds(&complete))
+		return false;
+	begin_finding(&complete, installed_table("deal_name"));
+	owner_query_read_latest(&missing_query, NULL, NULL);
+	if (result_bool(1))
+		return true;
+	(void) end_finding(&complete, InvalidOid);
+	return false;
+}
+
+/* Warns that the index does not answer. */
+static void
+warn_of_no_answer(const char *problem, const char *cause)
+{
+	ereport(WARNING,
+			(errcode(ERRCODE_WARNING),
+			 errmsg("%s", problem),
+			 errdetail("%sEvery name is compared instead, which takes long.", cause),
+			 errhint("Run SELECT crm_deals.rebuild_duplicates().")));
+}
+
+/* Compares the threshold with the one that the signatures were made for, and looks whether names are missing. */
 bool
 name_index_answers(NameIndex *index, float4 threshold)
 {
 	if (index->known.built == 0)
-		ereport(WARNING,
-				(errcode(ERRCODE_WARNING),
-				 errmsg("the index of deal names cannot be used"),
-				 errdetail("It is missing, or it was made for another locale, encoding or version.  "
-						   "Every name is compared instead, which takes long."),
-				 errhint("Run SELECT crm_deals.rebuild_duplicates().")));
-	return index->known.built > 0 && threshold >= index->known.built;
+		warn_of_no_answer("the index of deal names cannot be used",
+						  "It is missing, or it was made for another locale, encoding or version.  ");
+	if (index->known.built == 0 || threshold < index->known.built)
+		return false;
+	if (!names_are_missing())
+		return true;
+	warn_of_no_answer("the names of deals are missing in crm_deals.deal_name", "");
+	return false;
 }
 
 /* Estimates the number of rows as the planner does. */

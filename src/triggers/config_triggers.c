@@ -31,6 +31,7 @@
 #include "config/pipeline_cache.h"
 #include "config/stage_lock.h"
 #include "rules/custom_fields.h"
+#include "triggers/relatives.h"
 
 static const char *const stage_table[] = {"stage", NULL};
 static const char *const pipeline_table[] = {"pipeline", NULL};
@@ -252,6 +253,7 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
 	};
 	RowChange change = row_change(trigger_data(fcinfo, ANY_ROW, stage_table));
 
+	refuse_parent(change.relation);
 	check_required_fields(&change);
 	check_status(&change);
 	if (change.old != NULL)
@@ -295,6 +297,7 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 	TriggerData *data = trigger_data(fcinfo, ANY_ROW, pipeline_table);
 	RowChange change = row_change(data);
 
+	refuse_parent(change.relation);
 	check_currency_column(&change, "currency");
 	if (change.old != NULL)
 	{

@@ -1,11 +1,14 @@
 /*
  * relatives.c
- *		Parents and children of the table deal.
+ *		Parents and children of the table deal, and parents of stage and pipeline.
  *
  * A statement that writes deals through a parent fires their row triggers, but
  * not their statement triggers: nothing would be logged.  A child holds rows
  * that no trigger of ours sees.  So nobody writes while there is either.  Every
  * row trigger asks too, as no statement trigger may have fired.
+ *
+ * The same is true of stage and pipeline: deals would not follow their stage, and
+ * other sessions would keep the old rules in their caches.
  */
 #include "postgres.h"
 
@@ -21,6 +24,8 @@
 
 #include "base/compat.h"
 #include "triggers/relatives.h"
+
+#define HOW_TO_PART "Run ALTER TABLE with NO INHERIT or DETACH PARTITION."
 
 /* Returns a parent of the table, or InvalidOid. */
 static Oid
@@ -63,6 +68,23 @@ name_of(Oid relid)
 	return psprintf("%s.%s", get_namespace_name_or_temp(get_rel_namespace(relid)), name);
 }
 
+/* Refuses every write of a row of stage or pipeline while the table has a parent. */
+void
+refuse_parent(Relation table)
+{
+	Oid			parent = parent_of(RelationGetRelid(table));
+
+	if (!OidIsValid(parent))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s\" is not written while it inherits from \"%s\"",
+					RelationGetRelationName(table), name_of(parent)),
+			 errdetail("Deals do not follow a write through a parent."),
+			 errhint(HOW_TO_PART),
+			 errtable(table)));
+}
+
 /* Refuses every write of deals while their table has a parent or a child. */
 void
 refuse_relatives(Relation deal)
@@ -78,7 +100,7 @@ refuse_relatives(Relation deal)
 					OidIsValid(parent) ? "inherits from" : "is inherited by",
 					name_of(OidIsValid(parent) ? parent : child)),
 			 errdetail("A write through a parent leaves no event, and rows of a child obey no rule."),
-			 errhint("Run ALTER TABLE with NO INHERIT or DETACH PARTITION."),
+			 errhint(HOW_TO_PART),
 			 errtable(deal)));
 }
 

@@ -52,6 +52,21 @@ $$;
 SELECT is(t.as_partition('DELETE FROM t.root'), '55000 deal', 'section 2: a partition');
 SELECT is(t.as_partition('UPDATE t.root SET amount = 3'), '55000 deal', 'section 2: an UPDATE of the root');
 
+-- Deals would not follow a stage that is written through a parent; other sessions would keep a pipeline as it was.
+CREATE TABLE t.stages (probability numeric);
+ALTER TABLE crm_deals.stage INHERIT t.stages;
+CREATE TABLE t.pipelines (forbid_skipping boolean);
+ALTER TABLE crm_deals.pipeline INHERIT t.pipelines;
+SELECT is(t.writes(ARRAY['UPDATE t.stages SET probability = 3', 'UPDATE crm_deals.stage SET probability = 3']),
+          '55000 stage', 'section 2: a parent of stage');
+SELECT is(t.error('UPDATE t.stages SET probability = 3', 'message'),
+          'table "stage" is not written while it inherits from "t.stages"', 'section 10: the error names it');
+SELECT is(t.writes(ARRAY['UPDATE t.pipelines SET forbid_skipping = true']), '55000 pipeline',
+          'section 2: a parent of pipeline');
+SELECT is(t.plain(), 'done', 'section 2: deals are written meanwhile');
+ALTER TABLE crm_deals.stage NO INHERIT t.stages;
+ALTER TABLE crm_deals.pipeline NO INHERIT t.pipelines;
+
 -- The log
 CREATE TABLE t.log_parent (note text);
 ALTER TABLE crm_deals.deal_event INHERIT t.log_parent;

@@ -59,6 +59,12 @@ SELECT is((SELECT v.detail FROM crm_deals.verify() AS v WHERE v.deal_id IS NULL)
 SET client_min_messages = error;
 SELECT is((SELECT string_agg(f.deal_id::text, ' ' ORDER BY f.deal_id) FROM crm_deals.find_duplicates('old') AS f),
           '90 91 92', 'section 6: find_duplicates answers exactly all the same');
+INSERT INTO crm_deals.deal (name) VALUES ('old');
+SELECT is((SELECT string_agg(f.other_deal_id::text, ' ' ORDER BY f.other_deal_id) FROM crm_deals.deal_duplicate AS f),
+          '90 91 92', 'section 6: a new deal is flagged all the same');
+UPDATE crm_deals.pipeline SET duplicate_policy = 'reject';
+SELECT is(t.try('INSERT INTO crm_deals.deal (name) VALUES (''old'')'), '23505 deal.name deal_duplicate',
+          'section 6: and refused');
 RESET client_min_messages;
 
 SELECT * FROM finish();

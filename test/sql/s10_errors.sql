@@ -144,6 +144,13 @@ SELECT matches((SELECT detail FROM t.errors WHERE n = 16), '\m1\M',
 -- Every failure leaves nothing behind.
 SELECT is((SELECT count(*) FROM crm_deals.deal_event), 3::bigint, 'section 10: every failure left nothing behind');
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
+-- The id of a deal that is gone: the error does not tell what became of that deal, which the writer may not see.
+DELETE FROM crm_deals.deal WHERE id = t.deal('d2') RETURNING id AS gone \gset
+SELECT is(t.try(format('INSERT INTO crm_deals.deal (id, name) VALUES (%s, ''x'')', :gone)),
+          '23505 deal_event deal_event_version', 'section 9: the id of a deal that is gone');
+SELECT is(t.error(format('INSERT INTO crm_deals.deal (id, name) VALUES (%s, ''x'')', :gone), 'detail'),
+          'The log has an event of this version of the deal already. The id of a deal is not used again.',
+          'section 9: no text names its version');
 -- A session that only ever met errors goes on.
 SELECT is(t.dry($$SELECT crm_deals.move_deal(t.deal('d1'), 'won')$$), 'done', 'section 10: and the session goes on');
 
