@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/portal.h"
 
 #include "base/kept_query.h"
 #include "base/retired.h"
@@ -84,6 +85,25 @@ kept_query_run(KeptQuery *query, Datum *values, const char *nulls,
 		check_columns(query->sql, query->returns, SPI_tuptable->tupdesc);
 }
 
+/*
+ * Lets nobody but cursor_close() close the cursor. Code of a user's that runs
+ * between two fetches, such as a policy, may say CLOSE ALL.
+ */
+Portal
+cursor_keep(Portal portal)
+{
+	PinPortal(portal);
+	return portal;
+}
+
+/* Closes the cursor. */
+void
+cursor_close(Portal portal)
+{
+	UnpinPortal(portal);
+	SPI_cursor_close(portal);
+}
+
 /* Opens the query as a cursor in the caller's memory, and checks what it returns. */
 Portal
 kept_query_open(KeptQuery *query, Datum *values, const char *nulls, bool read_only)
@@ -95,7 +115,7 @@ kept_query_open(KeptQuery *query, Datum *values, const char *nulls, bool read_on
 	if (portal == NULL)
 		elog(ERROR, "could not open \"%s\": %s", query->sql, SPI_result_code_string(SPI_result));
 	check_columns(query->sql, query->returns, portal->tupDesc);
-	return portal;
+	return cursor_keep(portal);
 }
 
 /* Raises that a column of a row, counted from 1, is NULL. */

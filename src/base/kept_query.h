@@ -28,8 +28,12 @@ typedef struct KeptQuery
 extern void kept_query_run(KeptQuery *query, Datum *values, const char *nulls,
 						   Snapshot snapshot, Snapshot crosscheck, bool read_only);
 
-/* Opens the query as a cursor in the caller's memory, and checks what it returns. */
+/* Opens the query as a cursor in the caller's memory, and checks what it returns; cursor_close() closes it. */
 extern Portal kept_query_open(KeptQuery *query, Datum *values, const char *nulls, bool read_only);
+
+/* Lets nobody but cursor_close() close the cursor, and returns it. */
+extern Portal cursor_keep(Portal portal);
+extern void cursor_close(Portal portal);
 
 /* Raises an error unless the columns have these types. */
 extern void check_columns(const char *sql, const Oid *types, TupleDesc desc);

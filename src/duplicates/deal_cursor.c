@@ -46,7 +46,7 @@ open_next(DealCursor *cursor)
 	if (cursor->query == NULL || !deal_ids_next_slice(cursor->ids, &cursor->place, &ids))
 		return false;
 	if (cursor->portal != NULL)
-		SPI_cursor_close(cursor->portal);
+		cursor_close(cursor->portal);
 	cursor->portal = owner_query_cursor(cursor->query, &ids, NULL);
 	pfree(DatumGetPointer(ids));
 	return true;
@@ -180,6 +180,6 @@ deal_cursor_next(DealCursor *cursor)
 void
 deal_cursor_close(DealCursor *cursor)
 {
-	SPI_cursor_close(cursor->portal);
+	cursor_close(cursor->portal);
 	MemoryContextDelete(cursor->memory);
 }

@@ -147,7 +147,7 @@ read_rows(const Import *import, int64 high)
 	if (portal == NULL)
 		elog(ERROR, "could not open the rows of the import: %s", SPI_result_code_string(SPI_result));
 	check_columns(rows_query, rows_returned, portal->tupDesc);
-	return deal_cursor_open(portal, 0);
+	return deal_cursor_open(cursor_keep(portal), 0);
 }
 
 /* Begins a group. */

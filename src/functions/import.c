@@ -74,7 +74,7 @@ fetch_result(void *arg)
 		result_set_add_spi_rows(result);
 		SPI_freetuptable(SPI_tuptable);
 	}
-	SPI_cursor_close(portal);
+	cursor_close(portal);
 }
 
 /* import_deals(source, history, gates, create_accounts, actor) */

@@ -79,7 +79,9 @@ sub broken_rules
 {
 	my ($database) = @_;
 
-	return $node->safe_psql($database, 'CREATE EXTENSION IF NOT EXISTS crm_deals; SELECT * FROM crm_deals.verify()');
+	# Only our side keeps the names of deals beside them.
+	return $node->safe_psql($database, 'CREATE EXTENSION IF NOT EXISTS crm_deals;
+		SELECT FROM crm_deals.rebuild_duplicates(); SELECT * FROM crm_deals.verify()') =~ s/^\s+//r;
 }
 
 make_sides($deals, ours => 'ours', bare => 'bare', by_hand => 'by_hand');

@@ -145,6 +145,16 @@ BEGIN
         IF moment <= old.updated_at THEN
             moment := old.updated_at + interval '1 microsecond';
         END IF;
+        -- NULL says nothing of what a deal always has.
+        new.pipeline_id := coalesce(new.pipeline_id, old.pipeline_id);
+        new.stage_id := coalesce(new.stage_id, old.stage_id);
+        new.status := coalesce(new.status, old.status);
+        new.closed_at := coalesce(new.closed_at, old.closed_at);
+        new.currency := coalesce(new.currency, old.currency);
+        new.custom_fields := coalesce(new.custom_fields, old.custom_fields);
+        new.version := coalesce(new.version, old.version);
+        new.stage_entered_at := coalesce(new.stage_entered_at, old.stage_entered_at);
+        new.created_at := coalesce(new.created_at, old.created_at);
         -- A client that counts in milliseconds sends stamps back without their microseconds.
         IF new.created_at <> old.created_at AND new.created_at = date_trunc('milliseconds', old.created_at) THEN
             new.created_at := old.created_at;
@@ -155,11 +165,8 @@ BEGIN
         IF new.id IS DISTINCT FROM old.id OR new.created_at IS DISTINCT FROM old.created_at THEN
             PERFORM by_hand.refuse('23514', 'deal_immutable', 'id and created_at of a deal cannot change');
         END IF;
-        IF new.version IS NULL OR new.version <> old.version AND new.version <> old.version + 1 THEN
+        IF new.version <> old.version AND new.version <> old.version + 1 THEN
             PERFORM by_hand.refuse('UD001', 'deal_version', 'the deal was changed since it was read');
-        END IF;
-        IF new.stage_id IS NULL OR new.pipeline_id IS NULL THEN
-            PERFORM by_hand.refuse('23502', '', 'a deal is always in one stage of one pipeline');
         END IF;
     END IF;
 
@@ -241,6 +248,7 @@ BEGIN
     END IF;
 
     IF is_new THEN
+        new.custom_fields := coalesce(new.custom_fields, '{}');
         new.created_at := coalesce(new.created_at, moment);
         new.stage_entered_at := coalesce(new.stage_entered_at, moment);
         new.updated_at := moment;
