@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "utils/guc.h"
 
 #include "base/acting_as_owner.h"
 #include "base/installed.h"
@@ -23,10 +24,33 @@ become_owner(void)
 {
 	FormerRole	former;
 
+	former.settings = 0;
 	former.search_path = search_path_set(PINNED_PATH);
 	GetUserIdAndSecContext(&former.role, &former.context);
 	SetUserIdAndSecContext(tables_owner(),
 						   former.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	return former;
+}
+
+/*
+ * Acts as the owner, but no setting of his triggers outlives this. If the
+ * caller is a superuser, they cannot defer another trigger or a cursor to the
+ * end of the transaction either: it would run as the superuser.
+ */
+FormerRole
+become_guarded_owner(void)
+{
+	int			settings;
+	FormerRole	former;
+
+	if (GetUserId() == tables_owner())
+		return become_owner();
+	settings = NewGUCNestLevel();
+	former = become_owner();
+	former.settings = settings;
+	if (superuser_arg(former.role) && !superuser_arg(tables_owner()))
+		SetUserIdAndSecContext(tables_owner(), former.context | SECURITY_LOCAL_USERID_CHANGE |
+							   SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);
 	return former;
 }
 
@@ -35,5 +59,8 @@ void
 become_former(const FormerRole *former)
 {
 	SetUserIdAndSecContext(former->role, former->context);
-	search_path_restore(former->search_path);
+	if (former->settings != 0)
+		AtEOXact_GUC(false, former->settings);
+	else
+		search_path_restore(former->search_path);
 }

@@ -11,10 +11,12 @@ typedef struct FormerRole
 	Oid			role;
 	int			context;
 	int			search_path;	/* for search_path_restore() */
+	int			settings;		/* 0, or the level at which all settings are put back */
 } FormerRole;
 
 /* An error ends it too: PostgreSQL then restores role and settings. */
 extern FormerRole become_owner(void);
+extern FormerRole become_guarded_owner(void);
 extern void become_former(const FormerRole *former);
 
 #endif							/* CRM_DEALS_ACTING_AS_OWNER_H */

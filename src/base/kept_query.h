@@ -18,6 +18,7 @@ typedef struct KeptQuery
 	Oid			argtypes[KEPT_QUERY_MAX_ARGS];
 	const Oid  *returns;		/* RETURNS(…); NULL: no columns */
 	bool		one_plan;		/* one plan serves all arguments: planning each time costs more than it saves */
+	bool		is_guarded;		/* if it runs as the owner: as become_guarded_owner() makes it */
 	SPIPlanPtr	plan;
 } KeptQuery;
 

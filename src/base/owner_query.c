@@ -21,7 +21,7 @@ execute(OwnerQuery *query, Datum *values, const char *nulls,
 	FormerRole	former;
 
 	check_installation();
-	former = become_owner();
+	former = query->is_guarded ? become_guarded_owner() : become_owner();
 	kept_query_run(query, values, nulls, snapshot, crosscheck, read_only);
 	become_former(&former);
 }

@@ -72,6 +72,7 @@ static OwnerQuery subscribe_query = {
 	.sql = "SELECT FROM crm_deals_internal.subscribe($1, $2, $3, $4, $5)",
 	.nargs = 5,
 	.argtypes = {TEXTOID, TEXTARRAYOID, BOOLOID, BOOLOID, NAMEOID},
+	.is_guarded = true,
 };
 
 /* subscribe(consumer, kinds, from_start, include_imports) makes a consumer or changes what it reads. */
@@ -87,6 +88,7 @@ static OwnerQuery unsubscribe_query = {
 	.sql = "SELECT FROM crm_deals_internal.unsubscribe($1, $2)",
 	.nargs = 2,
 	.argtypes = {TEXTOID, NAMEOID},
+	.is_guarded = true,
 };
 
 /* unsubscribe(consumer) removes a consumer. */
@@ -102,6 +104,7 @@ static OwnerQuery ack_query = {
 	.nargs = 3,
 	.argtypes = {TEXTOID, INT8OID, NAMEOID},
 	.returns = RETURNS(INT8OID),
+	.is_guarded = true,
 };
 
 /* ack_events(consumer, event_id) returns the number of events that it acknowledges. */
@@ -262,6 +265,7 @@ static OwnerQuery read_query = {
 	.nargs = 4,
 	.argtypes = {TEXTOID, INT4OID, INTERVALOID, NAMEOID},
 	.returns = RETURNS(INT8ARRAYOID),
+	.is_guarded = true,
 };
 
 /* Adds the event to the result, with ids alone if the caller may not see its deal. */

@@ -107,6 +107,38 @@ SELECT is(t.try('SELECT crm_deals.install()'), '42501',
           'section 2: a superuser makes no tables in the schema of somebody else');
 SELECT is(t.try('SELECT crm_deals.install()', 'regress_crm_keeper'), 'done', 'section 2: its owner does');
 
+-- A trigger of the owner's on consumers, and a superuser who subscribes: it leaves nothing that runs as the superuser.
+DELETE FROM t.spied;
+SET SESSION AUTHORIZATION regress_crm_keeper;
+CREATE FUNCTION crm_deals.spy() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM h.spy();
+    RETURN NULL;
+END
+$$;
+CREATE TABLE crm_deals.later (n integer);
+CREATE CONSTRAINT TRIGGER spy AFTER INSERT ON crm_deals.later DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION crm_deals.spy();
+CREATE FUNCTION crm_deals.leave() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE current_setting('regress.leaves');
+    RETURN new;
+END
+$$;
+CREATE TRIGGER leave BEFORE INSERT ON crm_deals.event_consumer FOR EACH ROW EXECUTE FUNCTION crm_deals.leave();
+RESET SESSION AUTHORIZATION;
+SET regress.leaves = 'SET search_path = h';
+SELECT is(t.try('SELECT crm_deals.subscribe(''setting'')') || ' ' || current_setting('search_path'),
+          'done ' || current_setting('search_path'), 'section 2: no setting');
+SET regress.leaves = 'DECLARE spy CURSOR WITH HOLD FOR SELECT h.spy()';
+SELECT is(t.try('SELECT crm_deals.subscribe(''cursor'')'), '42501', 'section 2: no cursor');
+SET regress.leaves = 'INSERT INTO crm_deals.later VALUES (1)';
+SELECT is(t.try('SELECT crm_deals.subscribe(''trigger'')'), '42501', 'section 2: no deferred trigger');
+SELECT is_empty('SELECT * FROM t.spied', 'section 2: and nothing ran');
+SELECT is(t.try('SELECT crm_deals.subscribe(''trigger'')', 'regress_crm_keeper'), 'done',
+          'section 2: the owner may defer what he likes');
+DROP TRIGGER leave ON crm_deals.event_consumer;
+
 -- Ids that were given are not given again, and a policy does not hide them.
 SELECT crm_deals.create_pipeline('Sales') \gset
 INSERT INTO crm_deals.deal (name) VALUES ('One');

@@ -172,6 +172,15 @@ FROM (VALUES ('rows without a name', 'SELECT n::bigint AS _row, NULL::text AS ac
               '42883 function pg_catalog.lower(integer) does not exist'),
              ('names that are numbers', 'SELECT n::bigint AS _row, NULL::text AS account, 5::bigint AS name '
               'FROM generate_series(1, 3) AS n', 'done')) AS v (what, source, result);
+CREATE FUNCTION t.close_all(name text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE 'CLOSE ALL';
+    RETURN name;
+END
+$$;
+SELECT is(t.try($$SELECT t.similar('SELECT n::bigint AS _row, NULL::text AS account, t.close_all(''d'' || n) AS name '
+                                   'FROM generate_series(1, 3) AS n')$$),
+          '24000', 'section 10: names that close the cursor that reads them');
 SELECT is(t.try(format('SELECT * FROM crm_deals_internal.import_similar(%s, 0.5, ''{}'', ''{}'')', range)), '22023',
           'section 10: no range of rows: ' || range)
 FROM (VALUES ('-9223372036854775808, 9223372036854775807'), ('1, 5000000000'), ('0, 1'), ('5, 1')) AS v (range);
