@@ -163,6 +163,16 @@ CREATE FUNCTION m.columns(place regclass, of_other_types boolean) RETURNS text L
     FROM pg_attribute AS a WHERE a.attrelid = place AND a.attnum > 0 AND NOT a.attisdropped
 $$;
 
+-- A value of the column, as a literal.
+CREATE FUNCTION m.value(place regclass, name name) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    value text;
+BEGIN
+    EXECUTE format('SELECT min(%I::text) FROM %s', name, place) INTO value;
+    RETURN quote_nullable(value);
+END
+$$;
+
 CREATE TABLE m.mutation (number integer GENERATED ALWAYS AS IDENTITY, kind text, what text, command text);
 INSERT INTO m.mutation (kind, what, command)
 WITH ours AS (
@@ -195,6 +205,25 @@ FROM (
                   'DISABLE TRIGGER USER; UPDATE %1$s SET %3$I = NULL; ALTER TABLE %1$s ENABLE TRIGGER USER',
                   c.place, c.attnum, c.column)
     FROM columns AS c WHERE c.attnotnull
+    UNION ALL
+    SELECT 'a NOT NULL that is not valid', 1, format('%s.%s', c.name, c.column),
+           format('SELECT m.set_free(%1$L, %2$s::smallint); '
+                  'ALTER TABLE %1$s ALTER COLUMN %3$I DROP IDENTITY IF EXISTS, ALTER COLUMN %3$I DROP NOT NULL, '
+                  'DISABLE TRIGGER USER; UPDATE %1$s SET %3$I = NULL; '
+                  'ALTER TABLE %1$s ENABLE TRIGGER USER, ADD NOT NULL %3$I NOT VALID',
+                  c.place, c.attnum, c.column)
+    FROM columns AS c WHERE c.attnotnull AND current_setting('server_version_num')::integer >= 180000
+    UNION ALL
+    SELECT v.kind, 1, format('%s.%s', c.name, c.column),
+           format('ALTER TABLE %1$s DROP COLUMN %2$I CASCADE, '
+                  'ADD COLUMN %2$I %3$s %4$s GENERATED ALWAYS AS (%5$s::%3$s) %6$s',
+                  c.place, c.column, c.atttypid::regtype, CASE WHEN c.attnotnull THEN 'NOT NULL' END,
+                  m.value(c.place, c.column), v.computed)
+    FROM columns AS c,
+         (VALUES ('a column that is computed when it is written', 'STORED', 150000),
+                 ('a column that is computed when it is read', 'VIRTUAL', 180000)) AS v (kind, computed, since)
+    -- Without its ids the log has lost events, and says so.
+    WHERE c.attidentity = '' AND current_setting('server_version_num')::integer >= v.since
     UNION ALL
     SELECT 'a column of another name', 1, format('%s.%s', c.name, c.column),
            format('ALTER TABLE %s RENAME COLUMN %I TO renamed', c.place, c.column)

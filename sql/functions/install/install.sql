@@ -285,9 +285,11 @@ DECLARE
 BEGIN
     IF NOT crm_deals_internal.has_tables() THEN
         PERFORM crm_deals_internal.create_tables(account_table, contact_table, owner_table, coalesce(columns, '{}'));
-    -- Under REPEATABLE READ the snapshot can be older than the tables: another installer has just done all.
     ELSIF EXISTS (SELECT FROM pg_class AS c WHERE c.oid = 'crm_deals.deal'::regclass) THEN
         PERFORM crm_deals_internal.update_tables(account_table, contact_table, owner_table, columns);
+    ELSE
+        -- Under REPEATABLE READ the snapshot can be older than the tables: another installer has just done all.
+        RETURN;
     END IF;
     PERFORM crm_deals_internal.check_triggers_are_there();
     -- While the triggers were gone, nobody kept the names. After a restore the index can be of another server.
