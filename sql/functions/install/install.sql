@@ -151,8 +151,10 @@ BEGIN
         RAISE EXCEPTION 'role "%" lacks rights to functions of crm_deals', pg_get_userbyid(owner)
             USING ERRCODE = '42501',
                   DETAIL = 'The owner of the tables needs all of them.',
-                  HINT = format('A superuser has to call install(), or to run GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA '
-                                'crm_deals, crm_deals_internal TO %s WITH GRANT OPTION.', owner::regrole);
+                  HINT = format('A superuser has to %srun GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA crm_deals, '
+                                'crm_deals_internal TO %s WITH GRANT OPTION.',
+                                CASE WHEN to_regclass('crm_deals.deal') IS NOT NULL THEN 'call install(), or to ' END,
+                                owner::regrole);
     END IF;
 END
 $$;
