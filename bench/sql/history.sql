@@ -6,6 +6,8 @@ SET client_min_messages = warning;
 CREATE EXTENSION crm_deals CASCADE;
 SELECT crm_deals.install() \g /dev/null
 SELECT crm_deals.create_pipeline('Pipeline ' || n) FROM generate_series(1, 10) AS n \g /dev/null
+-- Nobody looks for duplicates here: the rows below come without their names in deal_name.
+UPDATE crm_deals.pipeline SET duplicate_policy = 'off';
 
 SET session_replication_role = replica;
 SET work_mem = '256MB';
