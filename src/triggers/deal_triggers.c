@@ -67,7 +67,7 @@ crm_deals_deal_rules(PG_FUNCTION_ARGS)
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	DealRow		new = deal_row_from_tuple(table, desc, written);
 
-	refuse_relatives_of_row(data->tg_relation);
+	refuse_relatives(data->tg_relation);
 	refresh_pipelines();
 	if (!deal_isnull(&new, DEAL_ID))
 		event_ids_expect(update, deal_int64(&new, DEAL_ID));
@@ -90,7 +90,7 @@ crm_deals_deal_delete(PG_FUNCTION_ARGS)
 	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, NULL);
 
 	(void) deal_table(data->tg_relation);
-	refuse_relatives_of_row(data->tg_relation);
+	refuse_relatives(data->tg_relation);
 	return PointerGetDatum(data->tg_trigtuple);
 }
 

@@ -85,9 +85,9 @@ refuse_parent(Relation table)
 			 errtable(table)));
 }
 
-/* Refuses every write of deals while their table has a parent or a child. */
-void
-refuse_relatives(Relation deal)
+/* Refuses a write of deals if their table has a parent or a child. */
+static void
+look_for_relatives(Relation deal)
 {
 	Oid			parent = parent_of(RelationGetRelid(deal));
 	Oid			child = OidIsValid(parent) ? InvalidOid : child_of(deal);
@@ -104,9 +104,9 @@ refuse_relatives(Relation deal)
 			 errtable(deal)));
 }
 
-/* Does the same for a row; looks once for all rows of a statement. */
+/* Refuses every write of deals while their table has a parent or a child; looks once in a statement. */
 void
-refuse_relatives_of_row(Relation deal)
+refuse_relatives(Relation deal)
 {
 	static struct
 	{
@@ -117,7 +117,7 @@ refuse_relatives_of_row(Relation deal)
 
 	if (looked.transaction == my_lxid() && looked.command == command)
 		return;
-	refuse_relatives(deal);
+	look_for_relatives(deal);
 	looked.transaction = my_lxid();
 	looked.command = command;
 }

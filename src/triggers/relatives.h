@@ -13,7 +13,4 @@ extern void refuse_parent(Relation table);
 /* Refuses every write of deals while their table has a parent or a child. */
 extern void refuse_relatives(Relation deal);
 
-/* Does the same for a row; looks once for all rows of a statement. */
-extern void refuse_relatives_of_row(Relation deal);
-
 #endif							/* CRM_DEALS_RELATIVES_H */
