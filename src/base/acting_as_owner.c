@@ -1,6 +1,6 @@
 /*
  * acting_as_owner.c
- *		Being the owner of the tables for a while.
+ *		Being the owner of the tables, or another role, for a while.
  *
  * A writer of deals needs no privilege to read stages or to write the log.
  * Only a query of ours runs as the owner, as a foreign key's check does, and
@@ -32,6 +32,18 @@ become_owner(void)
 	return former;
 }
 
+/* Acts as the role; no setting of its code outlives this. */
+FormerRole
+become_role(Oid role, int restrictions)
+{
+	FormerRole	former = {.settings = NewGUCNestLevel()};
+
+	(void) search_path_set(PINNED_PATH);
+	GetUserIdAndSecContext(&former.role, &former.context);
+	SetUserIdAndSecContext(role, former.context | SECURITY_LOCAL_USERID_CHANGE | restrictions);
+	return former;
+}
+
 /*
  * Acts as the owner, but no setting of his triggers outlives this. If the
  * caller is a superuser, they cannot defer another trigger or a cursor to the
@@ -40,18 +52,12 @@ become_owner(void)
 FormerRole
 become_guarded_owner(void)
 {
-	int			settings;
-	FormerRole	former;
+	Oid			owner = tables_owner();
+	bool		lends_superuser = superuser() && !superuser_arg(owner);
 
-	if (GetUserId() == tables_owner())
+	if (GetUserId() == owner)
 		return become_owner();
-	settings = NewGUCNestLevel();
-	former = become_owner();
-	former.settings = settings;
-	if (superuser_arg(former.role) && !superuser_arg(tables_owner()))
-		SetUserIdAndSecContext(tables_owner(), former.context | SECURITY_LOCAL_USERID_CHANGE |
-							   SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);
-	return former;
+	return become_role(owner, SECURITY_NOFORCE_RLS | (lends_superuser ? SECURITY_RESTRICTED_OPERATION : 0));
 }
 
 /* Acts as before. */

@@ -1,6 +1,6 @@
 /*
  * acting_as_owner.h
- *		Being the owner of the tables for a while.
+ *		Being the owner of the tables, or another role, for a while.
  */
 #ifndef CRM_DEALS_ACTING_AS_OWNER_H
 #define CRM_DEALS_ACTING_AS_OWNER_H
@@ -17,6 +17,12 @@ typedef struct FormerRole
 /* An error ends it too: PostgreSQL then restores role and settings. */
 extern FormerRole become_owner(void);
 extern FormerRole become_guarded_owner(void);
+
+/*
+ * Acts as any role, under the pinned search path. No setting that its code makes
+ * outlives this. The restrictions are flags of SetUserIdAndSecContext().
+ */
+extern FormerRole become_role(Oid role, int restrictions);
 extern void become_former(const FormerRole *former);
 
 #endif							/* CRM_DEALS_ACTING_AS_OWNER_H */

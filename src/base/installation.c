@@ -98,16 +98,18 @@ version_in_row(int column)
 }
 
 /*
- * Reads both versions, as the owner. Only the view that it reads has to be as
- * installed: tables of another release differ from those of this one.
+ * Reads both versions, as the owner. Only the view that it reads, and its schema,
+ * have to be as installed: tables of another release differ from those of this one.
  */
 static void
 read_versions(void)
 {
-	const Difference *difference = find_difference_of("installation");
+	const Difference *difference = difference_of_schema();
 	Snapshot	snapshot;
 	FormerRole	former;
 
+	if (difference == NULL)
+		difference = find_difference_of("installation");
 	if (difference != NULL)
 		raise_difference(difference);
 	snapshot = RegisterSnapshot(GetLatestSnapshot());

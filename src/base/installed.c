@@ -193,6 +193,15 @@ raise_not_as_installed(const char *table, const char *detail)
 	raise_difference(differs(table, detail, HINT_UNDO));
 }
 
+/* Raises that a column of a row, counted from 1, is NULL. */
+void
+raise_null_column(const char *table, TupleDesc desc, int column)
+{
+	raise_difference(differs(table, psprintf("Column \"%s\" is NULL in a row.",
+											 NameStr(TupleDescAttr(desc, column - 1)->attname)),
+							 "Give the column a value in every row, and make it NOT NULL again."));
+}
+
 /* Returns a difference if the role is not the owner of deal. */
 static const Difference *
 differs_in_owner(const char *relation, Oid role)
@@ -210,8 +219,8 @@ differs_in_owner(const char *relation, Oid role)
 							should != NULL ? quote_identifier(should) : "?"));
 }
 
-/* Returns the difference of the schema. */
-static const Difference *
+/* Returns the difference of the schema, or NULL. */
+const Difference *
 difference_of_schema(void)
 {
 	HeapTuple	tuple = SearchSysCache1(NAMESPACEOID, ObjectIdGetDatum(get_namespace_oid("crm_deals", false)));
@@ -404,14 +413,10 @@ find_difference(void)
 	return found;
 }
 
-/* Returns the difference of the relation of this name, or of the schema, or NULL. */
+/* Returns the difference of the relation of this name, or NULL. */
 const Difference *
 find_difference_of(const char *relation)
 {
-	const Difference *difference = difference_of_schema();
-
-	if (difference != NULL)
-		return difference;
 	for (int i = 0; i < (int) lengthof(relations); i++)
 		if (strcmp(relations[i].name, relation) == 0)
 			return relation_unchanged(&as_installed[i]) ? NULL : difference_of(i, installed_table(relation));

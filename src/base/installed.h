@@ -47,6 +47,9 @@ typedef struct Difference
 /* Returns the first difference of all relations, or NULL; reads only those that changed since the last call. */
 extern const Difference *find_difference(void);
 
+/* The difference of the schema alone, or NULL */
+extern const Difference *difference_of_schema(void);
+
 /* The same of one relation, which is not the host's for sure. */
 extern const Difference *find_difference_of(const char *relation);
 
@@ -54,5 +57,8 @@ pg_noreturn extern void raise_difference(const Difference *difference);
 
 /* Raises that the table's content or shape is not what install() lets it be. */
 pg_noreturn extern void raise_not_as_installed(const char *table, const char *detail);
+
+/* Raises that a column of a row, counted from 1, is NULL. */
+pg_noreturn extern void raise_null_column(const char *table, TupleDesc desc, int column);
 
 #endif							/* CRM_DEALS_INSTALLED_H */

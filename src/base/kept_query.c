@@ -117,14 +117,3 @@ kept_query_open(KeptQuery *query, Datum *values, const char *nulls, bool read_on
 	check_columns(query->sql, query->returns, portal->tupDesc);
 	return cursor_keep(portal);
 }
-
-/* Raises that a column of a row, counted from 1, is NULL. */
-void
-raise_null_column(const char *table, TupleDesc desc, int column)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("table crm_deals.%s is not as installed", table),
-			 errdetail("Column \"%s\" is NULL in a row.", NameStr(TupleDescAttr(desc, column - 1)->attname)),
-			 errhint("Give the column a value in every row, and make it NOT NULL again.")));
-}

@@ -8,7 +8,7 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 
-#include "base/compat.h"
+#include "base/installed.h"
 
 static inline Datum
 row_value(uint64 row, int column, bool *isnull)
@@ -25,9 +25,6 @@ row_int64(uint64 row, int column)
 
 	return isnull ? 0 : DatumGetInt64(value);
 }
-
-/* Raises an error that names the table and the column of the result. */
-pg_noreturn extern void raise_null_column(const char *table, TupleDesc desc, int column);
 
 /* Returns a value that is never NULL in the table. */
 static inline Datum

@@ -30,7 +30,7 @@ extern void name_index_close(NameIndex *index);
 /* Does deal_name lack names that it should have? */
 extern bool names_are_missing(void);
 
-/* Can the index answer for this threshold?  Raises a WARNING if the index is missing or stale, or if names are missing. */
+/* Can the index answer for this threshold?  Raises a WARNING if it is missing or stale, or if names are missing. */
 extern bool name_index_answers(NameIndex *index, float4 threshold);
 
 /* Finds every similar name of the organization, in no order; a name may come more than once. */

@@ -13,8 +13,8 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "utils/guc.h"
 
+#include "base/acting_as_owner.h"
 #include "base/arguments.h"
 #include "base/compat.h"
 
@@ -42,15 +42,10 @@ install_tables(FunctionCallInfo fcinfo)
 static void
 install_tables_as(Oid owner, FunctionCallInfo fcinfo)
 {
-	Oid			caller;
-	int			context;
-	int			settings = NewGUCNestLevel();
+	FormerRole	former = become_role(owner, SECURITY_RESTRICTED_OPERATION);
 
-	GetUserIdAndSecContext(&caller, &context);
-	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	install_tables(fcinfo);
-	AtEOXact_GUC(false, settings);
-	SetUserIdAndSecContext(caller, context);
+	become_former(&former);
 }
 
 /* install_as(owner, account_table, contact_table, owner_table, columns) */

@@ -24,10 +24,10 @@
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "base/acting_as_owner.h"
 #include "base/arguments.h"
 #include "base/arrays.h"
 #include "base/caller_query.h"
@@ -171,18 +171,11 @@ refers(const Reference *reference, const Merge *merge, Oid owner)
 								 reference->table_name, quote_identifier(reference->column));
 	Oid			type = INT8OID;
 	Datum		duplicate = Int64GetDatum(merge->duplicate);
-	int			level = NewGUCNestLevel();
-	Oid			role;
-	int			context;
+	FormerRole	former = become_role(owner, SECURITY_NOFORCE_RLS | SECURITY_RESTRICTED_OPERATION);
 
-	(void) search_path_set(PINNED_PATH);
-	GetUserIdAndSecContext(&role, &context);
-	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION |
-						   SECURITY_NOFORCE_RLS);
 	if (SPI_execute_with_args(query, 1, &type, &duplicate, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not execute \"%s\"", query);
-	SetUserIdAndSecContext(role, context);
-	AtEOXact_GUC(false, level);
+	become_former(&former);
 	return SPI_processed > 0;
 }
 
@@ -205,22 +198,14 @@ set_deferred(const Reference *reference, bool deferred)
 	AfterTriggerSetState(set);
 }
 
-/*
- * Repoints the rows, as the owner of the table. Nothing that a trigger of the
- * owner's sets outlives this.
- */
+/* Repoints the rows, as the owner of the table. */
 static void
 repoint_as_owner(const char *statement, const Merge *merge, Oid owner, int restrictions)
 {
-	int			level = NewGUCNestLevel();
-	Oid			role;
-	int			context;
+	FormerRole	former = become_role(owner, SECURITY_NOFORCE_RLS | restrictions);
 
-	GetUserIdAndSecContext(&role, &context);
-	SetUserIdAndSecContext(owner, context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS | restrictions);
 	(void) write_under_path(PINNED_PATH, statement, both_deals(merge), NULL);
-	SetUserIdAndSecContext(role, context);
-	AtEOXact_GUC(false, level);
+	become_former(&former);
 }
 
 /*

@@ -84,7 +84,7 @@ count_rows(Redaction *redaction, Table table, int64 rows)
 
 /* Runs the statement as the caller. */
 static void
-write_as_caller(Redaction *redaction, CallerQuery *query)
+run_as_caller(Redaction *redaction, CallerQuery *query)
 {
 	WriteContext context = {.maintenance = true, .kind = "redacted", .note = redaction->reason};
 
@@ -95,14 +95,14 @@ write_as_caller(Redaction *redaction, CallerQuery *query)
 static uint64
 write_rows(Redaction *redaction, CallerQuery *query, Table table)
 {
-	write_as_caller(redaction, query);
+	run_as_caller(redaction, query);
 	count_rows(redaction, table, (int64) SPI_processed);
 	return SPI_processed;
 }
 
 /* Runs the query as the owner, and returns its result if that is a number. */
 static int64
-write_as_owner(OwnerQuery *query, Datum *values, const char *nulls)
+run_as_owner(OwnerQuery *query, Datum *values, const char *nulls)
 {
 	WriteContext context = {.maintenance = true};
 
@@ -261,7 +261,7 @@ redact_deals(Redaction *redaction)
 	bool		keeps_owner = has_owner && policy_reads_owner(DEAL);
 	bool		isnull;
 
-	write_as_caller(redaction, has_owner && !keeps_owner ? &owned_deals_query : &deals_query);
+	run_as_caller(redaction, has_owner && !keeps_owner ? &owned_deals_query : &deals_query);
 	count_rows(redaction, DEAL, result_int64(1));
 	redaction->values[THE_DEALS] = result_column(2, &isnull);
 	if (keeps_owner)
@@ -362,7 +362,7 @@ redact_events(Redaction *redaction)
 	caller_query(&visible_events, redaction->values, redaction->nulls);
 	values[0] = result_column(1, &isnull);
 	nulls[0] = isnull ? 'n' : ' ';
-	count_rows(redaction, DEAL_EVENT, write_as_owner(&events_query, values, nulls));
+	count_rows(redaction, DEAL_EVENT, run_as_owner(&events_query, values, nulls));
 }
 
 static CallerQuery visible_flags = {
@@ -395,8 +395,8 @@ redact_actor(Redaction *redaction)
 	caller_query(&visible_flags, redaction->values, redaction->nulls);
 	for (int i = 0; i < 2; i++)
 		flags[i] = result_column(i + 1, &isnull);
-	count_rows(redaction, DEAL_DUPLICATE, isnull ? 0 : write_as_owner(&flags_query, flags, NULL));
-	(void) write_as_owner(&pruning_query, &redaction->values[THE_ACTOR], NULL);
+	count_rows(redaction, DEAL_DUPLICATE, isnull ? 0 : run_as_owner(&flags_query, flags, NULL));
+	(void) run_as_owner(&pruning_query, &redaction->values[THE_ACTOR], NULL);
 }
 
 /* ----------

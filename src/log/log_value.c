@@ -78,6 +78,7 @@ begin_fixed_settings(void)
 	return level;
 }
 
+/* Puts the session's settings back. */
 static void
 end_fixed_settings(int level)
 {

@@ -30,6 +30,7 @@
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "config/stage_lock.h"
+#include "duplicates/duplicate_rule.h"
 #include "rules/custom_fields.h"
 #include "triggers/relatives.h"
 
@@ -309,19 +310,16 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 	return PointerGetDatum(TRIGGER_FIRED_BEFORE(data->tg_event) ? stamp_reason_required(&change) : change.new);
 }
 
-#define SAME_ORGANIZATION \
-	"(p.organization OPERATOR(pg_catalog.=) $2 OR (p.organization IS NULL AND $2 IS NULL))"
-
 static CallerQuery conflicting_query = {
 	.sql = "SELECT FROM crm_deals.pipeline AS p WHERE p.id OPERATOR(pg_catalog.=) $1"
-	" OR (p.name OPERATOR(pg_catalog.=) $3 AND " SAME_ORGANIZATION ")",
+	" OR (p.name OPERATOR(pg_catalog.=) $3 AND " SAME_ORGANIZATION("p.organization", "$2") ")",
 	.nargs = 3,
 	.argtypes = {INT8OID, TEXTOID, TEXTOID},
 };
 
 static CallerQuery clear_query = {
 	.sql = "UPDATE crm_deals.pipeline AS p SET is_default = false WHERE p.is_default"
-	" AND p.id OPERATOR(pg_catalog.<>) $1 AND " SAME_ORGANIZATION,
+	" AND p.id OPERATOR(pg_catalog.<>) $1 AND " SAME_ORGANIZATION("p.organization", "$2"),
 	.nargs = 2,
 	.argtypes = {INT8OID, TEXTOID},
 };
