@@ -133,7 +133,7 @@ BEGIN
         SELECT g.raw::text, coalesce(%4$s, g.raw::text), g.sums, g.deals
         FROM g
         $query$, grouping.group_key, grouping.joined,
-        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id)),
+        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id), pipeline_id),
         grouping.group_label)
     USING crm_deals_internal.stages_of(pipeline_id), card_limit;
 END
@@ -193,12 +193,13 @@ BEGIN
         FROM filled AS f
         WHERE NOT by_stage AND NOT EXISTS (SELECT FROM known AS k WHERE k.group_key = f.group_key)
     ), pile AS (
-        SELECT u.front, jsonb_agg(c.card ORDER BY u.place) AS cards
-        FROM (SELECT f.deals[1] AS front, u.id, u.place FROM filled AS f,
+        -- A deal may stand first in several columns, so all cards of a column say whose cards they are.
+        SELECT u.deals, jsonb_agg(c.card ORDER BY u.place) AS cards
+        FROM (SELECT f.deals, u.id, u.place FROM (SELECT DISTINCT f.deals FROM filled AS f) AS f,
               unnest(f.deals) WITH ORDINALITY AS u (id, place)) AS u
         JOIN crm_deals_internal.cards(ARRAY(SELECT u.id FROM filled AS f,
                                             unnest(f.deals) AS u (id))) AS c ON c.id = u.id
-        GROUP BY u.front
+        GROUP BY u.deals
     )
     SELECT s.column_key, s.label,
            row_number() OVER (ORDER BY s.place NULLS LAST, s.column_key IS NULL, s.label, s.column_key)::integer,
@@ -206,7 +207,7 @@ BEGIN
            coalesce(s.sums -> 'weighted', '{}'),
            coalesce(p.cards, '[]')
     FROM shown AS s
-    LEFT JOIN pile AS p ON p.front = s.deals[1]
+    LEFT JOIN pile AS p ON p.deals = s.deals
     ORDER BY 3;
 END
 $$;
@@ -257,16 +258,20 @@ BEGIN
     IF coalesce(group_by, 'stage') = 'stage' THEN
         SELECT s.id INTO wanted_stage
         FROM crm_deals.stage AS s
-        WHERE s.pipeline_id = wanted_pipeline AND s.key = column_key AND s.archived_at IS NULL;
+        WHERE s.id = ANY (crm_deals_internal.stages_called(ARRAY[column_key], ARRAY[wanted_pipeline]))
+          AND s.archived_at IS NULL;
         IF wanted_stage IS NULL THEN
-            PERFORM crm_deals_internal.raise_unknown_stage(column_key, wanted_pipeline);
+            wanted_stage := crm_deals_internal.raise_unknown_stage(column_key, wanted_pipeline);
         END IF;
         grouping := crm_deals_internal.grouping(NULL, language);
         in_column := format('d.stage_id = %L', wanted_stage);
     ELSE
         grouping := crm_deals_internal.grouping(group_by, language);
-        in_column := format(CASE WHEN column_key IS NULL THEN '%s IS NULL' ELSE '%s = %L' END
-                            || ' AND d.stage_id = ANY (%3$L)',
+        in_column := format(CASE WHEN column_key IS NULL THEN '%s IS NULL'
+                                 WHEN crm_deals_internal.fits(column_key,
+                                                              crm_deals_internal.column_type(grouping.group_key))
+                                 THEN '%s = %L'
+                                 ELSE 'false' END || ' AND d.stage_id = ANY (%3$L)',
                             grouping.group_key, column_key, crm_deals_internal.stages_of(wanted_pipeline));
     END IF;
 
@@ -283,7 +288,8 @@ BEGIN
         JOIN crm_deals_internal.cards(ARRAY(SELECT p.id FROM page AS p)) AS c ON c.id = p.id
         ORDER BY p.stage_entered_at DESC, p.id DESC
         $query$, grouping.joined, in_column, crm_deals_internal.page_condition(after),
-        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(wanted_pipeline)))
+        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(wanted_pipeline),
+                                            wanted_pipeline))
     USING card_limit;
 END
 $$;
