@@ -108,7 +108,7 @@ COMMENT ON FUNCTION crm_deals_internal.stage_columns(bigint, integer, jsonb) IS
 
 -- One pass over the deals serves any filter, any grouping and any row security.
 -- access: read
-CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, filter jsonb,
+CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, condition text,
                                                  language text)
 RETURNS TABLE (group_key text, group_label text, sums jsonb, deals bigint[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000 ROWS 10
@@ -132,13 +132,11 @@ BEGIN
         )
         SELECT g.raw::text, coalesce(%4$s, g.raw::text), g.sums, g.deals
         FROM g
-        $query$, grouping.group_key, grouping.joined,
-        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id), pipeline_id),
-        grouping.group_label)
+        $query$, grouping.group_key, grouping.joined, condition, grouping.group_label)
     USING crm_deals_internal.stages_of(pipeline_id), card_limit;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, text, text) IS
     'Internal: returns sums and first deals of each group that holds any.';
 
 -- access: read
@@ -154,10 +152,14 @@ DECLARE
     wanted_pipeline bigint;
     by_stage boolean := coalesce(group_by, 'stage') = 'stage';
     in_index boolean;
+    organization text;
+    condition text;
 BEGIN
     PERFORM crm_deals_internal.check_installed();
     PERFORM crm_deals_internal.check_card_limit(card_limit);
     wanted_pipeline := coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline());
+    organization := crm_deals_internal.organization_of(wanted_pipeline);
+    condition := crm_deals_internal.filter_condition(filter, organization, wanted_pipeline);
     in_index := by_stage AND NOT row_security_active('crm_deals.deal')
                 AND (filter IS NULL OR filter = 'null'
                      OR (jsonb_typeof(filter) = 'object' AND filter - 'status' = '{}'));
@@ -170,7 +172,7 @@ BEGIN
         UNION ALL
         SELECT c.group_key, c.group_label, c.sums, c.deals
         FROM crm_deals_internal.group_columns(wanted_pipeline, CASE WHEN by_stage THEN 'stage_id' ELSE group_by END,
-                                      card_limit, filter, language) AS c
+                                              card_limit, condition, language) AS c
         WHERE NOT in_index
     ), known AS (
         SELECT s.id::text AS group_key, s.key AS column_key,
@@ -180,8 +182,7 @@ BEGIN
         WHERE by_stage AND s.pipeline_id = wanted_pipeline AND s.archived_at IS NULL
         UNION ALL
         SELECT k.group_key, k.group_key, k.group_label, k.ordinal
-        FROM crm_deals_internal.known_groups(group_by, crm_deals_internal.organization_of(wanted_pipeline),
-                                             language) AS k
+        FROM crm_deals_internal.known_groups(group_by, organization, language) AS k
         WHERE NOT by_stage
     ), shown AS (
         SELECT k.column_key, k.label, k.place, f.sums, f.deals
@@ -247,6 +248,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     wanted_pipeline bigint;
+    stages bigint[];
     wanted_stage bigint;
     in_column text;
     grouping record;
@@ -256,10 +258,10 @@ BEGIN
     wanted_pipeline := coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline());
 
     IF coalesce(group_by, 'stage') = 'stage' THEN
+        stages := crm_deals_internal.stages_called(ARRAY[column_key], ARRAY[wanted_pipeline]);
         SELECT s.id INTO wanted_stage
         FROM crm_deals.stage AS s
-        WHERE s.id = ANY (crm_deals_internal.stages_called(ARRAY[column_key], ARRAY[wanted_pipeline]))
-          AND s.archived_at IS NULL;
+        WHERE s.id = ANY (stages) AND s.archived_at IS NULL;
         IF wanted_stage IS NULL THEN
             wanted_stage := crm_deals_internal.raise_unknown_stage(column_key, wanted_pipeline);
         END IF;

@@ -140,14 +140,14 @@ COMMENT ON FUNCTION crm_deals_internal.refuse_filter(text) IS
     'Internal: raises the error of a filter that is not understood.';
 
 -- access: read
-CREATE FUNCTION crm_deals_internal.refuse_value(key text, accepted text, found jsonb) RETURNS text
+CREATE FUNCTION crm_deals_internal.refuse_value(key text, accepted text, given jsonb) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     RETURN crm_deals_internal.refuse_filter(
         format('filter %s must be %s, not %s', key, accepted,
-               CASE WHEN length(found::text) > 60 THEN left(found::text, 60) || '...' ELSE found::text END));
+               CASE WHEN length(given::text) > 60 THEN left(given::text, 60) || '...' ELSE given::text END));
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.refuse_value(text, text, jsonb) IS
@@ -477,7 +477,8 @@ BEGIN
     WHEN key IN ('amount', 'expected_close_date', 'created_at', 'closed_at') THEN
         RETURN crm_deals_internal.in_ranges(format('d.%I', key), key, wanted);
     WHEN key = 'overdue' AND wanted IN ('true', 'false') THEN
-        RETURN format('(d.status = ''open'' AND d.expected_close_date < %L::date) IS %s', today, upper(wanted::text));
+        RETURN format('(d.status = ''open'' AND d.expected_close_date < %L::date)%s', today,
+                      CASE wanted WHEN 'false' THEN ' IS NOT TRUE' END);
     WHEN key = 'overdue' THEN
         RETURN crm_deals_internal.refuse_value(key, 'true or false', wanted);
     WHEN key = 'text' AND jsonb_typeof(wanted) = 'string' THEN
@@ -560,13 +561,13 @@ BEGIN
                                 LATERAL crm_deals_internal.field_options(f.options, language) AS o));
     IF EXISTS (SELECT FROM crm_deals.custom_field AS f
                WHERE f.entity = 'deal' AND f.key = field_grouping.key AND f.type = 'multiselect') THEN
-        joined := format('CROSS JOIN LATERAL (
+        joined := format('LEFT JOIN LATERAL (
                               SELECT DISTINCT v.value
-                              FROM (SELECT d.custom_fields -> %L) AS f (field),
-                                   LATERAL jsonb_array_elements_text(
-                                       CASE WHEN jsonb_typeof(f.field) = ''array'' AND f.field <> ''[]''
-                                            THEN f.field ELSE jsonb_build_array(f.field) END) AS v (value)) AS several',
-                         key);
+                              FROM jsonb_array_elements_text(
+                                       CASE jsonb_typeof(d.custom_fields -> %1$L)
+                                       WHEN ''array'' THEN d.custom_fields -> %1$L
+                                       ELSE jsonb_build_array(d.custom_fields -> %1$L) END) AS v (value)
+                          ) AS several ON true', key);
         group_key := 'several.value';
     END IF;
 END
