@@ -47,15 +47,16 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.changed_deals(timestamptz, text, text, text, date, date) IS
     'Internal: returns the deals of a moment that changed since the first one, as a piece of SQL.';
 
--- Deals without an event after the first moment are the same at both. The others have a story: was_in and is_in at the
--- two moments; closes, if they leave as won, lost or abandoned; came and went, how they get into a cell and out of it.
+-- Deals without an event after the first moment are the same at both, unless the filter depends on the day (overdue).
+-- The others have a story: was_in and is_in at the two moments; closes, if they leave as won, lost or abandoned; came
+-- and went, how they get into a cell and out of it.
 -- access: read
 CREATE FUNCTION crm_deals_internal.changes_query() RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 RETURN $query$
     WITH changed AS MATERIALIZED (
-        SELECT DISTINCT e.deal_id FROM crm_deals.deal_event AS e WHERE e.occurred_at > $1
+        SELECT DISTINCT e.deal_id FROM crm_deals.deal_event AS e WHERE e.occurred_at > $1 %9$s
     ), changed_deal AS MATERIALIZED (
         SELECT d.* FROM crm_deals.deal AS d WHERE EXISTS (SELECT FROM changed AS c WHERE c.deal_id = d.id)
     ), before AS MATERIALIZED (%1$s), after AS MATERIALIZED (%2$s), cell AS (
@@ -129,23 +130,29 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     pipeline_id bigint;
+    organization text;
     groups record;
-    condition text;
+    conditions text[];    -- of the two moments
 BEGIN
     PERFORM crm_deals_internal.check_installed();
     PERFORM crm_deals_internal.check_moment(from_at);
     PERFORM crm_deals_internal.check_moment(to_at);
     PERFORM crm_deals_internal.check_changes(from_at, to_at, close_from, close_to, filter);
     pipeline_id := crm_deals_internal.find_pipeline(pipeline);
-    groups := crm_deals_internal.grouping(group_by, NULL);
-    condition := concat_ws(' AND ', 'd.pipeline_id = ' || pipeline_id,
-                           crm_deals_internal.filter_condition(filter,
-                                                               crm_deals_internal.organization_of(pipeline_id)));
+    organization := crm_deals_internal.organization_of(pipeline_id);
+    groups := crm_deals_internal.grouping(group_by, NULL, organization);
+    conditions := ARRAY(SELECT concat_ws(' AND ', 'd.pipeline_id = ' || pipeline_id,
+                                         crm_deals_internal.filter_condition(filter, organization, pipeline_id, m.day))
+                        FROM unnest(ARRAY[from_at::date, to_at::date]) WITH ORDINALITY AS m (day, number)
+                        ORDER BY m.number);
     RETURN QUERY EXECUTE format(crm_deals_internal.changes_query(),
-        crm_deals_internal.changed_deals(from_at, groups.group_key, groups.joined, condition, close_from, close_to),
-        crm_deals_internal.changed_deals(to_at, groups.group_key, groups.joined, condition, close_from, close_to),
-        groups.group_key, groups.joined, crm_deals_internal.stages_of(pipeline_id, ARRAY['open']), condition,
-        crm_deals_internal.within_days('d.expected_close_date', close_from, close_to), groups.group_label)
+        crm_deals_internal.changed_deals(from_at, groups.group_key, groups.joined, conditions[1], close_from, close_to),
+        crm_deals_internal.changed_deals(to_at, groups.group_key, groups.joined, conditions[2], close_from, close_to),
+        groups.group_key, groups.joined, crm_deals_internal.stages_of(pipeline_id, ARRAY['open']), conditions[1],
+        crm_deals_internal.within_days('d.expected_close_date', close_from, close_to), groups.group_label,
+        CASE WHEN conditions[1] <> conditions[2]
+             THEN format('UNION SELECT d.id FROM crm_deals.deal AS d WHERE (%s) IS DISTINCT FROM (%s)',
+                         conditions[1], conditions[2]) END)
     USING from_at, to_at;
 END
 $$;
