@@ -50,10 +50,13 @@ COMMENT ON COLUMN crm_deals.open_task.actor IS 'Who recorded the activity.';
 -- The next activity of each deal that has an open task: the earliest due one, overdue ones too; those without a date
 -- come last.
 CREATE OR REPLACE VIEW crm_deals._next_activity WITH (security_invoker = true) AS
-    SELECT DISTINCT ON (t.deal_id)
-           t.deal_id, t.id, t.kind, t.subject, t.due_at, t.is_overdue, t.assignee, t.assignee_label
-    FROM crm_deals.open_task AS t
-    ORDER BY t.deal_id, t.due_at, t.id;
+    SELECT d.id AS deal_id, n.id, n.kind, n.subject, n.due_at, n.is_overdue, n.assignee, n.assignee_label
+    FROM crm_deals.deal AS d
+    CROSS JOIN LATERAL (SELECT t.*
+                        FROM crm_deals.open_task AS t
+                        WHERE t.deal_id = d.id
+                        ORDER BY t.due_at, t.id
+                        LIMIT 1) AS n;
 
 COMMENT ON VIEW crm_deals._next_activity IS 'The next activity of each deal, for boards and lists.';
 
