@@ -317,7 +317,7 @@ COMMENT ON FUNCTION crm_deals_internal.stage_columns(bigint, integer, jsonb, tex
 
 -- One pass over the deals serves any filter, any grouping and any row security.
 -- access: read
-CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, filter jsonb,
+CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, condition text,
                                                  language text, sort text)
 RETURNS TABLE (group_key text, group_label text, sums jsonb, deals bigint[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000 ROWS 10
@@ -342,13 +342,12 @@ BEGIN
         )
         SELECT g.raw::text, coalesce(%4$s, g.raw::text), g.sums, g.deals
         FROM g
-        $query$, grouping.group_key, concat_ws(' ', grouping.joined, sorting.joined),
-        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id)),
-        grouping.group_label, sorting.ordering)
+        $query$, grouping.group_key, concat_ws(' ', grouping.joined, sorting.joined), condition, grouping.group_label,
+        sorting.ordering)
     USING crm_deals_internal.stages_of(pipeline_id), card_limit;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, jsonb, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, text, text, text) IS
     'Internal: returns sums and first deals of each group that holds any.';
 
 -- access: read
@@ -364,17 +363,19 @@ DECLARE
     wanted_pipeline bigint;
     by_stage boolean := coalesce(group_by, 'stage') = 'stage';
     in_index boolean;
+    organization text;
+    condition text;
 BEGIN
     PERFORM crm_deals_internal.check_installed();
     PERFORM crm_deals_internal.check_card_limit(card_limit);
     wanted_pipeline := coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline());
+    organization := crm_deals_internal.organization_of(wanted_pipeline);
+    condition := crm_deals_internal.filter_condition(filter, organization, wanted_pipeline);
     in_index := by_stage AND NOT row_security_active('crm_deals.deal')
                 AND (filter IS NULL OR filter = 'null'
                      OR (jsonb_typeof(filter) = 'object' AND filter - 'status' = '{}'));
     PERFORM crm_deals_internal.check_label_sort(
-        sort, '', format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(wanted_pipeline),
-                         crm_deals_internal.filter_condition(filter,
-                                                             crm_deals_internal.organization_of(wanted_pipeline))));
+        sort, '', format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(wanted_pipeline), condition));
 
     RETURN QUERY
     WITH filled AS MATERIALIZED (
@@ -384,7 +385,7 @@ BEGIN
         UNION ALL
         SELECT c.group_key, c.group_label, c.sums, c.deals
         FROM crm_deals_internal.group_columns(wanted_pipeline, CASE WHEN by_stage THEN 'stage_id' ELSE group_by END,
-                                      card_limit, filter, language, sort) AS c
+                                              card_limit, condition, language, sort) AS c
         WHERE NOT in_index
     ), known AS (
         SELECT s.id::text AS group_key, s.key AS column_key,
@@ -396,8 +397,7 @@ BEGIN
           AND (s.archived_at IS NULL OR s.id::text IN (SELECT f.group_key FROM filled AS f))
         UNION ALL
         SELECT k.group_key, k.group_key, k.group_label, k.ordinal
-        FROM crm_deals_internal.known_groups(group_by, crm_deals_internal.organization_of(wanted_pipeline),
-                                             language) AS k
+        FROM crm_deals_internal.known_groups(group_by, organization, language) AS k
         WHERE NOT by_stage
     ), shown AS (
         SELECT k.column_key, k.label, k.place, f.sums, f.deals
@@ -409,12 +409,13 @@ BEGIN
         FROM filled AS f
         WHERE NOT by_stage AND NOT EXISTS (SELECT FROM known AS k WHERE k.group_key = f.group_key)
     ), pile AS (
-        SELECT u.front, jsonb_agg(c.card ORDER BY u.place) AS cards
-        FROM (SELECT f.deals[1] AS front, u.id, u.place FROM filled AS f,
+        -- A deal may stand first in several columns, so all cards of a column say whose cards they are.
+        SELECT u.deals, jsonb_agg(c.card ORDER BY u.place) AS cards
+        FROM (SELECT f.deals, u.id, u.place FROM (SELECT DISTINCT f.deals FROM filled AS f) AS f,
               unnest(f.deals) WITH ORDINALITY AS u (id, place)) AS u
         JOIN crm_deals_internal.cards(ARRAY(SELECT u.id FROM filled AS f,
                                             unnest(f.deals) AS u (id))) AS c ON c.id = u.id
-        GROUP BY u.front
+        GROUP BY u.deals
     )
     SELECT s.column_key, s.label,
            row_number() OVER (ORDER BY s.place NULLS LAST, s.column_key IS NULL, s.label, s.column_key)::integer,
@@ -422,7 +423,7 @@ BEGIN
            coalesce(s.sums -> 'weighted', '{}'),
            coalesce(p.cards, '[]'), k.page_key
     FROM shown AS s
-    LEFT JOIN pile AS p ON p.front = s.deals[1]
+    LEFT JOIN pile AS p ON p.deals = s.deals
     LEFT JOIN crm_deals_internal.page_keys(ARRAY(SELECT f.deals[cardinality(f.deals)] FROM filled AS f), sort) AS k
         ON k.id = s.deals[cardinality(s.deals)]
     ORDER BY 3;
@@ -430,6 +431,44 @@ END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.board(text, text, integer, jsonb, text, text) IS
     'Internal: what crm_deals.board() does.';
+
+-- access: read
+CREATE FUNCTION crm_deals_internal.board_column(pipeline_id bigint, column_key text, group_by text, language text,
+                                                OUT joined text, OUT condition text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    stages bigint[];
+    wanted_stage bigint;
+    grouping record;
+BEGIN
+    IF coalesce(group_by, 'stage') = 'stage' THEN
+        stages := crm_deals_internal.stages_called(ARRAY[column_key], ARRAY[pipeline_id]);
+        SELECT s.id INTO wanted_stage
+        FROM crm_deals.stage AS s
+        WHERE s.id = ANY (stages)
+          AND (s.archived_at IS NULL OR EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.stage_id = s.id));
+        IF wanted_stage IS NULL THEN
+            wanted_stage := crm_deals_internal.raise_unknown_stage(column_key, pipeline_id);
+        END IF;
+        joined := '';
+        condition := format('d.stage_id = %L', wanted_stage);
+    ELSE
+        grouping := crm_deals_internal.grouping(group_by, language);
+        joined := grouping.joined;
+        condition := format(CASE WHEN column_key IS NULL THEN '%s IS NULL'
+                                 WHEN crm_deals_internal.fits(column_key,
+                                                              crm_deals_internal.column_type(grouping.group_key))
+                                 THEN '%s = %L'
+                                 ELSE 'false' END || ' AND d.stage_id = ANY (%3$L)',
+                            grouping.group_key, column_key, crm_deals_internal.stages_of(pipeline_id));
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.board_column(bigint, text, text, text) IS
+    'Internal: returns the condition of one column of a board, over d and what is joined.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.board_cards(pipeline text, column_key text, group_by text, after jsonb,
@@ -442,38 +481,20 @@ AS $$
 DECLARE
     sorting record := crm_deals_internal.board_sort(sort);
     wanted_pipeline bigint;
-    wanted_stage bigint;
-    grouping record;
+    wanted record;
     condition text;
     page bigint[];
 BEGIN
     PERFORM crm_deals_internal.check_installed();
     PERFORM crm_deals_internal.check_card_limit(card_limit);
     wanted_pipeline := coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline());
-
-    IF coalesce(group_by, 'stage') = 'stage' THEN
-        SELECT s.id INTO wanted_stage
-        FROM crm_deals.stage AS s
-        WHERE s.pipeline_id = wanted_pipeline AND s.key = column_key
-          AND (s.archived_at IS NULL OR EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.stage_id = s.id));
-        IF wanted_stage IS NULL THEN
-            PERFORM crm_deals_internal.raise_unknown_stage(column_key, wanted_pipeline);
-        END IF;
-        grouping := crm_deals_internal.grouping(NULL, language);
-        condition := format('d.stage_id = %L', wanted_stage);
-    ELSE
-        grouping := crm_deals_internal.grouping(group_by, language);
-        condition := format(CASE WHEN column_key IS NULL THEN '%s IS NULL' ELSE '%s = %L' END
-                            || ' AND d.stage_id = ANY (%3$L)',
-                            grouping.group_key, column_key, crm_deals_internal.stages_of(wanted_pipeline));
-    END IF;
-    condition := concat_ws(' AND ', condition,
-                           crm_deals_internal.filter_condition(filter,
-                                                               crm_deals_internal.organization_of(wanted_pipeline)));
-    PERFORM crm_deals_internal.check_label_sort(sort, grouping.joined, condition);
+    wanted := crm_deals_internal.board_column(wanted_pipeline, column_key, group_by, language);
+    condition := concat_ws(' AND ', wanted.condition, crm_deals_internal.filter_condition(
+        filter, crm_deals_internal.organization_of(wanted_pipeline), wanted_pipeline));
+    PERFORM crm_deals_internal.check_label_sort(sort, wanted.joined, condition);
 
     EXECUTE format('SELECT ARRAY(SELECT d.id FROM crm_deals.deal AS d %s WHERE %s ORDER BY %s LIMIT $1)',
-                   concat_ws(' ', grouping.joined, sorting.joined),
+                   concat_ws(' ', wanted.joined, sorting.joined),
                    concat_ws(' AND ', condition, crm_deals_internal.page_condition(after, sort)), sorting.ordering)
     INTO page
     USING card_limit;
