@@ -17,7 +17,7 @@ events = channels consumers dispatcher event_row notify notify_send payload subs
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers core_memory deal_cursor deal_ids \
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram
-triggers = append_only config_triggers deal_triggers relatives
+triggers = append_only config_triggers deal_triggers fill_nulls relatives
 functions = board_sums check_move corrections field_index import install maintenance merge move_deal redact stages
 
 MODULE_big = crm_deals

@@ -30,8 +30,8 @@ CREATE FUNCTION t.tables(role text, privilege text) RETURNS text LANGUAGE sql AS
 $$;
 SELECT is(t.tables('regress_crm_' || role, 'SELECT'),
           'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event deal_overview '
-          'deal_stage_history exchange_rate lead log_format log_generation log_pruning lost_reason pipeline stage '
-          'stage_name '
+          'deal_stage_history exchange_rate lead log_format log_generation log_pruning lost_reason open_task pipeline '
+          'stage stage_name '
           'stage_transition stale_deals',
           'section 9: ' || role || ': SELECT on all but consumers')
 FROM unnest('{read,write,manager}'::text[]) AS role;
@@ -39,7 +39,7 @@ SELECT is(t.tables('regress_crm_admin', 'SELECT'),
           'account activity consumer_status contact custom_field deal deal_alias deal_contact deal_duplicate '
           'deal_event deal_overview deal_stage_history event_consumer exchange_rate lead log_format log_generation '
           'log_pruning '
-          'lost_reason pipeline stage stage_name stage_transition stale_deals',
+          'lost_reason open_task pipeline stage stage_name stage_transition stale_deals',
           'section 9: admin: SELECT on all, consumers too: what pruning keeps for them');
 SELECT is(t.tables('regress_crm_' || v.role, v.privilege), v.tables,
           'section 9: ' || v.role || ': ' || v.privilege || ' on ' || coalesce(v.tables, 'nothing'))

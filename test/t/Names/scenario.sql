@@ -164,6 +164,16 @@ SELECT qq1.column_key, qq1.deal_count FROM crm_deals.board(filter => '{"owner": 
     "status": ["open", "won"]}') AS qq1;
 SELECT qq1.column_key FROM crm_deals.board('nowhere') AS qq1;
 SELECT qq1.card ->> 'name' AS qq_name FROM crm_deals.board_cards('Sales', 'lead') AS qq1;
+SELECT qq1.qq_sort, qq2.column_key, qq2.page_key -> 'id' AS qq_id, qq3.card -> 'id' AS qq_next
+FROM (VALUES ('account'), ('-owner'), ('stage'), ('name'), ('-amount')) AS qq1 (qq_sort),
+     LATERAL crm_deals.board('Sales', card_limit => 1, sort => qq1.qq_sort) AS qq2
+     LEFT JOIN LATERAL crm_deals.board_cards('Sales', qq2.column_key, after => qq2.page_key, sort => qq1.qq_sort) AS qq3
+     ON qq2.page_key IS NOT NULL;
+INSERT INTO crm_deals.activity (kind, subject, due_at, assignee, deal_id, occurred_at)
+SELECT 'task', 'qq', '2026-03-03', 'anna', qq1.id, NULL FROM crm_deals.deal AS qq1 ORDER BY qq1.id;
+SELECT qq1.subject, qq1.deal_name, qq1.assignee_label, qq1.is_overdue FROM crm_deals.open_task AS qq1 ORDER BY qq1.id;
+SELECT qq1.id, qq1.next_activity, qq1.next_activity_due_at FROM crm_deals.deal_overview AS qq1 ORDER BY qq1.id;
+UPDATE crm_deals.activity AS qq1 SET done_at = '2026-03-03', occurred_at = NULL WHERE qq1.subject = 'qq';
 SELECT qq1.card ->> 'name' AS qq_name FROM crm_deals.board_cards('Sales', 'anna', 'owner') AS qq1;
 SELECT qq1.card ->> 'name' AS qq_name FROM crm_deals.board_cards('Sales', 'nowhere') AS qq1;
 SELECT * FROM crm_deals.forecast();
