@@ -234,16 +234,16 @@ COMMENT ON FUNCTION crm_deals_internal.restore_deal(bigint, text) IS
 
 -- The values of several changes of a deal, the earliest first: the old values are those of the first change.
 -- access: write
-CREATE FUNCTION crm_deals_internal.first_changes(changes jsonb[]) RETURNS jsonb
+CREATE FUNCTION crm_deals_internal.folded_changes(changes jsonb[]) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT CASE WHEN cardinality(first_changes.changes) = 1 THEN first_changes.changes[1]
+    SELECT CASE WHEN cardinality(folded_changes.changes) = 1 THEN folded_changes.changes[1]
            ELSE (SELECT jsonb_object_agg(c.key, c.value ORDER BY l.place DESC)
-                 FROM unnest(first_changes.changes) WITH ORDINALITY AS l (changes, place)
+                 FROM unnest(folded_changes.changes) WITH ORDINALITY AS l (changes, place)
                  CROSS JOIN LATERAL jsonb_each(l.changes) AS c) END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.first_changes(jsonb[]) IS
+COMMENT ON FUNCTION crm_deals_internal.folded_changes(jsonb[]) IS
     'Internal: makes one change of the changes that a batch made to a deal.';
 
 -- The number of a batch is the id of its first event; the others have the same transaction and higher ids. An import
@@ -260,7 +260,7 @@ BEGIN
     RETURN QUERY
     SELECT e.deal_id, max(e.id), max(e.version), (array_agg(e.kind ORDER BY e.version DESC))[1], max(e.merged_into),
            (array_agg(e.from_status::text ORDER BY e.version))[1],
-           crm_deals_internal.first_changes(array_agg(r.readable ORDER BY e.version)),
+           crm_deals_internal.folded_changes(array_agg(r.readable ORDER BY e.version)),
            string_agg(CASE WHEN e.kind = 'merged' AND e.id <= crm_deals_internal.last_session_event()
                            THEN 'Release 0.1 merged it, and did not record what moved.' ELSE r.uncertain END,
                       ' ' ORDER BY e.version),
@@ -339,8 +339,8 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.unchanged_values(anyelement, jsonb) IS
     'Internal: returns those changes of a deal whose new values it still has.';
 
--- What to do with each deal of the batch: "step" is delete, insert, revert, or merge for both deals of a merge. Without a
--- step a deal is left alone.
+-- What to do with each deal of the batch: "step" is delete, insert, revert, or merge for both deals of a merge. A deal
+-- without a step is left alone.
 -- access: write
 CREATE FUNCTION crm_deals_internal.undo_plan(batch_id bigint, actor text)
 RETURNS TABLE (deal_id bigint, event_id bigint, kind text, version integer, old_status text, is_own boolean,
@@ -414,8 +414,10 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    IF has_function_privilege('crm_deals_internal.restore_deal(bigint, text)', 'EXECUTE') THEN
-        RETURN;
+    IF EXISTS (SELECT FROM pg_proc AS p
+               WHERE p.pronamespace = 'crm_deals_internal'::regnamespace AND p.proname = 'restore_deal'
+                 AND has_function_privilege(p.oid, 'EXECUTE')) THEN
+        RETURN;    -- level manager
     END IF;
     -- The survivor of a merge may have got no value, and then it has no event in the batch.
     changed_deal := coalesce(changed_deal,
@@ -427,7 +429,8 @@ BEGIN
     IF NOT is_own OR changed_deal IS NOT NULL THEN
         RAISE EXCEPTION 'permission denied to undo batch %', batch_id
             USING ERRCODE = '42501',
-                  DETAIL = 'Level write may undo a batch that is wholly its own, and of which no deal has changed since. '
+                  DETAIL = 'Level write may undo a batch that is wholly its own, and of which no deal has changed '
+                           'since. '
                            || CASE WHEN NOT is_own THEN 'This batch has events of another actor or session user.'
                                    ELSE format('Deal %s has changed.', changed_deal) END,
                   HINT = 'A role of level manager may undo every batch.';
@@ -570,14 +573,16 @@ BEGIN
           WHERE p.step IS NOT NULL
           GROUP BY p.step
           ORDER BY p.step = 'revert') AS w
-    CROSS JOIN LATERAL crm_deals_internal.try_undo_step(w.step, w.kinds, w.deals, w.events, w.changes, ticket) AS t (refused)
+    CROSS JOIN LATERAL crm_deals_internal.try_undo_step(w.step, w.kinds, w.deals, w.events, w.changes,
+                                                        ticket) AS t (refused)
     CROSS JOIN LATERAL jsonb_each(t.refused) AS r;
 
     RETURN QUERY
     SELECT o.deal, o.outcome,
            CASE WHEN o.outcome = 'reverted'
                 THEN nullif(concat_ws(' ', o.detail, crm_deals_internal.what_differs(o.deal, o.changes, o.status)), '')
-                WHEN o.outcome = 'unchanged' THEN coalesce(o.detail, crm_deals_internal.why_unchanged(o.deal, o.changes))
+                WHEN o.outcome = 'unchanged'
+                THEN coalesce(o.detail, crm_deals_internal.why_unchanged(o.deal, o.changes))
                 ELSE o.detail END,
            CASE WHEN o.outcome = 'reverted' AND o.kind = 'merged' THEN o.event END
     FROM (SELECT p.deal, p.event, p.kind, p.changes, p.status,

@@ -1,5 +1,5 @@
--- What each merge moved, so that undo_batch() can put it back (src/functions/merge.c says in which form). A row ends with
--- its merge. Nobody may read it but the owner: it names activities and deals that row security may hide from others.
+-- What each merge moved, so that undo_batch() can put it back (src/functions/merge.c says in which form). A row ends
+-- with its merge. Only the owner may read it: it names activities and deals that row security may hide from others.
 CREATE TABLE crm_deals.deal_merge (
     event_id bigint PRIMARY KEY,
     moved    jsonb NOT NULL
