@@ -352,13 +352,13 @@ AS $$
         SELECT b.*, d.id IS NOT NULL AS is_there, d.version AS current_version, d.lost_reason AS current_reason,
                b.kind IN ('deleted', 'merged') AS is_deletion,
                (b.changes -> 'id' -> 0 = 'null') IS TRUE AS is_creation,
-               (b.deal_id = max(b.merged_into) OVER ()) IS TRUE AS is_survivor, d AS current
+               (b.deal_id = max(b.merged_into) OVER ()) IS TRUE AS is_survivor,
+               CASE WHEN b.deal_id = max(b.merged_into) OVER () AND d.id IS NOT NULL
+                    THEN crm_deals_internal.unchanged_values(d.*, b.changes) END AS unchanged
         FROM crm_deals_internal.deals_of_batch(undo_plan.batch_id, undo_plan.actor) AS b
         LEFT JOIN crm_deals.deal AS d ON d.id = b.deal_id
     ), judged AS (
         SELECT b.*, n.detail AS no_way,
-               CASE WHEN b.is_survivor AND b.is_there
-                    THEN crm_deals_internal.unchanged_values(b.current, b.changes) END AS unchanged,
                EXISTS (SELECT FROM crm_deals.deal_event AS l
                        WHERE l.deal_id = b.deal_id AND l.version > b.version) AS has_later,
                b.is_creation AND EXISTS (SELECT FROM crm_deals.deal_event AS l

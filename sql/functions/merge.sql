@@ -118,7 +118,7 @@ BEGIN
     SELECT jsonb_build_object(
                'contacts', coalesce(jsonb_agg(c.contact_id::text) FILTER (WHERE s.deal_id IS NULL), '[]'),
                'shared', coalesce(jsonb_agg(jsonb_build_object(
-                             'row', crm_deals_internal.logged_row(c), 'was', s.role,
+                             'row', crm_deals_internal.logged_row(c.*), 'was', s.role,
                              'is', CASE WHEN crm_deals_internal.both_roles(c.role, NULL) IS NULL THEN s.role
                                         ELSE crm_deals_internal.both_roles(s.role, c.role) END,
                              'contact', c.contact_id::text)) FILTER (WHERE s.deal_id IS NOT NULL), '[]'))

@@ -124,8 +124,9 @@ static OwnerQuery repoint_aliases_query = {
 /* Likewise: else they would go under the caller's search_path. */
 static OwnerQuery remove_flags_query = {
 	.sql = "WITH removed AS (DELETE FROM crm_deals.deal_duplicate AS f"
-	"  WHERE f.deal_id OPERATOR(pg_catalog.=) $1 OR f.other_deal_id OPERATOR(pg_catalog.=) $1 RETURNING f AS flag)"
-	" SELECT coalesce(pg_catalog.jsonb_agg(crm_deals_internal.logged_row(r.flag)), '[]') FROM removed AS r",
+	"  WHERE f.deal_id OPERATOR(pg_catalog.=) $1 OR f.other_deal_id OPERATOR(pg_catalog.=) $1"
+	"  RETURNING crm_deals_internal.logged_row(f.*) AS flag)"
+	" SELECT coalesce(pg_catalog.jsonb_agg(r.flag), '[]') FROM removed AS r",
 	.nargs = 1,
 	.argtypes = {INT8OID},
 	.returns = RETURNS(JSONBOID),
