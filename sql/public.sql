@@ -305,6 +305,21 @@ COMMENT ON FUNCTION crm_deals.deals_as_of(timestamptz) IS
     'transactions in flight.';
 
 -- access: read
+CREATE FUNCTION crm_deals.pipeline_changes(from_at timestamptz, to_at timestamptz DEFAULT now(),
+                                           pipeline text DEFAULT NULL, close_from date DEFAULT NULL,
+                                           close_to date DEFAULT NULL, filter jsonb DEFAULT NULL,
+                                           group_by text DEFAULT NULL)
+RETURNS TABLE (group_key text, group_label text, currency text, change text, deal_count bigint, amount numeric)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000000 ROWS 100
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.pipeline_changes(from_at, to_at, pipeline, close_from, close_to, filter,
+                                                      group_by);
+END;
+COMMENT ON FUNCTION crm_deals.pipeline_changes(timestamptz, timestamptz, text, date, date, jsonb, text) IS
+    'Returns what happened to the open deals between two moments: what was open, what came, grew, shrank, was won or '
+    'lost, went, and what is open. Opening plus the changes is closing.';
+
+-- access: read
 CREATE FUNCTION crm_deals.win_rate(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
                                    to_date date DEFAULT NULL, pipeline text DEFAULT NULL, filter jsonb DEFAULT NULL)
 RETURNS TABLE (period_start date, group_key text, group_label text, won_count bigint, lost_count bigint,

@@ -91,6 +91,7 @@ INSERT INTO m.statement (sql) VALUES
     ('SELECT * FROM crm_deals.forecast(convert_to => ''EUR'')'),
     ('SELECT * FROM crm_deals.forecast(as_of => now() - interval ''1 day'')'),
     ('SELECT * FROM crm_deals.deals_as_of(now())'),
+    ('SELECT * FROM crm_deals.pipeline_changes(now() - interval ''1 day'', group_by => ''owner'')'),
     ('SELECT * FROM crm_deals.win_rate(''owner'')'),
     ('SELECT * FROM crm_deals.stage_conversion()'),
     ('SELECT * FROM crm_deals.sales_velocity()'),

@@ -182,6 +182,10 @@ SELECT * FROM crm_deals.forecast(convert_to => 'CHF', group_by => 'account', as_
 SELECT * FROM crm_deals.deals_as_of('2000-01-01');
 SELECT qq1.id, qq1.name, qq1.status, qq1.custom_fields, qq1.version FROM crm_deals.deals_as_of(now()) AS qq1
 ORDER BY 1;
+SELECT * FROM crm_deals.pipeline_changes('2000-01-01', group_by => 'owner');
+SELECT * FROM crm_deals.pipeline_changes('2000-01-01', now(), 'Sales', '2020-01-01', '2027-01-01', '{"text": "a"}',
+                                         'custom_fields.tags');
+SELECT * FROM crm_deals.pipeline_changes('2000-01-01', group_by => 'stage');
 SELECT * FROM crm_deals.win_rate('owner', NULL);
 SELECT * FROM crm_deals.win_rate('custom_fields.size', NULL, pipeline => 'Strict', filter => '{"source": null}');
 SELECT * FROM crm_deals.win_rate('stage', 'year', '2026-01-01', '2026-12-31');
