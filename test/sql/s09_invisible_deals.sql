@@ -78,6 +78,7 @@ INSERT INTO t.call VALUES
     ('deals_as_of', 'deals_as_of(clock_timestamp())'), ('win_rate', 'win_rate()'),
     ('stage_conversion', 'stage_conversion()'), ('sales_velocity', 'sales_velocity()'),
     ('lost_reasons', 'lost_reasons()'), ('pipeline_summary', 'pipeline_summary()'),
+    ('pipeline_trend', 'pipeline_trend()'), ('pipeline_trend', 'pipeline_trend(group_by => ''account'')'),
     ('subscribe', 'subscribe(''mine'', from_start => true)'), ('ack_events', 'ack_events(''nobody'', H)'),
     ('unsubscribe', 'unsubscribe(''nobody'')'), ('read_events', 'read_events(''nobody'')'),
     ('start_dispatcher', 'start_dispatcher()'),
