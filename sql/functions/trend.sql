@@ -44,6 +44,34 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.step_ends(text, date, date) IS
     'Internal: returns the ends of the steps of a range of days, by default of the last twelve steps.';
 
+-- What is overdue is so by the day of each moment: at the moments after number o.last, if the deal has a date. Returns
+-- y.until and y.sign in place of those of x, and the condition on rows.
+-- access: read
+CREATE FUNCTION crm_deals_internal.overdue_through(moments timestamptz[], overdue boolean, OUT joined text,
+                                                   OUT condition text)
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO, YMD'
+AS $$
+DECLARE
+    last_not_overdue CONSTANT text := format(
+        'CROSS JOIN LATERAL (SELECT width_bucket(d.expected_close_date, %L::date[]) AS last) AS o ', moments::date[]);
+BEGIN
+    condition := 'true';
+    IF overdue THEN
+        joined := last_not_overdue || 'CROSS JOIN LATERAL (VALUES (x.until, x.sign), (o.last, - x.sign)) '
+                                      'AS y (until, sign)';
+        condition := 'o.last < x.until';
+    ELSIF NOT overdue THEN
+        joined := last_not_overdue || 'CROSS JOIN LATERAL (SELECT least(x.until, o.last) AS until, x.sign) AS y';
+    ELSE
+        joined := 'CROSS JOIN LATERAL (SELECT x.until, x.sign) AS y';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.overdue_through(timestamptz[], boolean) IS
+    'Internal: returns the filter "overdue" for deals at several moments, as pieces of SQL.';
+
 -- The deltas of each group are summed from now back to the first moment. A sum holds from its moment down to the moment
 -- after which the next delta counts. A plan that sorts all events would take several times as long as one that hashes
 -- them.
@@ -61,16 +89,26 @@ AS $$
 DECLARE
     scope record := crm_deals_internal.report_scope(group_by, step, pipeline, filter);
     moments CONSTANT timestamptz[] := crm_deals_internal.step_ends(step, from_date, to_date);
+    overdue record;
+    condition text;
 BEGIN
     IF cardinality(moments) = 0 THEN
         RETURN;
     END IF;
+    overdue := crm_deals_internal.overdue_through(moments, (filter ->> 'overdue')::boolean);
+    condition := concat_ws(' AND ', overdue.condition,
+        CASE WHEN scope.pipeline_id IS NOT NULL
+             THEN format('d.stage_id = ANY (%L)', crm_deals_internal.stages_of(scope.pipeline_id)) END,
+        crm_deals_internal.filter_condition(CASE WHEN filter ? 'overdue' THEN filter - 'overdue' ELSE filter END,
+                                            scope.organization, scope.pipeline_id));
     RETURN QUERY EXECUTE format($query$
         WITH fine AS (
-            SELECT x.until, x.sign, %1$s AS raw, d.currency, d.probability, count(*) AS deals, sum(d.amount) AS amount
-            FROM %2$s %3$s
-            WHERE d.status = 'open' AND %4$s
-            GROUP BY x.until, x.sign, 3, d.currency, d.probability, scale(d.probability)
+            SELECT y.until, y.sign, %1$s AS raw, d.currency, d.probability, count(*) AS deals, sum(d.amount) AS amount
+            FROM %2$s
+            %3$s
+            %4$s
+            WHERE d.status = 'open' AND %5$s
+            GROUP BY y.until, y.sign, 3, d.currency, d.probability, scale(d.probability)
         ), delta AS (
             SELECT f.until, f.raw, f.currency, sum(f.sign * f.deals)::bigint AS deals,
                    coalesce(sum(f.sign * f.amount), 0) AS amount,
@@ -84,7 +122,7 @@ BEGIN
             FROM delta AS t
             WINDOW back AS (PARTITION BY t.raw, t.currency ORDER BY t.until DESC)
         ), named AS (
-            SELECT g.raw::text AS group_key, %5$s AS group_label
+            SELECT g.raw::text AS group_key, %6$s AS group_label
             FROM (SELECT DISTINCT t.raw FROM delta AS t WHERE t.raw IS NOT NULL) AS g
         )
         SELECT ($1)[m.number], t.group_key, coalesce(n.group_label, t.group_key), t.currency, t.deals::bigint,
@@ -96,9 +134,9 @@ BEGIN
         ORDER BY 1, 3, 2, 4
         $query$, scope.group_key,
         crm_deals_internal.deals_through(
-            moments, concat_ws(' ', scope.group_key, scope.joined, scope.condition,
+            moments, concat_ws(' ', scope.group_key, scope.joined, overdue.joined, condition,
                                'd.status d.currency d.probability d.amount')),
-        scope.joined, scope.condition, scope.group_label)
+        overdue.joined, scope.joined, condition, scope.group_label)
     USING moments;
 END
 $$;

@@ -64,8 +64,12 @@ CREATE FUNCTION t.sums(arguments text, expression text, condition text DEFAULT '
                    FROM (SELECT DISTINCT at FROM crm_deals.pipeline_trend(%s)) AS p
                    CROSS JOIN LATERAL crm_deals.deals_as_of(p.at) AS d
                    LEFT JOIN crm_deals.stage AS s ON s.id = d.stage_id
+                   %s
                    WHERE d.status = ''open'' AND %s
-                   GROUP BY 1, 2, 3', expression, arguments, condition)
+                   GROUP BY 1, 2, 3', expression, arguments,
+                  CASE expression WHEN 'f.tag' THEN
+                      'LEFT JOIN LATERAL jsonb_array_elements_text(d.custom_fields -> ''tags'') AS f (tag) ON true' END,
+                  condition)
 $$;
 CREATE FUNCTION t.trend(arguments text) RETURNS text LANGUAGE sql AS $$
     SELECT format('SELECT at, group_key, currency, deal_count, amount, weighted_amount
@@ -86,6 +90,12 @@ FROM (VALUES ('''week'', current_date - 200', 's.key', 'true'),
              ('''month'', current_date - 400, filter => ''{"owner": ["zoe", null]}'', group_by => ''probability''',
               'd.probability', '(d.owner = ''zoe'' OR d.owner IS NULL)'),
              ('''month'', current_date - 400, group_by => ''version''', 'd.version', 'true'),
+             ('''month'', current_date - 400, filter => ''{"overdue": true}''', 's.key',
+              'd.expected_close_date < p.at::date'),
+             ('''month'', current_date - 400, filter => ''{"overdue": false}'', group_by => ''account''',
+              'd.account_id', '(d.expected_close_date < p.at::date) IS NOT TRUE'),
+             ('''month'', current_date - 400, group_by => ''custom_fields.tags''',
+              'f.tag', 'true'),
              ('''year'', current_date - 400, group_by => ''expected_close_date''', 'd.expected_close_date', 'true'))
      AS v (arguments, expression, condition);
 -- Columns of users, and columns that deals_as_of does not have: the piece of SQL from which it is made has them.
