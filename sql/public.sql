@@ -35,7 +35,7 @@ COMMENT ON FUNCTION crm_deals.create_pipeline(text, jsonb, text, text, text, boo
 
 -- access: admin
 CREATE FUNCTION crm_deals.add_stage(pipeline bigint, name text, key text DEFAULT NULL, before_key text DEFAULT NULL,
-                                    probability numeric DEFAULT NULL, status text DEFAULT 'open',
+                                    probability numeric DEFAULT NULL, status text DEFAULT NULL,
                                     labels jsonb DEFAULT NULL, required_fields text[] DEFAULT NULL,
                                     rots_after interval DEFAULT NULL) RETURNS bigint
 LANGUAGE sql VOLATILE

@@ -108,7 +108,7 @@ COMMENT ON FUNCTION crm_deals_internal.stage_columns(bigint, integer, jsonb) IS
 
 -- One pass over the deals serves any filter, any grouping and any row security.
 -- access: read
-CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, filter jsonb,
+CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, condition text,
                                                  language text)
 RETURNS TABLE (group_key text, group_label text, sums jsonb, deals bigint[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000 ROWS 10
@@ -132,13 +132,11 @@ BEGIN
         )
         SELECT g.raw::text, coalesce(%4$s, g.raw::text), g.sums, g.deals
         FROM g
-        $query$, grouping.group_key, grouping.joined,
-        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id)),
-        grouping.group_label)
+        $query$, grouping.group_key, grouping.joined, condition, grouping.group_label)
     USING crm_deals_internal.stages_of(pipeline_id), card_limit;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, text, text) IS
     'Internal: returns sums and first deals of each group that holds any.';
 
 -- access: read
@@ -154,10 +152,14 @@ DECLARE
     wanted_pipeline bigint;
     by_stage boolean := coalesce(group_by, 'stage') = 'stage';
     in_index boolean;
+    organization text;
+    condition text;
 BEGIN
     PERFORM crm_deals_internal.check_installed();
     PERFORM crm_deals_internal.check_card_limit(card_limit);
     wanted_pipeline := coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline());
+    organization := crm_deals_internal.organization_of(wanted_pipeline);
+    condition := crm_deals_internal.filter_condition(filter, organization, wanted_pipeline);
     in_index := by_stage AND NOT row_security_active('crm_deals.deal')
                 AND (filter IS NULL OR filter = 'null'
                      OR (jsonb_typeof(filter) = 'object' AND filter - 'status' = '{}'));
@@ -170,7 +172,7 @@ BEGIN
         UNION ALL
         SELECT c.group_key, c.group_label, c.sums, c.deals
         FROM crm_deals_internal.group_columns(wanted_pipeline, CASE WHEN by_stage THEN 'stage_id' ELSE group_by END,
-                                      card_limit, filter, language) AS c
+                                              card_limit, condition, language) AS c
         WHERE NOT in_index
     ), known AS (
         SELECT s.id::text AS group_key, s.key AS column_key,
@@ -180,8 +182,7 @@ BEGIN
         WHERE by_stage AND s.pipeline_id = wanted_pipeline AND s.archived_at IS NULL
         UNION ALL
         SELECT k.group_key, k.group_key, k.group_label, k.ordinal
-        FROM crm_deals_internal.known_groups(group_by, crm_deals_internal.organization_of(wanted_pipeline),
-                                             language) AS k
+        FROM crm_deals_internal.known_groups(group_by, organization, language) AS k
         WHERE NOT by_stage
     ), shown AS (
         SELECT k.column_key, k.label, k.place, f.sums, f.deals
@@ -193,12 +194,13 @@ BEGIN
         FROM filled AS f
         WHERE NOT by_stage AND NOT EXISTS (SELECT FROM known AS k WHERE k.group_key = f.group_key)
     ), pile AS (
-        SELECT u.front, jsonb_agg(c.card ORDER BY u.place) AS cards
-        FROM (SELECT f.deals[1] AS front, u.id, u.place FROM filled AS f,
+        -- A deal may stand first in several columns, so all cards of a column say whose cards they are.
+        SELECT u.deals, jsonb_agg(c.card ORDER BY u.place) AS cards
+        FROM (SELECT f.deals, u.id, u.place FROM (SELECT DISTINCT f.deals FROM filled AS f) AS f,
               unnest(f.deals) WITH ORDINALITY AS u (id, place)) AS u
         JOIN crm_deals_internal.cards(ARRAY(SELECT u.id FROM filled AS f,
                                             unnest(f.deals) AS u (id))) AS c ON c.id = u.id
-        GROUP BY u.front
+        GROUP BY u.deals
     )
     SELECT s.column_key, s.label,
            row_number() OVER (ORDER BY s.place NULLS LAST, s.column_key IS NULL, s.label, s.column_key)::integer,
@@ -206,7 +208,7 @@ BEGIN
            coalesce(s.sums -> 'weighted', '{}'),
            coalesce(p.cards, '[]')
     FROM shown AS s
-    LEFT JOIN pile AS p ON p.front = s.deals[1]
+    LEFT JOIN pile AS p ON p.deals = s.deals
     ORDER BY 3;
 END
 $$;
@@ -246,6 +248,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     wanted_pipeline bigint;
+    stages bigint[];
     wanted_stage bigint;
     in_column text;
     grouping record;
@@ -255,18 +258,22 @@ BEGIN
     wanted_pipeline := coalesce(crm_deals_internal.find_pipeline(pipeline), crm_deals_internal.default_pipeline());
 
     IF coalesce(group_by, 'stage') = 'stage' THEN
+        stages := crm_deals_internal.stages_called(ARRAY[column_key], ARRAY[wanted_pipeline]);
         SELECT s.id INTO wanted_stage
         FROM crm_deals.stage AS s
-        WHERE s.pipeline_id = wanted_pipeline AND s.key = column_key AND s.archived_at IS NULL;
+        WHERE s.id = ANY (stages) AND s.archived_at IS NULL;
         IF wanted_stage IS NULL THEN
-            PERFORM crm_deals_internal.raise_unknown_stage(column_key, wanted_pipeline);
+            wanted_stage := crm_deals_internal.raise_unknown_stage(column_key, wanted_pipeline);
         END IF;
         grouping := crm_deals_internal.grouping(NULL, language);
         in_column := format('d.stage_id = %L', wanted_stage);
     ELSE
         grouping := crm_deals_internal.grouping(group_by, language);
-        in_column := format(CASE WHEN column_key IS NULL THEN '%s IS NULL' ELSE '%s = %L' END
-                            || ' AND d.stage_id = ANY (%3$L)',
+        in_column := format(CASE WHEN column_key IS NULL THEN '%s IS NULL'
+                                 WHEN crm_deals_internal.fits(column_key,
+                                                              crm_deals_internal.column_type(grouping.group_key))
+                                 THEN '%s = %L'
+                                 ELSE 'false' END || ' AND d.stage_id = ANY (%3$L)',
                             grouping.group_key, column_key, crm_deals_internal.stages_of(wanted_pipeline));
     END IF;
 
@@ -283,7 +290,8 @@ BEGIN
         JOIN crm_deals_internal.cards(ARRAY(SELECT p.id FROM page AS p)) AS c ON c.id = p.id
         ORDER BY p.stage_entered_at DESC, p.id DESC
         $query$, grouping.joined, in_column, crm_deals_internal.page_condition(after),
-        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(wanted_pipeline)))
+        crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(wanted_pipeline),
+                                            wanted_pipeline))
     USING card_limit;
 END
 $$;

@@ -200,6 +200,49 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.list_moves(bigint, jsonb, text) IS
     'Internal: lists the moves that the stages of a new pipeline name under next.';
 
+-- create_pipeline() and add_stage() take these words for a status, and an import does so in its column status.
+-- access: write
+CREATE FUNCTION crm_deals_internal.status_of_word(word text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN w.folded IN ('won', 'gewonnen', 'closedwon') THEN 'won'
+        WHEN w.folded IN ('lost', 'verloren', 'closedlost') THEN 'lost'
+        WHEN w.folded IN ('abandoned', 'verworfen') THEN 'abandoned'
+    END
+    FROM (SELECT lower(regexp_replace(word, E'[[:space:]_\\u00a0-]', '', 'g'))) AS w (folded)
+$$;
+
+COMMENT ON FUNCTION crm_deals_internal.status_of_word(text) IS
+    'Internal: returns the status that a word means, such as won for "Closed Won", or NULL.';
+
+-- access: admin
+CREATE FUNCTION crm_deals_internal.status_of_new_stage(key text, name text, status text, probability numeric)
+RETURNS text
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    meant text := coalesce(crm_deals_internal.status_of_word(key), crm_deals_internal.status_of_word(name));
+BEGIN
+    IF probability > 0 AND probability < 1 THEN
+        RAISE NOTICE 'the probability of stage "%" is % per cent', name, probability
+            USING HINT = format('Write %s if you mean %1$s per cent.', trim_scale(probability * 100));
+    END IF;
+    IF status IS NOT NULL OR meant IS NULL THEN
+        RETURN coalesce(status, 'open');
+    END IF;
+    RAISE NOTICE 'stage "%" gets the status %', name, meant
+        USING DETAIL = 'Its key or name says so.', HINT = 'Give it another status if it means something else.';
+    RETURN meant;
+END
+$$;
+
+COMMENT ON FUNCTION crm_deals_internal.status_of_new_stage(text, text, text, numeric) IS
+    'Internal: returns the status of a new stage: the one given, else the one that its key or name means, else open.';
+
 -- access: admin
 CREATE FUNCTION crm_deals_internal.create_pipeline(name text, stages jsonb, description text, currency text,
                                                    organization text, is_default boolean, gates jsonb,
@@ -215,6 +258,10 @@ BEGIN
     stages := coalesce(stages, crm_deals_internal.default_stages());
     gates := coalesce(gates, '{}');
     PERFORM crm_deals_internal.check_pipeline_arguments(stages, gates);
+    stages := (SELECT jsonb_agg(s.stage || jsonb_build_object('status', crm_deals_internal.status_of_new_stage(
+                          s.stage ->> 'key', s.stage ->> 'name', s.stage ->> 'status',
+                          (s.stage ->> 'probability')::numeric)) ORDER BY s.number)
+               FROM jsonb_array_elements(stages) WITH ORDINALITY AS s (stage, number));
     PERFORM crm_deals_internal.enter_as_editor();
 
     pipeline := crm_deals_internal.write_as_caller_returning(callers_path, $write$
@@ -234,7 +281,7 @@ BEGIN
         INSERT INTO crm_deals.stage (pipeline_id, position, key, name, labels, description, status, probability,
                                      required_fields, rots_after)
         SELECT $1, s.number, s.stage ->> 'key', s.stage ->> 'name', coalesce(s.stage -> 'labels', '{}'),
-               s.stage ->> 'description', coalesce(s.stage ->> 'status', 'open')::crm_deals.deal_status,
+               s.stage ->> 'description', (s.stage ->> 'status')::crm_deals.deal_status,
                (s.stage ->> 'probability')::numeric, crm_deals_internal.text_array(s.stage -> 'required_fields'),
                (s.stage ->> 'rots_after')::interval
         FROM jsonb_array_elements($2) WITH ORDINALITY AS s (stage, number)
@@ -266,6 +313,7 @@ BEGIN
         RAISE EXCEPTION 'a stage cannot have the status %', status
             USING ERRCODE = '22023', HINT = 'The status is open, won, lost or abandoned.';
     END IF;
+    status := crm_deals_internal.status_of_new_stage(key, name, status, probability);
     PERFORM crm_deals_internal.lock_out_writers();
     PERFORM FROM crm_deals.pipeline AS p WHERE p.id = pipeline FOR NO KEY UPDATE;
     IF NOT FOUND THEN

@@ -421,9 +421,26 @@ find_stage(int64 stage_id)
 }
 
 /* ----------
- * The order of the open stages
+ * The order of the stages
  * ----------
  */
+
+/* Returns the first stage of this status that takes deals, or NULL. */
+const Stage *
+first_stage(const Pipeline *pipeline, DealStatus status)
+{
+	for (int i = 0; i < pipeline->n_stages; i++)
+		if (pipeline->stages[i].status == status && !pipeline->stages[i].archived)
+			return &pipeline->stages[i];
+	return NULL;
+}
+
+/* Returns the pipeline's first open stage, or NULL. */
+const Stage *
+first_open_stage(const Pipeline *pipeline)
+{
+	return first_stage(pipeline, STATUS_OPEN);
+}
 
 /* Returns the first open stage after the position, or NULL. */
 const Stage *
@@ -437,13 +454,6 @@ next_open_stage(const Pipeline *pipeline, int32 position)
 			return stage;
 	}
 	return NULL;
-}
-
-/* Returns the pipeline's first open stage, or NULL. */
-const Stage *
-first_open_stage(const Pipeline *pipeline)
-{
-	return next_open_stage(pipeline, PG_INT32_MIN);
 }
 
 /* Returns the pipeline's last open stage, or NULL. */

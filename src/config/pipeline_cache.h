@@ -111,6 +111,7 @@ extern const Stage *find_stage(int64 stage_id);
 extern const Pipeline *find_pipeline(int64 pipeline_id);
 extern const Pipeline *default_pipeline(const char *organization);
 
+extern const Stage *first_stage(const Pipeline *pipeline, DealStatus status);
 extern const Stage *first_open_stage(const Pipeline *pipeline);
 extern const Stage *last_open_stage(const Pipeline *pipeline);
 extern const Stage *next_open_stage(const Pipeline *pipeline, int32 position);

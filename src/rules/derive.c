@@ -259,13 +259,27 @@ start_of(const Pipeline *pipeline, List **broken)
 	return no_stage(rule, ERRCODE_NO_DATA_FOUND, broken);
 }
 
-/* Returns the start of the pipeline of this id, or NULL after a broken rule. */
+/* Returns where a deal of this status goes in the pipeline of this id, or NULL after a broken rule. */
 static const Stage *
-start_by_id(int64 pipeline_id, List **broken)
+place_by_id(int64 pipeline_id, DealStatus status, List **broken)
 {
 	const Pipeline *pipeline = find_pipeline(pipeline_id);
+	const Stage *stage;
+	const char *name = deal_status_name(status);
+	BrokenRule *rule;
 
-	return pipeline != NULL ? start_of(pipeline, broken) : unknown(DEAL_PIPELINE_ID, pipeline_id, broken);
+	if (pipeline == NULL)
+		return unknown(DEAL_PIPELINE_ID, pipeline_id, broken);
+	if (status == STATUS_OPEN)
+		return start_of(pipeline, broken);
+	stage = first_stage(pipeline, status);
+	if (stage != NULL)
+		return stage;
+	rule = broken_rule("status", "deal_status_matches_stage", DEAL_PIPELINE_ID,
+					   psprintf("pipeline \"%s\" has no stage of status \"%s\"", pipeline->name, name),
+					   psprintf("The deal is %s, and stays so in another pipeline.", name));
+	rule->hint = "Write the stage that the deal goes to.";
+	return no_stage(rule, ERRCODE_CHECK_VIOLATION, broken);
 }
 
 /* Returns the start of the default pipeline: the organization's own, else the system's. */
@@ -285,6 +299,15 @@ start_by_default(const DealRow *new, List **broken)
 					   pstrdup("The deal names neither a stage nor a pipeline."));
 	rule->hint = "Create a pipeline with crm_deals.create_pipeline(), or make one the default.";
 	return no_stage(rule, ERRCODE_NO_DATA_FOUND, broken);
+}
+
+/* Returns the status that a deal has in the pipeline that the write names: a closed deal keeps its own. */
+static DealStatus
+status_in_pipeline(const DealRow *old, const DealRow *new)
+{
+	if (old == NULL || (stated(old, new, DEAL_STATUS) && deal_status(new) == STATUS_OPEN))
+		return STATUS_OPEN;
+	return deal_status(old);
 }
 
 /* Adds a rule if the write names a pipeline that is not the stage's. */
@@ -319,7 +342,7 @@ derive_stage(const DealRow *old, const DealRow *new, List **broken)
 		return stage;
 	}
 	if (pipeline_stated)
-		return start_by_id(deal_int64(new, DEAL_PIPELINE_ID), broken);
+		return place_by_id(deal_int64(new, DEAL_PIPELINE_ID), status_in_pipeline(old, new), broken);
 	if (old == NULL)
 		return start_by_default(new, broken);
 	return stage_by_id(deal_int64(old, DEAL_STAGE_ID), broken);

@@ -2,9 +2,9 @@
  * gates.c
  *		The one place that says which rules a move breaks.
  *
- * Gates judge a deal that enters a stage, never one that stays. A change of
- * pipeline counts as an insert there. The deals that are judged have their
- * derived values already.
+ * Gates judge a deal that enters a stage, never one that stays, nor a closed
+ * one that keeps its status. A change of pipeline counts as an insert there.
+ * The deals that are judged have their derived values already.
  */
 #include "postgres.h"
 
@@ -386,7 +386,9 @@ broken_rules(const DealRow *old, const DealRow *new)
 	Move		move = {.old = old, .new = new, .to = find_stage(deal_int64(new, DEAL_STAGE_ID))};
 	const Stage *from = old != NULL ? find_stage(deal_int64(old, DEAL_STAGE_ID)) : NULL;
 	List	   *list = NIL;
+	DealStatus	was = old != NULL ? deal_status(old) : STATUS_OPEN;
 	bool		enters;
+	bool		stays_closed;
 
 	if (move.to == NULL || (old != NULL && from == NULL))
 		ereport(ERROR,
@@ -397,18 +399,22 @@ broken_rules(const DealRow *old, const DealRow *new)
 	if (from != NULL && from->pipeline->id == move.pipeline->id)
 		move.from = from;
 	enters = from == NULL || from->id != move.to->id;
+	stays_closed = was != STATUS_OPEN && was == move.to->status;
 
 	if (enters)
 	{
 		list = add_broken(list, judge_pipeline_active(&move));
 		list = add_broken(list, judge_archived(&move));
+	}
+	if (enters && !stays_closed)
+	{
 		list = add_broken(list, judge_skipping(&move));
 		list = add_broken(list, judge_backward(&move));
 		list = add_broken(list, judge_unlisted(&move));
 		list = add_broken(list, judge_required_fields(&move));
 	}
 	if (move.to->status == STATUS_LOST &&
-		(enters || deal_status(old) != STATUS_LOST || !deal_column_same(old, new, DEAL_LOST_REASON)))
+		(!stays_closed || !deal_column_same(old, new, DEAL_LOST_REASON)))
 		list = add_broken(list, judge_lost_reason(&move));
 	return add_broken(list, judge_custom_fields(&move));
 }

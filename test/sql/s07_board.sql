@@ -101,7 +101,7 @@ INSERT INTO t.filter VALUES
     ('{"custom_fields": {"seats": [0, 3.0]}}', '(d.custom_fields ->> ''seats'')::integer IN (0, 3)'),
     ('{"custom_fields": {"since": ["2026-01-01", "2026-01-02"]}}', 'd.custom_fields ->> ''since'' < ''2026-01-03'''),
     ('{"custom_fields": {"tags": "b"}}', 'd.custom_fields -> ''tags'' @> ''["b"]'''),
-    ('{"custom_fields": {"tags": ["b", null]}}', 'coalesce(d.custom_fields -> ''tags'', ''["b"]'') @> ''["b"]'''),
+    ('{"custom_fields": {"tags": ["b", null]}}', 'coalesce(nullif(d.custom_fields -> ''tags'', ''[]''), ''["b"]'') @> ''["b"]'''),
     ('{"custom_fields": {"free": "x"}}', 'd.custom_fields ->> ''free'' = ''x'''),
     ('{"custom_fields": {"missing": null}}', 'true'),
     ('{"owner": ["ann", "cleo"], "status": ["open", "won"], "amount": {"min": 100}, '

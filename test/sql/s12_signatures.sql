@@ -17,7 +17,7 @@ INSERT INTO t.contract VALUES
 ('create_pipeline', $$name text, stages jsonb DEFAULT NULL, description text DEFAULT NULL, currency text DEFAULT NULL,
     organization text DEFAULT NULL, is_default boolean DEFAULT NULL, gates jsonb DEFAULT NULL$$, 'bigint'),
 ('add_stage', $$pipeline bigint, name text, key text DEFAULT NULL, before_key text DEFAULT NULL,
-    probability numeric DEFAULT NULL, status text DEFAULT 'open', labels jsonb DEFAULT NULL,
+    probability numeric DEFAULT NULL, status text DEFAULT NULL, labels jsonb DEFAULT NULL,
     required_fields text[] DEFAULT NULL, rots_after interval DEFAULT NULL$$, 'bigint'),
 ('reorder_stages', 'pipeline bigint, keys text[]', 'void'),
 ('remove_stage', 'stage bigint, move_deals_to bigint DEFAULT NULL', 'bigint'),
