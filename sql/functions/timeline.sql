@@ -387,12 +387,12 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('%s: %s', coalesce(words ->> kind, kind), crm_deals_internal.one_line(subject, 200))
-           || coalesce(format(' (%s)', nullif(concat_ws(', ',
+           || coalesce(' (' || nullif(concat_ws(', ',
                   CASE WHEN due_at IS NOT NULL
                        THEN format(words ->> 'due', crm_deals_internal.shown_moment(due_at)) END,
                   CASE WHEN done_at IS NOT NULL
                        THEN format(words ->> 'done', crm_deals_internal.shown_moment(done_at)) END,
-                  CASE WHEN assignee IS NOT NULL THEN format(words ->> 'for', assignee) END), '')), '')
+                  CASE WHEN assignee IS NOT NULL THEN format(words ->> 'for', assignee) END), '') || ')', '')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.activity_title(text, text, timestamptz, timestamptz, text, jsonb) IS
     'Internal: tells in a line what an activity is.';
