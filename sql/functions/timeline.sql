@@ -187,7 +187,7 @@ BEGIN
             UNION ALL
             SELECT 'owner', v.value
             FROM crm_deals.activity AS a
-            CROSS JOIN LATERAL (VALUES (a.actor), (to_jsonb(a.*) ->> 'assignee')) AS v (value)
+            CROSS JOIN LATERAL (VALUES (a.actor), (a.assignee::text)) AS v (value)
             WHERE a.id = ANY (timeline_names.activities)
         )
         SELECT jsonb_object_agg(h.key, crm_deals_internal.labels_of(
@@ -563,7 +563,7 @@ BEGIN
     FROM unnest(moments, events, activities) AS p (at, event_id, activity_id)
     LEFT JOIN crm_deals_internal.timeline_events(events, shown_deal, merged, language) AS e ON e.id = p.event_id
     LEFT JOIN crm_deals.activity AS a ON a.id = p.activity_id
-    CROSS JOIN LATERAL (SELECT coalesce(e.event ->> 'actor', a.actor), to_jsonb(a.*) ->> 'assignee')
+    CROSS JOIN LATERAL (SELECT coalesce(e.event ->> 'actor', a.actor), a.assignee::text)
                AS w (actor, assignee)
     ORDER BY p.at DESC, p.event_id DESC NULLS LAST, p.activity_id DESC;
 END

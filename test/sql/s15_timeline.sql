@@ -102,14 +102,14 @@ UPDATE crm_deals.deal SET pipeline_id = :other WHERE id = :a;
 SELECT is(t.last(:a), 'Moved from Won (Sales) to Won (Other).', 'section 15: to another pipeline');
 
 -- Activities
-INSERT INTO crm_deals.activity (kind, subject, body, deal_id, due_at, done_at, actor, occurred_at) VALUES
-    ('task', 'Send offer', 'x', :a, '2026-12-01 10:00+01', NULL, 'anna', '2026-03-01 00:00Z'),
-    ('task', 'Call back', NULL, :a, '2026-01-01 00:00Z', '2026-01-02 00:00Z', 'anna', '2026-02-02 00:00Z'),
-    ('email', E'Re: hello\nBcc: x', 'Dear', :a, NULL, NULL, 'tom', '2026-02-01 00:00Z'),
-    ('note', 'Deal moved: not by us', NULL, :a, NULL, NULL, NULL, '2026-01-31 00:00Z');
+INSERT INTO crm_deals.activity (kind, subject, body, deal_id, due_at, done_at, actor, occurred_at, assignee) VALUES
+    ('task', 'Send offer', 'x', :a, '2026-12-01 10:00+01', NULL, 'anna', '2026-03-01 00:00Z', 'tom'),
+    ('task', 'Call back', NULL, :a, '2026-01-01 00:00Z', '2026-01-02 00:00Z', 'anna', '2026-02-02 00:00Z', NULL),
+    ('email', E'Re: hello\nBcc: x', 'Dear', :a, NULL, NULL, 'tom', '2026-02-01 00:00Z', NULL),
+    ('note', 'Deal moved: not by us', NULL, :a, NULL, NULL, NULL, '2026-01-31 00:00Z', NULL);
 SELECT is((SELECT string_agg(concat_ws(' | ', extract(epoch FROM l.at)::bigint, l.kind, l.actor, l.title, l.detail), E'\n')
            FROM crm_deals.timeline(:a, 9, '2026-06-01', 'de') AS l),
-          format(E'1772323200 | task | anna | Aufgabe: Send offer (fällig 2026-12-01 09:00 UTC) | '
+          format(E'1772323200 | task | anna | Aufgabe: Send offer (fällig 2026-12-01 09:00 UTC, für tom) | '
                  '{"body": "x", "activity_id": %s}\n'
                  '1769990400 | task | anna | Aufgabe: Call back (fällig 2026-01-01 00:00 UTC, '
                  'erledigt 2026-01-02 00:00 UTC) | {"activity_id": %s}\n'
