@@ -48,7 +48,8 @@ FROM (VALUES
     ('owner = ''tom''', 'de', 'Verantwortlicher von anna auf tom geändert.'),
     ('account_id = 1, primary_contact_id = 1', 'en', 'Account set to Acme. Primary contact set to Ada Lovelace.'),
     ('notes = repeat(''x'', 100000)', 'en', 'Notes changed.'),
-    ('custom_fields = ''{"size": "l", "extras": ["a", "b"]}''', 'de', 'extras auf a, b gesetzt. Umfang von klein auf l geändert.'),
+    ('custom_fields = ''{"size": "l", "extras": ["a", "b"]}''', 'de',
+     'extras auf a, b gesetzt. Umfang von klein auf l geändert.'),
     ('source = repeat(''y'', 200)', 'en', 'Source set to ' || repeat('y', 77) || '....'),
     ('source = E''a\n\tb''', 'en', 'Source changed from ' || repeat('y', 77) || '... to a b.'),
     ('source = NULL, name = ''%s %1$s {ae} "B"'', external_id = ''e'', notes = NULL, expected_close_date = NULL, '
@@ -73,15 +74,18 @@ SELECT is((SELECT string_agg(concat_ws(' | ', l.kind, l.actor, l.title, l.detail
                  '"event_id": %1$s, "activity_id": 1}', :event),
           'section 15: the note of a move is part of its event''s entry');
 UPDATE crm_deals.stage SET name = 'Fits' WHERE key = 'qualified';
-SELECT is(t.last(:a) || ' ' || t.last(:a, 'de'), 'Moved from Lead to Qualified. Von Interessent nach Qualified verschoben.',
+SELECT is(t.last(:a) || ' ' || t.last(:a, 'de'),
+          'Moved from Lead to Qualified. Von Interessent nach Qualified verschoben.',
           'section 15: a stage is called what it was called then');
 SELECT crm_deals.move_deal(:a, 'proposal') AS none \gset
-SELECT is(t.last(:a) || ' ' || t.last(:a, 'de'), 'Moved from Fits to Proposal. Von Qualifiziert nach Angebot verschoben.',
+SELECT is(t.last(:a) || ' ' || t.last(:a, 'de'),
+          'Moved from Fits to Proposal. Von Qualifiziert nach Angebot verschoben.',
           'section 15: afterwards what it is called now');
 SELECT is((SELECT detail ? 'body' FROM crm_deals.timeline(:a, 1)), false,
           'section 15: a note that nobody wrote says no more than the title');
 SELECT crm_deals.move_deals(ARRAY[:a], 'negotiation', note => 'in bulk') AS none \gset
-SELECT is((SELECT title || (detail ->> 'body') FROM crm_deals.timeline(:a, 1)), 'Moved from Proposal to Negotiation.in bulk',
+SELECT is((SELECT title || (detail ->> 'body') FROM crm_deals.timeline(:a, 1)),
+          'Moved from Proposal to Negotiation.in bulk',
           'section 15: the note of move_deals, too');
 SELECT crm_deals.move_deal(:a, 'lost', lost_reason => 'price') AS none \gset
 SELECT is(t.last(:a) || ' ' || t.last(:a, 'de'),
@@ -107,7 +111,8 @@ INSERT INTO crm_deals.activity (kind, subject, body, deal_id, due_at, done_at, a
     ('task', 'Call back', NULL, :a, '2026-01-01 00:00Z', '2026-01-02 00:00Z', 'anna', '2026-02-02 00:00Z', NULL),
     ('email', E'Re: hello\nBcc: x', 'Dear', :a, NULL, NULL, 'tom', '2026-02-01 00:00Z', NULL),
     ('note', 'Deal moved: not by us', NULL, :a, NULL, NULL, NULL, '2026-01-31 00:00Z', NULL);
-SELECT is((SELECT string_agg(concat_ws(' | ', extract(epoch FROM l.at)::bigint, l.kind, l.actor, l.title, l.detail), E'\n')
+SELECT is((SELECT string_agg(concat_ws(' | ', extract(epoch FROM l.at)::bigint, l.kind, l.actor, l.title, l.detail),
+                            E'\n')
            FROM crm_deals.timeline(:a, 9, '2026-06-01', 'de') AS l),
           format(E'1772323200 | task | anna | Aufgabe: Send offer (fällig 2026-12-01 09:00 UTC, für tom) | '
                  '{"body": "x", "activity_id": %s}\n'
@@ -149,7 +154,8 @@ SELECT is(t.pages(:p, 1),
           'section 15: one entry a page');
 SELECT is((SELECT count(*) FROM crm_deals.timeline(:a, 1000) WHERE detail ? 'event_id'),
           (SELECT count(*) FROM crm_deals.deal_event WHERE deal_id = :a), 'section 15: each event stands there once');
-SELECT is((SELECT count(DISTINCT detail -> 'activity_id') FROM crm_deals.timeline(:a, 1000) WHERE detail ? 'activity_id'),
+SELECT is((SELECT count(DISTINCT detail -> 'activity_id') FROM crm_deals.timeline(:a, 1000)
+           WHERE detail ? 'activity_id'),
           (SELECT count(*) FROM crm_deals.activity WHERE deal_id = :a), 'section 15: and each activity');
 SELECT is(t.dry(format('SELECT * FROM crm_deals.timeline(%s, %s)', :a, v.entries)), '22023',
           'section 15: max_entries ' || v.entries)
@@ -157,8 +163,10 @@ FROM (VALUES ('0'), ('-1'), ('NULL')) AS v (entries);
 SELECT is(t.dry(format('SELECT * FROM crm_deals.timeline(%s)', v.deal)), 'P0002', 'section 10: deal ' || v.deal)
 FROM (VALUES ('4711'), ('NULL'), ('-1')) AS v (deal);
 -- What is no known language is English.
-SELECT is(t.last(:a, v.language), 'Moved from Won (Sales) to Won (Other).', format('section 7: language "%s"', left(v.language, 20)))
-FROM (VALUES ('fr'), (''), ('-'), ('DE'), ('''; DROP TABLE x --'), ('de_DE'), ('$.a'), (repeat('d', 10000))) AS v (language);
+SELECT is(t.last(:a, v.language), 'Moved from Won (Sales) to Won (Other).',
+          format('section 7: language "%s"', left(v.language, 20)))
+FROM (VALUES ('fr'), (''), ('-'), ('DE'), ('''; DROP TABLE x --'), ('de_DE'), ('$.a'), (repeat('d', 10000)))
+     AS v (language);
 SET crm_deals.language = 'de';
 SELECT is(t.last(:a), 'Von Gewonnen (Sales) nach Gewonnen (Other) verschoben.', 'section 7: crm_deals.language');
 RESET crm_deals.language;
@@ -168,7 +176,8 @@ INSERT INTO crm_deals.deal (name) VALUES ('M') RETURNING id AS m \gset
 INSERT INTO crm_deals.deal (name, amount) VALUES ('M copy', 5) RETURNING id AS copy \gset
 SELECT crm_deals.move_deal(:copy, 'qualified', note => 'n') AS none \gset
 SELECT crm_deals.merge_deals(:m, :copy) AS none \gset
-SELECT is((SELECT count(*) FROM crm_deals.timeline(:m) WHERE title LIKE 'Values were taken from "M copy". Amount set to 5 EUR.%'), 1::bigint,
+SELECT is((SELECT count(*) FROM crm_deals.timeline(:m)
+           WHERE title LIKE 'Values were taken from "M copy". Amount set to 5 EUR.%'), 1::bigint,
           'section 15: what a merge did to the survivor');
 SELECT is((SELECT string_agg(l.title, E'\n' ORDER BY l.at, l.title) FROM crm_deals.timeline(:copy) AS l
            WHERE (l.detail ->> 'event_id')::bigint IN (SELECT id FROM crm_deals.deal_event WHERE deal_id = :copy)),
@@ -176,7 +185,8 @@ SELECT is((SELECT string_agg(l.title, E'\n' ORDER BY l.at, l.title) FROM crm_dea
           '"M copy" was merged into this deal.', 'section 15: what the duplicate was, and that it was merged');
 SELECT is((SELECT count(*) FROM crm_deals.timeline(:m) WHERE kind = 'note' AND title LIKE '%Deal moved%'), 0::bigint,
           'section 15: the note of a move of the duplicate stands with its event');
-SELECT is(t.same(format('SELECT * FROM crm_deals.timeline(%s)', :m), format('SELECT * FROM crm_deals.timeline(%s)', :copy)),
+SELECT is(t.same(format('SELECT * FROM crm_deals.timeline(%s)', :m),
+                 format('SELECT * FROM crm_deals.timeline(%s)', :copy)),
           'same', 'section 6: the alias is followed');
 -- Deleted, restored, redacted
 DELETE FROM crm_deals.deal WHERE id = :p;
@@ -187,14 +197,14 @@ SELECT is(t.last(:p), 'The deal was restored.', 'section 15: restored');
 UPDATE crm_deals.deal SET name = 'Secret name', notes = 'secret', custom_fields = '{"size": "l"}' WHERE id = :p;
 SELECT crm_deals.move_deal(:p, 'qualified', note => 'secret note', actor => 'secret actor') AS none \gset
 INSERT INTO crm_deals.activity (kind, subject, body, deal_id) VALUES ('email', 'secret', 'secret', :p);
-SELECT crm_deals.redact(deals => ARRAY[:p]) AS none \gset
-SELECT crm_deals.redact(actor => 'secret actor') AS none \gset
+SELECT count(*) AS none FROM crm_deals.redact(deals => ARRAY[:p]) \gset
+SELECT count(*) AS none FROM crm_deals.redact(actor => 'secret actor') \gset
 SELECT is((SELECT string_agg(l::text, E'\n') FROM crm_deals.timeline(:p) AS l WHERE l::text ~* 'secret'), NULL,
           'section 5: what is redacted stays redacted');
 SELECT is((SELECT string_agg(l.kind || ' | ' || l.title, E'\n' ORDER BY l.at DESC) FROM crm_deals.timeline(:p) AS l
            WHERE l.kind IN ('redacted', 'email', 'updated')),
           E'redacted | Personal data was removed.\nemail | E-mail: [redacted]\n'
-          'updated | Name changed from [redacted] to [redacted]. Notes set to [redacted]. Size set to [redacted].',
+          'updated | Name changed. Size set to [redacted]. Notes changed.',
           'section 15: redacted entries');
 
 -- Level read, and row security
@@ -205,14 +215,16 @@ SELECT is(t.get(format('SELECT count(*) > 5 FROM crm_deals.timeline(%s)', :a), '
           'section 9: level read');
 CREATE POLICY no_mail ON crm_deals.activity USING (kind <> 'email');
 ALTER TABLE crm_deals.activity ENABLE ROW LEVEL SECURITY;
-SELECT is(t.get(format('SELECT count(*) FROM crm_deals.timeline(%s) WHERE kind = ''email''', :a), 'regress_crm_reader'), '0',
+SELECT is(t.get(format('SELECT count(*) FROM crm_deals.timeline(%s) WHERE kind = ''email''', :a),
+                'regress_crm_reader'), '0',
           'section 9: a policy on activities holds');
-CREATE POLICY some ON crm_deals.deal USING (id = (SELECT max(m.id) FROM crm_deals.deal_alias AS l, LATERAL (VALUES (l.deal_id)) AS m (id)));
+CREATE POLICY survivors ON crm_deals.deal USING (name = 'M');
 ALTER TABLE crm_deals.deal ENABLE ROW LEVEL SECURITY;
 SELECT is(t.dry(format('SELECT * FROM crm_deals.timeline(%s)', v.deal), 'regress_crm_reader'), 'P0002',
           'section 9: row security: nobody''s deal ' || v.what)
 FROM (VALUES (:a, 'hidden'), (:p, 'hidden, restored')) AS v (deal, what);
-SELECT is(t.get(format('SELECT string_agg(DISTINCT kind, '' '' ORDER BY kind) FROM crm_deals.timeline(%s)', :m), 'regress_crm_reader'),
+SELECT is(t.get(format('SELECT string_agg(DISTINCT kind, '' '' ORDER BY kind) FROM crm_deals.timeline(%s)', :m),
+                'regress_crm_reader'),
           'created note updated', 'section 9: row security: no events of deals that are gone');
 SELECT t.drop_roles('regress_crm_reader') AS none \gset
 
@@ -222,7 +234,8 @@ INSERT INTO crm_deals.deal_event (batch_id, deal_id, version, kind, occurred_at,
                                   from_stage_id, to_stage_id, from_status, status, changes)
 SELECT 1, 10000 + n, 1, 'created', now(), 'x', 'x', :sales, NULL, 1, NULL, 'open', '{"amount": [null, 1]}'
 FROM generate_series(1, 20000) AS n;
-INSERT INTO crm_deals.activity (kind, subject, deal_id) SELECT 'call', 'x', 10000 + n FROM generate_series(1, 20000) AS n;
+INSERT INTO crm_deals.activity (kind, subject, deal_id)
+SELECT 'call', 'x', 10000 + n FROM generate_series(1, 20000) AS n;
 RESET session_replication_role;
 ANALYZE crm_deals.deal_event, crm_deals.activity;
 BEGIN;

@@ -84,8 +84,8 @@ COMMENT ON FUNCTION crm_deals_internal.check_use_deal(bigint, boolean, jsonb) IS
 -- "existing" is the deal that the caller named, locked, or NULL for a new one. The setting names the actor for what is
 -- written to the deal, also by its triggers. If that fails, the end of the (sub)transaction puts the setting back.
 -- access: write
-CREATE FUNCTION crm_deals_internal.write_deal_of_lead(lead jsonb, existing jsonb, deal jsonb, account text, contact text,
-                                                      actor text, callers_path text) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.write_deal_of_lead(lead jsonb, existing jsonb, deal jsonb, account text,
+                                                      contact text, actor text, callers_path text) RETURNS bigint
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
