@@ -386,6 +386,19 @@ END;
 COMMENT ON FUNCTION crm_deals.pipeline_summary(text, text, date, date, text, jsonb) IS
     'Returns the deals of now by stage and currency: count, amount, weighted amount. Empty stages are included.';
 
+-- access: read
+CREATE FUNCTION crm_deals.pipeline_trend(step text DEFAULT 'week', from_date date DEFAULT NULL,
+                                         to_date date DEFAULT NULL, pipeline text DEFAULT NULL,
+                                         group_by text DEFAULT 'stage', filter jsonb DEFAULT NULL)
+RETURNS TABLE (at timestamptz, group_key text, group_label text, currency text, deal_count bigint, amount numeric,
+               weighted_amount numeric)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000000 ROWS 1000
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.pipeline_trend(step, from_date, to_date, pipeline, group_by, filter);
+END;
+COMMENT ON FUNCTION crm_deals.pipeline_trend(text, date, date, text, text, jsonb) IS
+    'Returns the open deals at the end of each step, by group and currency: count, amount, weighted amount.';
+
 -- ----------
 -- Leads, imports, custom fields
 -- ----------
