@@ -51,6 +51,12 @@ CREATE OR REPLACE TRIGGER crm_deals_rules_again AFTER INSERT OR UPDATE ON crm_de
 CREATE OR REPLACE TRIGGER crm_deals_rederive AFTER UPDATE ON crm_deals.stage
     REFERENCING OLD TABLE AS old_stages NEW TABLE AS new_stages
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.rederive_deals();
+CREATE OR REPLACE TRIGGER crm_deals_archived AFTER UPDATE ON crm_deals.stage
+    REFERENCING OLD TABLE AS old_stages NEW TABLE AS new_stages
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.stages_given_up();
+CREATE OR REPLACE TRIGGER crm_deals_removed AFTER DELETE ON crm_deals.stage
+    REFERENCING OLD TABLE AS old_stages
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.stages_given_up();
 CREATE OR REPLACE TRIGGER crm_deals_name AFTER UPDATE ON crm_deals.stage
     FOR EACH ROW WHEN ((old.key, old.name) IS DISTINCT FROM (new.key, new.name))
     EXECUTE FUNCTION crm_deals_internal.keep_stage_name();

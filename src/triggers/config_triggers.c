@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 
@@ -26,6 +27,7 @@
 #include "base/owner_query.h"
 #include "base/settings.h"
 #include "base/spi_result.h"
+#include "base/texts.h"
 #include "base/transition.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
@@ -48,6 +50,7 @@ PG_FUNCTION_INFO_V1(crm_deals_clear_other_default);
 PG_FUNCTION_INFO_V1(crm_deals_currency_rules);
 PG_FUNCTION_INFO_V1(crm_deals_custom_field_rules);
 PG_FUNCTION_INFO_V1(crm_deals_rederive_deals);
+PG_FUNCTION_INFO_V1(crm_deals_stages_given_up);
 PG_FUNCTION_INFO_V1(crm_deals_keep_stage_name);
 
 /* ----------
@@ -167,6 +170,26 @@ check_currency_column(const RowChange *change, const char *column)
 									   psprintf("%s_%s", table, column))));
 }
 
+/* Refuses a name of which nothing is seen. */
+static void
+check_name(const RowChange *change)
+{
+	const char *table = RelationGetRelationName(change->relation);
+	bool		isnull;
+	Datum		value = value_in(change, change->new, "name", &isnull);
+	text	   *name;
+
+	if (isnull || !changes_column(change, "name"))
+		return;
+	name = DatumGetTextPP(value);
+	if (is_blank(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("the name of a %s must not be blank", table),
+				 errdetail("It has no character that can be seen."),
+				 err_column_constraint(change->relation, column_number(change, "name"), psprintf("%s_name", table))));
+}
+
 /* ----------
  * stage
  *
@@ -245,6 +268,35 @@ check_status(const RowChange *change)
 			 err_column_constraint(change->relation, column_number(change, "status"), "stage_status")));
 }
 
+/* Returns the probability that a stage of this status has, -1 if any will do. */
+static int
+fixed_probability(const RowChange *change)
+{
+	bool		isnull;
+	Datum		value = value_in(change, change->new, "status", &isnull);
+	const char *status = isnull ? "open" : DatumGetCString(DirectFunctionCall1(enum_out, value));
+
+	if (strcmp(status, deal_status_name(STATUS_OPEN)) == 0)
+		return -1;
+	return strcmp(status, deal_status_name(STATUS_WON)) == 0 ? 100 : 0;
+}
+
+/* Gives a stage that becomes a closed one its probability.  One that the write itself gives is left to the CHECK. */
+static HeapTuple
+set_probability(const RowChange *change)
+{
+	int			probability = fixed_probability(change);
+	int			column = column_number(change, "probability");
+	bool		set_null = false;
+	Datum		value;
+
+	if (change->old == NULL || probability < 0 || !changes_column(change, "status") ||
+		changes_column(change, "probability"))
+		return change->new;
+	value = NumericGetDatum(int64_to_numeric(probability));
+	return heap_modify_tuple_by_cols(change->new, RelationGetDescr(change->relation), 1, &column, &value, &set_null);
+}
+
 /* BEFORE and AFTER INSERT OR UPDATE of stage ... FOR EACH ROW */
 Datum
 crm_deals_stage_rules(PG_FUNCTION_ARGS)
@@ -252,9 +304,11 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
 	static const char *const seen_by_writers[] = {
 		"status", "position", "probability", "required_fields", "archived_at"
 	};
-	RowChange change = row_change(trigger_data(fcinfo, ANY_ROW, stage_table));
+	TriggerData *data = trigger_data(fcinfo, ANY_ROW, stage_table);
+	RowChange	change = row_change(data);
 
 	refuse_parent(change.relation);
+	check_name(&change);
 	check_required_fields(&change);
 	check_status(&change);
 	if (change.old != NULL)
@@ -264,7 +318,7 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
 		if (changes_any_of(&change, seen_by_writers, lengthof(seen_by_writers)))
 			lock_out_writers();
 	}
-	return PointerGetDatum(change.new);
+	return PointerGetDatum(TRIGGER_FIRED_BEFORE(data->tg_event) ? set_probability(&change) : change.new);
 }
 
 /* ----------
@@ -299,6 +353,7 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 	RowChange change = row_change(data);
 
 	refuse_parent(change.relation);
+	check_name(&change);
 	check_currency_column(&change, "currency");
 	if (change.old != NULL)
 	{
@@ -600,6 +655,134 @@ crm_deals_rederive_deals(PG_FUNCTION_ARGS)
 	refuse_without_default_reason(arguments[0]);
 	write_context_run(&context, rederive, arguments);
 	refuse_deals_left_behind(arguments[0]);
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}
+
+/* ----------
+ * Stages that are archived or deleted
+ * ----------
+ */
+
+static OwnerQuery holding_query = {
+	.sql = "SELECT s.name::pg_catalog.text FROM crm_deals.stage AS s WHERE s.id OPERATOR(pg_catalog.=) ANY ($1)"
+	" AND EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.stage_id OPERATOR(pg_catalog.=) s.id)"
+	" ORDER BY s.pipeline_id, s.position LIMIT 1",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.returns = RETURNS(TEXTOID),
+};
+
+/* A pipeline of which no stage is left is being deleted. */
+static OwnerQuery bereft_query = {
+	.sql = "SELECT p.name::pg_catalog.text, g.status "
+	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS g (pipeline_id, status)"
+	" JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) g.pipeline_id "
+	"WHERE (g.status OPERATOR(pg_catalog.=) 'open' OR g.status OPERATOR(pg_catalog.=) 'won')"
+	" AND EXISTS (SELECT FROM crm_deals.stage AS s WHERE s.pipeline_id OPERATOR(pg_catalog.=) p.id)"
+	" AND NOT EXISTS (SELECT FROM crm_deals.stage AS s WHERE s.pipeline_id OPERATOR(pg_catalog.=) p.id"
+	"                 AND s.status::pg_catalog.text OPERATOR(pg_catalog.=) g.status AND s.archived_at IS NULL) "
+	"LIMIT 1",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID},
+	.returns = RETURNS(TEXTOID, TEXTOID),
+};
+
+typedef struct GivenUp
+{
+	int			n;
+	ArrayType  *stages;			/* their ids, and, parallel to them, the pipelines that they were in … */
+	ArrayType  *pipelines;
+	List	   *statuses;		/* … and what they were, as char * */
+} GivenUp;
+
+/* Returns the stages that the statement archives or deletes; archived ones were given up before. */
+static GivenUp
+stages_given_up(const TriggerData *data)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	TransitionReader olds = transition_open(data->tg_oldtable, desc);
+	TransitionReader news = transition_open(data->tg_newtable, desc);
+	int64		rows = tuplestore_tuple_count(data->tg_oldtable);
+	GivenUp		result = {0, int8_array_create(Max(rows, 1)), int8_array_create(Max(rows, 1)), NIL};
+	RowChange	change = {.relation = data->tg_relation};
+
+	while (transition_next(&olds) && (news.store == NULL || transition_next(&news)))
+	{
+		bool		was_in_use;
+		bool		is_in_use = false;
+
+		change.old = ExecFetchSlotHeapTuple(olds.slot, true, NULL);
+		(void) value_in(&change, change.old, "archived_at", &was_in_use);
+		if (news.store != NULL)
+			(void) value_in(&change, ExecFetchSlotHeapTuple(news.slot, true, NULL), "archived_at", &is_in_use);
+		if (!was_in_use || is_in_use)
+			continue;
+		int8_array_elements(result.stages)[result.n] = DatumGetInt64(filled_value_in(&change, change.old, "id"));
+		int8_array_elements(result.pipelines)[result.n++] =
+			DatumGetInt64(filled_value_in(&change, change.old, "pipeline_id"));
+		result.statuses = lappend(result.statuses, DatumGetCString(
+			DirectFunctionCall1(enum_out, filled_value_in(&change, change.old, "status"))));
+	}
+	transition_close(&olds);
+	transition_close(&news);
+	int8_array_cut(result.stages, result.n);
+	int8_array_cut(result.pipelines, result.n);
+	return result;
+}
+
+/* Refuses to hide deals: a stage that holds any is not archived.  A DELETE of it is refused by the foreign key. */
+static void
+refuse_holding_deals(const GivenUp *given_up)
+{
+	Datum		argument = PointerGetDatum(given_up->stages);
+
+	owner_query_read_latest(&holding_query, &argument, NULL);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("stage \"%s\" holds deals", needed_text("stage", 0, 1)),
+				 errdetail("No board shows the deals of an archived stage."),
+				 errhint("Say where they go: crm_deals.remove_stage(stage, move_deals_to)."),
+				 err_deal(DEAL_STAGE_ID, "deal_stage_fkey")));
+}
+
+/* Refuses to take the last open or the last won stage from a pipeline. */
+static void
+refuse_last_of_status(const RowChange *change, const GivenUp *given_up)
+{
+	Datum		arguments[2] = {PointerGetDatum(given_up->pipelines), text_array(given_up->statuses)};
+
+	owner_query_read_latest(&bereft_query, arguments, NULL);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("pipeline \"%s\" needs a stage of status \"%s\"", needed_text("pipeline", 0, 1),
+						needed_text("stage", 0, 2)),
+				 errdetail("This is its last one."),
+				 errhint("Add another one before, or set is_active = false to retire the pipeline."),
+				 err_column_constraint(change->relation, column_number(change, "status"), "stage_last_of_status")));
+}
+
+/* AFTER UPDATE or DELETE of stage ... FOR EACH STATEMENT: writers are locked out, the stages are in place. */
+Datum
+crm_deals_stages_given_up(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, stage_table);
+	RowChange	change = {.relation = data->tg_relation};
+	GivenUp		given_up;
+
+	if (data->tg_oldtable == NULL)
+		return PointerGetDatum(NULL);
+	given_up = stages_given_up(data);
+	if (given_up.n == 0)
+		return PointerGetDatum(NULL);
+
+	/* The queries must see the stages as they are now. */
+	CommandCounterIncrement();
+	SPI_connect();
+	refuse_holding_deals(&given_up);
+	refuse_last_of_status(&change, &given_up);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }

@@ -32,7 +32,7 @@ SELECT crm_deals.create_pipeline('Full', '[{"name": "First one", "key": "f", "pr
     "description": "begins here", "required_fields": ["amount", "custom_fields.budget"], "rots_after": "10 days",
     "next": ["second_one", "w"]},
     {"name": "Second one"}, {"name": "W", "status": "won", "next": []}, {"name": "L", "status": "lost"},
-    {"name": "Abandoned", "status": "abandoned", "probability": 3}]',
+    {"name": "Abandoned", "status": "abandoned", "probability": 0}]',
     'a description', 'CHF', 'acme', gates => '{"forbid_backward": true, "forbid_unlisted": false}') AS full \gset
 SELECT is((SELECT to_jsonb(s) - 'id' - 'pipeline_id' FROM crm_deals.stage AS s WHERE pipeline_id = :full AND key = 'f'),
           '{"key": "f", "name": "First one", "labels": {"de": "Erste", "fr": "Première"}, '
