@@ -84,6 +84,8 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     pipeline_id bigint;
+    organization text;
+    today CONSTANT date := coalesce(as_of::date, CURRENT_DATE);
     grouping record;
     deals text;
     condition text;
@@ -91,10 +93,11 @@ DECLARE
 BEGIN
     PERFORM crm_deals_internal.check_installed();
     pipeline_id := crm_deals_internal.find_pipeline(pipeline);
-    grouping := crm_deals_internal.grouping(group_by, NULL);
+    organization := crm_deals_internal.organization_of(pipeline_id);
+    grouping := crm_deals_internal.grouping(group_by, NULL, organization);
     deals := CASE WHEN as_of IS NULL THEN 'crm_deals.deal'
         ELSE crm_deals_internal.deals_before(as_of) END || ' AS d ' || grouping.joined;
-    condition := crm_deals_internal.filter_condition(filter, crm_deals_internal.organization_of(pipeline_id));
+    condition := crm_deals_internal.filter_condition(filter, organization, pipeline_id, today);
     IF pipeline_id IS NOT NULL THEN
         condition := format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(pipeline_id), condition);
     END IF;
@@ -147,7 +150,7 @@ BEGIN
         $query$, grouping.group_key, deals, condition,
         crm_deals_internal.within_days('d.expected_close_date', from_date, to_date),
         crm_deals_internal.within_days('d.closed_at', from_date, to_date), grouping.group_label, open_condition)
-    USING convert_to, coalesce(as_of::date, CURRENT_DATE);
+    USING convert_to, today;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.forecast(text, text, date, date, jsonb, text, timestamptz) IS

@@ -107,11 +107,13 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.column_before(text, oid) IS
     'Internal: returns a column of a deal as it was, as a piece of SQL.';
 
--- A subquery with all columns of deal and its rows as they were. Under row security nobody sees deleted deals.
+-- A subquery with all columns of deal and its rows as they were. Under row security nobody sees deleted deals. The
+-- deals of now may be only some, but all that changed after the moment must be among them.
 -- access: read
-CREATE FUNCTION crm_deals_internal.deals_before(at timestamptz) RETURNS text
+CREATE FUNCTION crm_deals_internal.deals_before(at timestamptz, deals_of_now text DEFAULT 'crm_deals.deal') RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
+SET datestyle = 'ISO, YMD'    -- other styles write time zones like IST, which are read as another one
 AS $$
 BEGIN
     PERFORM crm_deals_internal.check_moment(at);
@@ -132,7 +134,7 @@ BEGIN
             WHERE NOT t.began_later
         )
         SELECT %1$s
-        FROM crm_deals.deal AS d
+        FROM %4$s AS d
         FULL JOIN later AS l ON l.deal_id = d.id
         WHERE NOT EXISTS (SELECT FROM touched AS t WHERE t.began_later AND t.deal_id = d.id)
           AND (d.id IS NOT NULL OR NOT %3$L))$query$,
@@ -140,10 +142,10 @@ BEGIN
                            ', ' ORDER BY a.attnum)
          FROM pg_attribute AS a
          WHERE a.attrelid = 'crm_deals.deal'::regclass AND a.attnum > 0 AND NOT a.attisdropped),
-        at, row_security_active('crm_deals.deal'));
+        at, row_security_active('crm_deals.deal'), deals_of_now);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.deals_before(timestamptz) IS
+COMMENT ON FUNCTION crm_deals_internal.deals_before(timestamptz, text) IS
     'Internal: returns the table of deals as it was, as a piece of SQL.';
 
 -- access: read

@@ -2,7 +2,7 @@
 -- Parts without a deal come from empty_groups().
 
 -- access: read
-CREATE FUNCTION crm_deals_internal.check_period(period text) RETURNS void
+CREATE FUNCTION crm_deals_internal.check_period(period text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -11,10 +11,11 @@ BEGIN
         RAISE EXCEPTION 'there is no period "%"', period
             USING ERRCODE = '22023', HINT = 'The periods are day, week, month, quarter, year; NULL is the whole range.';
     END IF;
+    RETURN period;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.check_period(text) IS
-    'Internal: refuses an unknown period.';
+    'Internal: returns a period, or raises an error if it is unknown.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.period_start(period text, day date) RETURNS date
@@ -104,15 +105,18 @@ LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+    grouping record;
 BEGIN
     PERFORM crm_deals_internal.check_installed();
-    PERFORM crm_deals_internal.check_period(period);
-    SELECT g.group_key, g.joined, g.group_label
-    INTO group_key, joined, group_label
-    FROM crm_deals_internal.grouping(by, NULL) AS g;
+    period := crm_deals_internal.check_period(period);
     pipeline_id := crm_deals_internal.find_pipeline(pipeline);
     organization := crm_deals_internal.organization_of(pipeline_id);
-    condition := crm_deals_internal.filter_condition(filter, organization);
+    grouping := crm_deals_internal.grouping(by, NULL, organization);
+    group_key := grouping.group_key;
+    joined := grouping.joined;
+    group_label := grouping.group_label;
+    condition := crm_deals_internal.filter_condition(filter, organization, pipeline_id);
     IF pipeline_id IS NOT NULL THEN
         condition := format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(pipeline_id), condition);
     END IF;

@@ -52,6 +52,12 @@ COMMENT ON FUNCTION crm_deals_internal.activity_out_of_bounds() IS
     'Trigger: refuses an activity that was done before 1900 or will be done later than tomorrow.';
 
 -- access: public
+CREATE FUNCTION crm_deals_internal.fill_nulls() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_fill_nulls';
+COMMENT ON FUNCTION crm_deals_internal.fill_nulls() IS
+    'Trigger: puts the default, or on UPDATE the old value, in place of NULL. Its arguments are the columns.';
+
+-- access: public
 CREATE FUNCTION crm_deals_internal.edit_begin() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_edit_begin';
 COMMENT ON FUNCTION crm_deals_internal.edit_begin() IS

@@ -28,6 +28,12 @@ CREATE OR REPLACE TRIGGER crm_deals_append_only BEFORE UPDATE OR DELETE OR TRUNC
 CREATE OR REPLACE TRIGGER crm_deals_append_only_row BEFORE UPDATE OR DELETE ON crm_deals.deal_event
     FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.append_only_row();
 
+-- A NULL where none may be says nothing: the row gets the default, or keeps its value. The name sorts late, as above.
+CREATE OR REPLACE TRIGGER zz_crm_deals_nulls BEFORE INSERT OR UPDATE ON crm_deals.activity
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.fill_nulls('occurred_at');
+CREATE OR REPLACE TRIGGER zz_crm_deals_nulls BEFORE INSERT OR UPDATE ON crm_deals.lead
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.fill_nulls('custom_fields', 'created_at', 'status');
+
 -- activity: a moment that reports could not bear is refused when it is written; one from before stays.
 CREATE OR REPLACE TRIGGER crm_deals_bounds AFTER INSERT ON crm_deals.activity
     FOR EACH ROW WHEN (new.done_at < '1900-01-01 00:00:00+00' OR new.done_at > now() + interval '1 day')

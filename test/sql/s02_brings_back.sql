@@ -84,7 +84,7 @@ CREATE TABLE t.droppable AS
                   SELECT 'IDENTITY' WHERE a.attidentity <> '') AS d ON true
     WHERE c.relnamespace = 'crm_deals'::regnamespace AND c.relkind = 'r';
 
--- Views and triggers are dropped one by one; of the rest, one object of every table at a time. Or all is dropped at
+-- Views are dropped one by one; of the rest, one object of every table at a time, triggers apart. Or all is dropped at
 -- once.
 CREATE FUNCTION t.not_brought_back(at_once boolean) RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
@@ -95,10 +95,11 @@ BEGIN
     FOR commands IN
         SELECT string_agg(d.command, '; ')
         FROM (SELECT p.command, CASE WHEN at_once THEN 0
-                                     WHEN p.kind IN ('view', 'trigger')
-                                     THEN row_number() OVER (ORDER BY p.kind DESC, p.relation, p.name)
-                                     WHEN p.kind = 'IDENTITY' THEN 2000
-                                     ELSE 1000 + row_number() OVER (PARTITION BY p.relation ORDER BY p.kind, p.name)
+                                     WHEN p.kind = 'view' THEN row_number() OVER (ORDER BY p.kind DESC, p.name)
+                                     WHEN p.kind = 'IDENTITY' THEN 3000
+                                     ELSE CASE p.kind WHEN 'trigger' THEN 1000 ELSE 2000 END
+                                          + row_number() OVER (PARTITION BY p.relation, p.kind = 'trigger'
+                                                               ORDER BY p.kind, p.name)
                                 END AS turn
               FROM t.droppable AS p) AS d
         GROUP BY d.turn

@@ -77,6 +77,8 @@ INSERT INTO t.call VALUES
     ('forecast', 'forecast()'), ('forecast', 'forecast(as_of => now() - interval ''0 s'')'),
     ('deals_as_of', 'deals_as_of(clock_timestamp())'), ('win_rate', 'win_rate()'),
     ('stage_conversion', 'stage_conversion()'), ('sales_velocity', 'sales_velocity()'),
+    ('pipeline_changes', 'pipeline_changes(''-infinity'')'),
+    ('pipeline_changes', 'pipeline_changes(''-infinity'', clock_timestamp(), group_by => ''owner'')'),
     ('lost_reasons', 'lost_reasons()'), ('pipeline_summary', 'pipeline_summary()'),
     ('subscribe', 'subscribe(''mine'', from_start => true)'), ('ack_events', 'ack_events(''nobody'', H)'),
     ('unsubscribe', 'unsubscribe(''nobody'')'), ('read_events', 'read_events(''nobody'')'),

@@ -2,7 +2,7 @@
 # every pair of deals that pg_trgm calls similar is flagged with its present similarity, and no other pair is; with
 # `reject`, no two deals are similar.
 #
-#   SEED=n   repeats the statements (not their order)      SOAK=1   ten times as many
+#   SEED=n   repeats the statements (not their order)      SOAK=1   twenty times as many
 use strict;
 use warnings;
 use FindBin;
@@ -17,7 +17,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $seed = $ENV{SEED} || time ^ ($$ << 8);
-my $each = 100 * ($ENV{SOAK} ? 10 : 1);
+my $each = 50 * ($ENV{SOAK} ? 20 : 1);
 note "SEED=$seed";
 srand($seed);
 
