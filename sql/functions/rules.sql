@@ -88,6 +88,12 @@ COMMENT ON FUNCTION crm_deals_internal.stages_given_up() IS
     'Trigger: refuses to archive a stage that holds deals, and to take the last open or won stage from a pipeline.';
 
 -- access: public
+CREATE FUNCTION crm_deals_internal.rename_lost_reasons() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_rename_lost_reasons';
+COMMENT ON FUNCTION crm_deals_internal.rename_lost_reasons() IS
+    'Trigger: gives deals the new name of a lost reason that is renamed.';
+
+-- access: public
 CREATE FUNCTION crm_deals_internal.pipeline_rules() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_pipeline_rules';
 COMMENT ON FUNCTION crm_deals_internal.pipeline_rules() IS

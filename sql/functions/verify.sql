@@ -77,7 +77,7 @@ BEGIN
     SELECT 0, NULL, 'names of deals are missing in deal_name: run rebuild_duplicates()'
     WHERE NOT row_security_active('crm_deals.deal') AND crm_deals_internal.names_are_missing()
     UNION ALL
-    SELECT 0, j.id, format('is in stage %s, which is archived: no board shows it', j.stage_id)
+    SELECT 0, j.id, format('is in stage %s, which is archived', j.stage_id)
     FROM judged AS j WHERE j.stage_is_archived
     UNION ALL
     SELECT 0, j.id, 'nothing is seen of its name'

@@ -86,6 +86,13 @@ CREATE OR REPLACE TRIGGER crm_deals_names_kept_or_not AFTER UPDATE ON crm_deals.
 CREATE OR REPLACE TRIGGER crm_deals_names_not_kept AFTER DELETE ON crm_deals.pipeline
     FOR EACH ROW WHEN (old.duplicate_policy <> 'off') EXECUTE FUNCTION crm_deals_internal.keep_names();
 
+-- Deals follow a lost reason that is renamed.
+CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE UPDATE ON crm_deals.lost_reason
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.edit_begin();
+CREATE OR REPLACE TRIGGER crm_deals_renamed AFTER UPDATE ON crm_deals.lost_reason
+    REFERENCING OLD TABLE AS old_reasons NEW TABLE AS new_reasons
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.rename_lost_reasons();
+
 -- The listed moves are gates too.
 CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage_transition
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.lock_before_change();

@@ -39,7 +39,8 @@
 static const char *const stage_table[] = {"stage", NULL};
 static const char *const pipeline_table[] = {"pipeline", NULL};
 static const char *const exchange_rate_table[] = {"exchange_rate", NULL};
-static const char *const edited_tables[] = {"stage", "pipeline", NULL};
+static const char *const lost_reason_table[] = {"lost_reason", NULL};
+static const char *const edited_tables[] = {"stage", "pipeline", "lost_reason", NULL};
 static const char *const locked_tables[] = {"stage", "stage_transition", NULL};
 
 PG_FUNCTION_INFO_V1(crm_deals_edit_begin);
@@ -51,6 +52,7 @@ PG_FUNCTION_INFO_V1(crm_deals_currency_rules);
 PG_FUNCTION_INFO_V1(crm_deals_custom_field_rules);
 PG_FUNCTION_INFO_V1(crm_deals_rederive_deals);
 PG_FUNCTION_INFO_V1(crm_deals_stages_given_up);
+PG_FUNCTION_INFO_V1(crm_deals_rename_lost_reasons);
 PG_FUNCTION_INFO_V1(crm_deals_keep_stage_name);
 
 /* ----------
@@ -207,7 +209,7 @@ crm_deals_lock_before_change(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* BEFORE … FOR EACH STATEMENT of stage and pipeline */
+/* BEFORE … FOR EACH STATEMENT of stage, pipeline and lost_reason */
 Datum
 crm_deals_edit_begin(PG_FUNCTION_ARGS)
 {
@@ -742,7 +744,7 @@ refuse_holding_deals(const GivenUp *given_up)
 		ereport(ERROR,
 				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
 				 errmsg("stage \"%s\" holds deals", needed_text("stage", 0, 1)),
-				 errdetail("No board shows the deals of an archived stage."),
+				 errdetail("An archived stage takes no deals."),
 				 errhint("Say where they go: crm_deals.remove_stage(stage, move_deals_to)."),
 				 err_deal(DEAL_STAGE_ID, "deal_stage_fkey")));
 }
@@ -783,6 +785,80 @@ crm_deals_stages_given_up(PG_FUNCTION_ARGS)
 	SPI_connect();
 	refuse_holding_deals(&given_up);
 	refuse_last_of_status(&change, &given_up);
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}
+
+/* ----------
+ * Deals follow a lost reason that is renamed
+ * ----------
+ */
+
+static OwnerQuery rename_reasons_query = {
+	.sql = "UPDATE crm_deals.deal AS d SET lost_reason = r.new_name "
+	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
+	" AS r (pipeline_id, old_name, new_name)"
+	" JOIN crm_deals.stage AS s ON s.pipeline_id OPERATOR(pg_catalog.=) r.pipeline_id"
+	" AND s.status::pg_catalog.text OPERATOR(pg_catalog.=) 'lost' "
+	"WHERE d.stage_id OPERATOR(pg_catalog.=) s.id AND d.lost_reason OPERATOR(pg_catalog.=) r.old_name",
+	.nargs = 3,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+};
+
+/* Puts pipelines, old names and new names of the reasons that were renamed into the arguments; returns their number. */
+static int
+renamed_reasons(const TriggerData *data, Datum *arguments)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	TransitionReader olds = transition_open(data->tg_oldtable, desc);
+	TransitionReader news = transition_open(data->tg_newtable, desc);
+	ArrayType  *pipelines = int8_array_create(Max(tuplestore_tuple_count(data->tg_newtable), 1));
+	List	   *old_names = NIL;
+	List	   *new_names = NIL;
+
+	while (transition_next(&olds) && transition_next(&news))
+	{
+		RowChange	change = {.relation = data->tg_relation};
+
+		change.old = ExecFetchSlotHeapTuple(olds.slot, true, NULL);
+		change.new = ExecFetchSlotHeapTuple(news.slot, true, NULL);
+		if (!changes_column(&change, "name") || changes_column(&change, "pipeline_id"))
+			continue;
+		int8_array_elements(pipelines)[list_length(old_names)] =
+			DatumGetInt64(filled_value_in(&change, change.old, "pipeline_id"));
+		old_names = lappend(old_names, TextDatumGetCString(filled_value_in(&change, change.old, "name")));
+		new_names = lappend(new_names, TextDatumGetCString(filled_value_in(&change, change.new, "name")));
+	}
+	transition_close(&olds);
+	transition_close(&news);
+	int8_array_cut(pipelines, list_length(old_names));
+	arguments[0] = PointerGetDatum(pipelines);
+	arguments[1] = text_array(old_names);
+	arguments[2] = text_array(new_names);
+	return list_length(old_names);
+}
+
+/* Gives the deals their reasons' new names. */
+static void
+rename_reasons(void *arguments)
+{
+	(void) owner_query_run_latest(&rename_reasons_query, arguments, NULL);
+}
+
+/* AFTER UPDATE OF lost_reason FOR EACH STATEMENT: a writer who took the old name is waited for. */
+Datum
+crm_deals_rename_lost_reasons(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, lost_reason_table);
+	WriteContext context = {.actor = current_actor(), .in_owners_name = true, .follows_catalogue = true};
+	Datum		arguments[3];
+
+	if (data->tg_oldtable == NULL || data->tg_newtable == NULL || renamed_reasons(data, arguments) == 0)
+		return PointerGetDatum(NULL);
+	lock_out_writers();
+	CommandCounterIncrement();
+	SPI_connect();
+	write_context_run(&context, rename_reasons, arguments);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }
