@@ -116,12 +116,13 @@ COMMENT ON FUNCTION crm_deals.check_move(bigint, text, text) IS
 -- Corrections and checks
 -- ----------
 
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals.undo_batch(batch_id bigint, actor text DEFAULT NULL)
 RETURNS TABLE (deal_id bigint, outcome text, detail text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_undo_batch';
 COMMENT ON FUNCTION crm_deals.undo_batch(bigint, text) IS
-    'Undoes what one statement changed of deals. Leaves a deal alone that changed since, and says so.';
+    'Undoes what one statement changed of deals, a merge included. Returns what became of each deal. Level write may '
+    'undo its own statements only.';
 
 -- access: manager
 CREATE FUNCTION crm_deals.restore_deal(deal_id bigint, actor text DEFAULT NULL) RETURNS bigint
@@ -387,6 +388,19 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION crm_deals.pipeline_summary(text, text, date, date, text, jsonb) IS
     'Returns the deals of now by stage and currency: count, amount, weighted amount. Empty stages are included.';
+
+-- access: read
+CREATE FUNCTION crm_deals.pipeline_trend(step text DEFAULT 'week', from_date date DEFAULT NULL,
+                                         to_date date DEFAULT NULL, pipeline text DEFAULT NULL,
+                                         group_by text DEFAULT 'stage', filter jsonb DEFAULT NULL)
+RETURNS TABLE (at timestamptz, group_key text, group_label text, currency text, deal_count bigint, amount numeric,
+               weighted_amount numeric)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000000 ROWS 1000
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.pipeline_trend(step, from_date, to_date, pipeline, group_by, filter);
+END;
+COMMENT ON FUNCTION crm_deals.pipeline_trend(text, date, date, text, text, jsonb) IS
+    'Returns the open deals at the end of each step, by group and currency: count, amount, weighted amount.';
 
 -- ----------
 -- Leads, imports, custom fields
