@@ -231,8 +231,8 @@ is(value($node, "SELECT DISTINCT outcome FROM crm_deals.import_deals('public.sou
 sub open_on { my ($day) = @_; return grep { ($_->{engage_date} || '2017-01-01') le $day
 	  && ($_->{close_date} eq '' || $_->{close_date} ge $day) } @deals }
 my $quarter = "'2017-07-01', '2017-10-01'";
-is(value($node, "SELECT string_agg(change || ' ' || deal_count, ' ') FROM crm_deals.pipeline_changes($quarter)", %history),
-	join(' ', 'opening', scalar open_on('2017-07-01'),
+is(value($node, "SELECT string_agg(change || ' ' || deal_count, ' ')
+	FROM crm_deals.pipeline_changes($quarter)", %history), join(' ', 'opening', scalar open_on('2017-07-01'),
 		'created', scalar(grep { $_->{engage_date} gt '2017-07-01' && $_->{engage_date} le '2017-10-01' } @deals),
 		map({ my $stage = $_; lc($stage), -grep { $_->{deal_stage} eq $stage
 			&& $_->{close_date} ge '2017-07-01' && $_->{close_date} lt '2017-10-01' } @deals } qw(Won Lost)),
