@@ -114,12 +114,13 @@ COMMENT ON FUNCTION crm_deals.check_move(bigint, text, text) IS
 -- Corrections and checks
 -- ----------
 
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals.undo_batch(batch_id bigint, actor text DEFAULT NULL)
 RETURNS TABLE (deal_id bigint, outcome text, detail text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_undo_batch';
 COMMENT ON FUNCTION crm_deals.undo_batch(bigint, text) IS
-    'Undoes what one statement changed of deals. Leaves a deal alone that changed since, and says so.';
+    'Undoes what one statement changed of deals, a merge included. Returns what became of each deal. Level write may '
+    'undo its own statements only.';
 
 -- access: manager
 CREATE FUNCTION crm_deals.restore_deal(deal_id bigint, actor text DEFAULT NULL) RETURNS bigint
@@ -305,6 +306,17 @@ COMMENT ON FUNCTION crm_deals.deals_as_of(timestamptz) IS
     'transactions in flight.';
 
 -- access: read
+CREATE FUNCTION crm_deals.timeline(deal bigint, max_entries integer DEFAULT 50, before timestamptz DEFAULT NULL,
+                                   language text DEFAULT NULL)
+RETURNS TABLE (at timestamptz, kind text, actor text, title text, detail jsonb)
+LANGUAGE sql STABLE PARALLEL SAFE COST 10000 ROWS 50
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.timeline(deal, max_entries, before, language);
+END;
+COMMENT ON FUNCTION crm_deals.timeline(bigint, integer, timestamptz, text) IS
+    'Returns the events and activities of a deal as one list that a person can read, newest first.';
+
+-- access: read
 CREATE FUNCTION crm_deals.pipeline_changes(from_at timestamptz, to_at timestamptz DEFAULT now(),
                                            pipeline text DEFAULT NULL, close_from date DEFAULT NULL,
                                            close_to date DEFAULT NULL, filter jsonb DEFAULT NULL,
@@ -386,6 +398,19 @@ END;
 COMMENT ON FUNCTION crm_deals.pipeline_summary(text, text, date, date, text, jsonb) IS
     'Returns the deals of now by stage and currency: count, amount, weighted amount. Empty stages are included.';
 
+-- access: read
+CREATE FUNCTION crm_deals.pipeline_trend(step text DEFAULT 'week', from_date date DEFAULT NULL,
+                                         to_date date DEFAULT NULL, pipeline text DEFAULT NULL,
+                                         group_by text DEFAULT 'stage', filter jsonb DEFAULT NULL)
+RETURNS TABLE (at timestamptz, group_key text, group_label text, currency text, deal_count bigint, amount numeric,
+               weighted_amount numeric)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000000 ROWS 1000
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.pipeline_trend(step, from_date, to_date, pipeline, group_by, filter);
+END;
+COMMENT ON FUNCTION crm_deals.pipeline_trend(text, date, date, text, text, jsonb) IS
+    'Returns the open deals at the end of each step, by group and currency: count, amount, weighted amount.';
+
 -- ----------
 -- Leads, imports, custom fields
 -- ----------
@@ -393,15 +418,16 @@ COMMENT ON FUNCTION crm_deals.pipeline_summary(text, text, date, date, text, jso
 -- access: write
 CREATE FUNCTION crm_deals.convert_lead(lead bigint, create_deal boolean DEFAULT true, deal jsonb DEFAULT '{}',
                                        use_account text DEFAULT NULL, use_contact text DEFAULT NULL,
-                                       actor text DEFAULT NULL,
+                                       actor text DEFAULT NULL, use_deal bigint DEFAULT NULL,
                                        OUT account_id text, OUT contact_id text, OUT deal_id bigint)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor,
+    SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor, use_deal,
                                                   current_setting('search_path'));
 END;
-COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, text) IS
-    'Converts a lead, once: finds or creates its account and its contact and, unless told not to, creates a deal.';
+COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, text, bigint) IS
+    'Converts a lead, once: finds or creates its account and its contact and, unless told not to, creates a deal or '
+    'joins one that is there.';
 
 -- access: write
 CREATE FUNCTION crm_deals.import_deals(source regclass, history regclass DEFAULT NULL, gates boolean DEFAULT false,

@@ -1,4 +1,4 @@
--- What is to be done. The condition is the predicate of two indexes on activity.
+-- What is to be done. The condition implies the predicate of two indexes on activity.
 -- Under row security the view shows nothing of deals that the caller cannot see.
 CREATE OR REPLACE VIEW crm_deals.open_task WITH (security_invoker = true) AS
     SELECT t.id,

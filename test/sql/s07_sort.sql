@@ -75,8 +75,8 @@ SELECT is(t.differs(s.sort, g.by, g.column_of, g.condition, g.filter, g.size), N
           format('section 7: sorted by %s, board by %s, pages of %s', s.sort, g.by, g.size))
 FROM t.sort AS s,
      (VALUES ('stage', '(SELECT key FROM crm_deals.stage WHERE id = d.stage_id)', 'true', NULL::jsonb, 4),
-             ('source', 'd.source', 'd.amount >= 0', '{"amount": {"min": 0}}', 3),
-             ('status', 'd.status', 'd.status = ''open''', '{"status": "open"}', 1))
+             ('source', 'd.source', 'd.amount >= 0', '{"amount": {"min": 0}}', 5),
+             ('status', 'd.status', 'd.status = ''open''', '{"status": "open"}', 13))
      AS g (by, column_of, condition, filter, size);
 
 -- Page keys
