@@ -87,7 +87,7 @@ SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals_internal.report_scope(group_by, step, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(group_by, step, from_date, to_date, pipeline, filter);
     moments CONSTANT timestamptz[] := crm_deals_internal.step_ends(step, from_date, to_date);
     overdue record;
     condition text;
