@@ -372,7 +372,8 @@ AS $$
             WHEN j.is_deletion AND j.has_later THEN 'It was restored since, and is gone again.'
             WHEN NOT j.is_deletion AND NOT j.is_there THEN
                 coalesce((SELECT format('It was merged into deal %s since.', a.deal_id)
-                          FROM crm_deals.deal_alias AS a WHERE a.old_id = j.deal_id), 'It was deleted since.')
+                          FROM crm_deals.deal_alias AS a JOIN crm_deals.deal AS m ON m.id = a.deal_id
+                          WHERE a.old_id = j.deal_id), 'It was deleted since.')
             WHEN j.is_survivor AND j.unchanged = '{}' THEN 'What it took from the other deal was changed since.'
             WHEN NOT j.is_survivor AND j.current_version <> j.version THEN
                 format('Its version is %s, that of the batch was %s.', j.current_version, j.version)
@@ -426,12 +427,12 @@ BEGIN
                               JOIN crm_deals.deal_event AS l ON l.deal_id = e.merged_into
                                   AND l.occurred_at > e.occurred_at AND l.batch_id <> batch_id
                               WHERE e.id = batch_id));
-    IF NOT is_own OR changed_deal IS NOT NULL THEN
+    IF is_own IS NOT TRUE OR changed_deal IS NOT NULL THEN
         RAISE EXCEPTION 'permission denied to undo batch %', batch_id
             USING ERRCODE = '42501',
                   DETAIL = 'Level write may undo a batch that is wholly its own, and of which no deal has changed '
                            'since. '
-                           || CASE WHEN NOT is_own THEN 'This batch has events of another actor or session user.'
+                           || CASE WHEN is_own IS NOT TRUE THEN 'This batch has events of another actor or session user.'
                                    ELSE format('Deal %s has changed.', changed_deal) END,
                   HINT = 'A role of level manager may undo every batch.';
     END IF;
@@ -579,7 +580,8 @@ BEGIN
 
     RETURN QUERY
     SELECT o.deal, o.outcome,
-           CASE WHEN o.outcome = 'reverted'
+           -- Most deals are as they were, so the function is not asked about them.
+           CASE WHEN o.outcome = 'reverted' AND (o.is_otherwise OR o.changes ?| '{lost_reason,external_id}')
                 THEN nullif(concat_ws(' ', o.detail, crm_deals_internal.what_differs(o.deal, o.changes, o.status)), '')
                 WHEN o.outcome = 'unchanged'
                 THEN coalesce(o.detail, crm_deals_internal.why_unchanged(o.deal, o.changes))
@@ -589,7 +591,8 @@ BEGIN
                  coalesce(refused -> p.deal::text ->> 0, p.outcome,
                           CASE WHEN p.step IN ('insert', 'delete') OR p.kind = 'merged' OR d.version <> p.version
                                THEN 'reverted' ELSE 'unchanged' END) AS outcome,
-                 coalesce(refused -> p.deal::text ->> 1, p.detail) AS detail
+                 coalesce(refused -> p.deal::text ->> 1, p.detail) AS detail,
+                 d.status::text <> p.status OR p.changes -> 'name' ->> 0 = '[redacted]' AS is_otherwise
           FROM unnest(steps, kinds, deals, events, versions, changes, statuses, outcomes, details)
                AS p (step, kind, deal, event, version, changes, status, outcome, detail)
           LEFT JOIN crm_deals.deal AS d ON d.id = p.deal) AS o
