@@ -18,7 +18,7 @@ duplicates = core/signature core/similarity core/similarity_join concurrent_writ
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram
 triggers = append_only config_triggers deal_triggers fill_nulls relatives
-functions = board_sums check_move corrections field_index import install maintenance merge move_deal redact repoint \
+functions = added_columns board_sums check_move corrections field_index import install maintenance merge move_deal redact repoint \
 	stages undo_merge
 
 MODULE_big = crm_deals
