@@ -114,12 +114,13 @@ COMMENT ON FUNCTION crm_deals.check_move(bigint, text, text) IS
 -- Corrections and checks
 -- ----------
 
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals.undo_batch(batch_id bigint, actor text DEFAULT NULL)
 RETURNS TABLE (deal_id bigint, outcome text, detail text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_undo_batch';
 COMMENT ON FUNCTION crm_deals.undo_batch(bigint, text) IS
-    'Undoes what one statement changed of deals. Leaves a deal alone that changed since, and says so.';
+    'Undoes what one statement changed of deals, a merge included. Returns what became of each deal. Level write may '
+    'undo its own statements only.';
 
 -- access: manager
 CREATE FUNCTION crm_deals.restore_deal(deal_id bigint, actor text DEFAULT NULL) RETURNS bigint

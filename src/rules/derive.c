@@ -411,16 +411,21 @@ derive_status(const DealRow *old, DealRow *new, const Stage *stage, List **broke
  * ----------
  */
 
-/* Stamps a deal that is closed now, and clears the stamp of one that is open. */
+/*
+ * Stamps a deal that is closed now, and clears the stamp of one that is open.  A
+ * deal that is restored keeps its stamp, as far as its stage still has that
+ * status; "was_open" says that it had none.
+ */
 static void
-derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, bool restores, List **broken)
+derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, bool restores, bool was_open,
+				 List **broken)
 {
 	bool		given = stated(old, new, DEAL_CLOSED_AT);
 	bool		given_null = given && deal_isnull(new, DEAL_CLOSED_AT);
 	bool		status_stays = old != NULL && deal_status(old) == stage->status;
 	bool		open = stage->status == STATUS_OPEN;
 
-	if (given && given_null != open)
+	if (given && given_null != open && !restores)
 	{
 		BrokenRule *rule = broken_rule("closed_at", "deal_closed_at", DEAL_CLOSED_AT,
 									   open ? "an open deal has no closing time" : "a closed deal keeps a closing time",
@@ -431,17 +436,17 @@ derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, Timestamp
 	}
 	if (open)
 		deal_set_null(new, DEAL_CLOSED_AT);
-	else if (restores ? deal_isnull(new, DEAL_CLOSED_AT) : !given && !status_stays)
+	else if ((restores ? was_open : !given) && !status_stays)
 		deal_set(new, DEAL_CLOSED_AT, TimestampTzGetDatum(now));
 }
 
 /* Clears the reason of a deal that is not lost. */
 static void
-derive_lost_reason(const DealRow *old, DealRow *new, const Stage *stage, List **broken)
+derive_lost_reason(const DealRow *old, DealRow *new, const Stage *stage, bool restores, List **broken)
 {
 	if (stage->status == STATUS_LOST)
 		return;
-	if (stated(old, new, DEAL_LOST_REASON) && !deal_isnull(new, DEAL_LOST_REASON))
+	if (!restores && stated(old, new, DEAL_LOST_REASON) && !deal_isnull(new, DEAL_LOST_REASON))
 		*broken = lappend(*broken, broken_rule("lost_reason", "deal_lost_reason", DEAL_LOST_REASON,
 											   "a deal that is not lost has no lost reason", status_of_stage(stage)));
 	deal_set_null(new, DEAL_LOST_REASON);
@@ -474,7 +479,8 @@ derive_probability(const DealRow *old, DealRow *new, const Stage *stage, bool re
 	bool		overridden;
 
 	if (restores)
-		overridden = !deal_isnull(new, DEAL_PROBABILITY_OVERRIDDEN) && deal_bool(new, DEAL_PROBABILITY_OVERRIDDEN);
+		overridden = !deal_isnull(new, DEAL_PROBABILITY_OVERRIDDEN) && deal_bool(new, DEAL_PROBABILITY_OVERRIDDEN) &&
+			(stage->status == STATUS_OPEN || override_goes_on(old, new, stage));
 	else if (stated(old, new, DEAL_PROBABILITY) && !deal_isnull(new, DEAL_PROBABILITY))
 		overridden = !same_number(deal_get(new, DEAL_PROBABILITY), stage->probability);
 	else
@@ -570,6 +576,7 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 {
 	const WriteContext *context = write_context();
 	bool		restores = context != NULL && context->restores;
+	bool		was_open = deal_isnull(new, DEAL_CLOSED_AT);
 	List	   *broken = NIL;
 	const Stage *stage;
 
@@ -590,8 +597,8 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 		return broken;
 	derive_organization(old, new, stage->pipeline, &broken);
 	derive_status(old, new, stage, &broken);
-	derive_closed_at(old, new, stage, now, restores, &broken);
-	derive_lost_reason(old, new, stage, &broken);
+	derive_closed_at(old, new, stage, now, restores, was_open, &broken);
+	derive_lost_reason(old, new, stage, restores, &broken);
 	derive_probability(old, new, stage, restores);
 	derive_currency(old, new, stage->pipeline, &broken);
 	derive_last_open_stage(old, new, stage, restores);

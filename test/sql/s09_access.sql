@@ -72,8 +72,8 @@ FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe uns
              ('write',
               'board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates forecast '
               'import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
-              'pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion start_dispatcher verify '
-              'win_rate'),
+              'pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion start_dispatcher '
+              'undo_batch verify win_rate'),
              ('manager',
               'board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates forecast '
               'import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
@@ -215,8 +215,8 @@ FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe uns
              ('write',
               'board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates forecast '
               'import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
-              'pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion start_dispatcher verify '
-              'win_rate')) AS v (role, functions);
+              'pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion start_dispatcher '
+              'undo_batch verify win_rate')) AS v (role, functions);
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_write'), '42501',
           'section 9: after a later install(): write may not override');
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_manager'),
