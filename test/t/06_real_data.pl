@@ -147,7 +147,7 @@ sub rates
 	for my $key (keys %{ { %won, %lost } })
 	{
 		my ($won, $lost) = ($won{$key} // 0, $lost{$key} // 0);
-		$rates{$key} = sprintf '%d %d %.9f %s', $won, $lost, $won / ($won + $lost),
+		$rates{$key} = sprintf '%d %d %.4f %s', $won, $lost, $won / ($won + $lost),
 			$won ? sprintf('%.9f', $days{$key} / $won) : '';
 	}
 	return \%rates;
@@ -161,7 +161,7 @@ sub database_rates
 
 	return { map { my ($key, $value) = split /\|/, $_, 2; $key => $value } rows($node, <<"SQL") };
 SELECT coalesce(w.period_start::text, w.group_label, ''),
-       concat_ws(' ', w.won_count, w.lost_count, to_char(w.win_rate, 'FM0.000000000'),
+       concat_ws(' ', w.won_count, w.lost_count, to_char(w.win_rate, 'FM0.0000'),
                  coalesce(to_char(v.mean_days_to_win, 'FM99990.000000000'), ''))
 FROM crm_deals.win_rate($arguments) AS w
 LEFT JOIN crm_deals.sales_velocity($arguments, to_date => '2018-01-31') AS v
