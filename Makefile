@@ -17,7 +17,7 @@ events = channels consumers dispatcher event_row notify notify_send payload subs
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers core_memory deal_cursor deal_ids \
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram
-triggers = append_only config_triggers deal_triggers fill_nulls relatives
+triggers = append_only config_triggers deal_triggers fill_nulls relatives target_rules
 functions = board_sums check_move corrections field_index import install maintenance merge move_deal redact repoint \
 	stages undo_merge
 
@@ -25,8 +25,8 @@ MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
 
 # What install() creates; each becomes a part of crm_deals_internal.schema(). Those with tables are in their order.
-TABLES = account contact host_views pipeline custom_field deal deal_name lead activity event_log log_format deal_merge \
-	consumers
+TABLES = account contact host_views pipeline custom_field deal deal_name lead activity target event_log log_format \
+	deal_merge consumers
 SCHEMA = types $(TABLES) name_index installation views triggers own_account_triggers own_contact_triggers
 
 # The internal functions, which CREATE EXTENSION creates in this order.

@@ -14,7 +14,7 @@ DECLARE
     first_day CONSTANT date := coalesce(from_date, crm_deals_internal.period_start(period, least(to_date,
                                                                                                  CURRENT_DATE)));
 BEGIN
-    PERFORM crm_deals_internal.check_days(from_date, to_date);
+    PERFORM crm_deals_internal.check_finite(from_date, to_date);
     to_date := coalesce(to_date, crm_deals_internal.period_start(period, greatest(from_date, CURRENT_DATE)) + length
                                  - interval '1 day', 'infinity');
     from_date := coalesce(first_day, '-infinity');

@@ -66,26 +66,26 @@ $$;
 SELECT is(t.functions('regress_crm_' || v.role), v.functions, 'section 9: ' || v.role || ': functions')
 FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe unsubscribe'),
              ('read',
-              'board board_cards check_move deals_as_of find_duplicates forecast lost_reasons pipeline_changes '
-              'pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion verify '
-              'win_rate'),
+              'attainment board board_cards check_move deals_as_of find_duplicates forecast lost_reasons '
+              'pipeline_changes pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates '
+              'stage_conversion verify win_rate'),
              ('write',
-              'board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates forecast '
-              'import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
-              'pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion start_dispatcher '
-              'undo_batch verify win_rate'),
-             ('manager',
-              'board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates forecast '
-              'import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
-              'pipeline_trend resolve_deal restore_deal sales_velocity scan_duplicates stage_conversion '
+              'attainment board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates '
+              'forecast import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes '
+              'pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion '
               'start_dispatcher undo_batch verify win_rate'),
+             ('manager',
+              'attainment board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates '
+              'forecast import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes '
+              'pipeline_summary pipeline_trend resolve_deal restore_deal sales_velocity scan_duplicates '
+              'stage_conversion start_dispatcher undo_batch verify win_rate'),
              ('admin',
-              'ack_events add_stage board board_cards check_move convert_lead create_pipeline deals_as_of '
-              'dismiss_duplicate find_duplicates flag_duplicates forecast import_deals index_custom_field '
-              'lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary pipeline_trend '
-              'prune_events read_events rebuild_duplicates redact remove_stage reorder_stages resolve_deal '
-              'restore_deal sales_velocity scan_duplicates stage_conversion start_dispatcher subscribe undo_batch '
-              'unsubscribe verify win_rate')) AS v (role, functions);
+              'ack_events add_stage attainment board board_cards check_move convert_lead create_pipeline '
+              'deals_as_of dismiss_duplicate find_duplicates flag_duplicates forecast import_deals '
+              'index_custom_field lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
+              'pipeline_trend prune_events read_events rebuild_duplicates redact remove_stage reorder_stages '
+              'resolve_deal restore_deal sales_velocity scan_duplicates stage_conversion start_dispatcher subscribe '
+              'undo_batch unsubscribe verify win_rate')) AS v (role, functions);
 SELECT is(has_schema_privilege('regress_crm_' || v.role, 'crm_deals', 'USAGE') || ' '
           || has_schema_privilege('regress_crm_' || v.role, 'crm_deals', 'CREATE'),
           v.may, 'section 9: ' || v.role || ': the schema')
@@ -209,14 +209,14 @@ SELECT is(t.functions('regress_crm_' || v.role), v.functions,
           'section 9: after a later install(): ' || v.role || ': functions as before')
 FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe unsubscribe'),
              ('read',
-              'board board_cards check_move deals_as_of find_duplicates forecast lost_reasons pipeline_changes '
-              'pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion verify '
-              'win_rate'),
+              'attainment board board_cards check_move deals_as_of find_duplicates forecast lost_reasons '
+              'pipeline_changes pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates '
+              'stage_conversion verify win_rate'),
              ('write',
-              'board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates forecast '
-              'import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
-              'pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion start_dispatcher '
-              'undo_batch verify win_rate')) AS v (role, functions);
+              'attainment board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates '
+              'forecast import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes '
+              'pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion '
+              'start_dispatcher undo_batch verify win_rate')) AS v (role, functions);
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_write'), '42501',
           'section 9: after a later install(): write may not override');
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_manager'),

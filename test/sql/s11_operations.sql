@@ -21,7 +21,7 @@ SELECT is((SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc AS p
 SELECT is((SELECT string_agg(DISTINCT proname || ' ' || provolatile::text,
                              ', ' ORDER BY proname || ' ' || provolatile::text)
            FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace),
-          'ack_events v, add_stage v, board s, board_cards s, check_move s, convert_lead v, create_pipeline v, '
+          'ack_events v, add_stage v, attainment s, board s, board_cards s, check_move s, convert_lead v, create_pipeline v, '
           'deals_as_of s, dismiss_duplicate v, find_duplicates s, flag_duplicates v, forecast s, grant_access v, '
           'import_deals v, index_custom_field v, install v, lost_reasons s, merge_deals v, move_deal v, move_deals v, '
           'pipeline_changes s, pipeline_summary s, pipeline_trend s, protect_children v, prune_events v, '
@@ -36,7 +36,7 @@ SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc
           NULL, 'section 11: what writes is not parallel safe');
 SELECT is((SELECT string_agg(proname || ' ' || proparallel::text, ', ' ORDER BY proname) FROM pg_proc
            WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 's'),
-          'board s, board_cards s, check_move u, deals_as_of s, find_duplicates u, forecast s, lost_reasons s, '
+          'attainment s, board s, board_cards s, check_move u, deals_as_of s, find_duplicates u, forecast s, lost_reasons s, '
           'pipeline_changes s, pipeline_summary s, pipeline_trend s, resolve_deal s, sales_velocity s, scan_duplicates u, '
           'stage_conversion s, verify u, win_rate s',
           'section 11: PARALLEL SAFE where true');
@@ -137,6 +137,8 @@ SELECT is((SELECT sum(deal_count) FROM crm_deals.pipeline_changes('-infinity') W
 SELECT is((SELECT sum(deal_count) FROM crm_deals.pipeline_trend(NULL)),
           (SELECT count(*) FROM crm_deals.deal WHERE status = 'open')::numeric,
           'section 11: pipeline_trend() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.attainment(NULL, 'day', '2020-01-01', '2020-01-02')), 0::bigint,
+          'section 11: attainment() writes nothing');
 SELECT is((SELECT count(*) FROM crm_deals.win_rate(NULL, NULL)), 1::bigint, 'section 11: win_rate() writes nothing');
 SELECT is((SELECT count(*) FROM crm_deals.stage_conversion(NULL, NULL)), 4::bigint,
           'section 11: stage_conversion() writes nothing');

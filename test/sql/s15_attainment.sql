@@ -8,14 +8,9 @@ SELECT crm_deals.create_pipeline('Ours', organization => 'acme') AS ours \gset
 -- ----------
 -- Targets
 -- ----------
-CREATE FUNCTION t.target(given text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    outcome text;
-BEGIN
-    outcome := t.try(format('INSERT INTO crm_deals.target (organization, pipeline_id, owner, starts_on, ends_on, currency,
-                                                           amount) VALUES (%s)', given));
-    RETURN outcome;
-END
+CREATE FUNCTION t.target(given text) RETURNS text LANGUAGE sql AS $$
+    SELECT t.try(format('INSERT INTO crm_deals.target (organization, pipeline_id, owner, starts_on, ends_on, currency, '
+                        'amount) VALUES (%s)', given))
 $$;
 SELECT is(t.target(v.given), v.wanted, 'section 3: target ' || v.given)
 FROM (VALUES (1, 'NULL, NULL, NULL, ''2026-01-01'', ''2026-03-31'', ''EUR'', 100', 'done'),
@@ -71,7 +66,8 @@ CREATE ROLE regress_crm_manager;
 SELECT crm_deals.grant_access('regress_crm_read', 'read'), crm_deals.grant_access('regress_crm_write', 'write'),
        crm_deals.grant_access('regress_crm_manager', 'manager') \gset none_
 DELETE FROM crm_deals.target;
-INSERT INTO crm_deals.target (owner, starts_on, ends_on, currency, amount) VALUES ('ann', '2026-01-01', '2026-01-31', 'EUR', 1);
+INSERT INTO crm_deals.target (owner, starts_on, ends_on, currency, amount)
+VALUES ('ann', '2026-01-01', '2026-01-31', 'EUR', 1);
 SELECT is(t.try(v.statement, 'regress_crm_' || v.role), v.wanted, 'section 9: ' || v.role || ': ' || v.statement)
 FROM (VALUES ('read', 'SELECT FROM crm_deals.target', 'done'), ('write', 'UPDATE crm_deals.target SET amount = 2', '42501'),
              ('write', 'INSERT INTO crm_deals.target DEFAULT VALUES', '42501'),
@@ -93,7 +89,6 @@ SELECT t.drop_roles('regress_crm_read', 'regress_crm_write', 'regress_crm_manage
 -- attainment, by hand
 -- ----------
 DELETE FROM crm_deals.target;
-CREATE TABLE t.kept AS SELECT d.id FROM crm_deals.deal AS d;
 CREATE FUNCTION t.shown(arguments text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     shown text;
@@ -139,12 +134,12 @@ FROM (VALUES
     ('''owner'', ''quarter'', ''2024-01-01'', ''2024-03-31'', ''Service''',
      '2024-01-01 bob GBP 3 50.00 20.00 2.00 -47.00 -'),
     ('''organization'', ''quarter'', ''2024-04-01'', ''2024-06-30''',
-     '2024-04-01 - GBP 284.64 0.00 99.00 49.50 284.64 0.348'),
+     '2024-04-01 - GBP 283.64 0.00 99.00 49.50 283.64 0.349'),
     -- the range cuts the periods: one day of Service's target in each
     ('NULL, ''month'', ''2024-03-31'', ''2024-04-01'', ''Service''',
      '2024-03-01 - GBP 5.01 50.00 20.00 2.00 -44.99 -; 2024-04-01 - GBP 5.00 0.00 0.00 0.00 5.00 0.000'),
     ('NULL, NULL, ''2024-03-31'', ''2024-04-01'', ''Service''', '- GBP 10.01 50.00 20.00 2.00 -39.99 -'),
-    ('NULL, ''day'', ''2024-01-10'', ''2024-01-10'', ''Sales''', '2024-01-10 - GBP 1.30 60.00 0.00 0.00 -58.70 -'))
+    ('NULL, ''day'', ''2024-01-10'', ''2024-01-10'', ''Sales''', '2024-01-10 - GBP 1.29 60.00 0.00 0.00 -58.71 -'))
     AS v (arguments, wanted);
 SELECT is((SELECT concat_ws(' ', count(*), sum(a.target)) FROM crm_deals.attainment(NULL, p, '2024-01-01', '2024-12-31', 'Sales')
            AS a WHERE a.target IS NOT NULL), v.wanted, 'section 15: the parts of a target sum to it: ' || p)
@@ -164,10 +159,6 @@ INSERT INTO crm_deals.target (starts_on, ends_on, currency, amount) VALUES
 SELECT is((SELECT string_agg(a.period_start || ' ' || (a.target BETWEEN 9.6 AND 9.9), ', ')
            FROM crm_deals.attainment() AS a WHERE a.currency = 'NOK'),
           date_trunc('quarter', now())::date || ' true', 'section 15: without dates the period of today');
-SELECT is((SELECT string_agg(a.target::text, ' ' ORDER BY a.period_start)
-           FROM crm_deals.attainment(period => 'year', from_date => '2024-01-01') AS a WHERE a.currency = 'NOK'),
-          '9.89 0.11', 'section 15: from a day on, as far as the period of today')
-WHERE false;
 
 -- Rates: what was won at the rate of its day, the rest at that of today. What has no rate keeps a row of its own.
 DELETE FROM crm_deals.target;
