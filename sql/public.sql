@@ -306,6 +306,17 @@ COMMENT ON FUNCTION crm_deals.deals_as_of(timestamptz) IS
     'transactions in flight.';
 
 -- access: read
+CREATE FUNCTION crm_deals.timeline(deal bigint, max_entries integer DEFAULT 50, before timestamptz DEFAULT NULL,
+                                   language text DEFAULT NULL)
+RETURNS TABLE (at timestamptz, kind text, actor text, title text, detail jsonb)
+LANGUAGE sql STABLE PARALLEL SAFE COST 10000 ROWS 50
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.timeline(deal, max_entries, before, language);
+END;
+COMMENT ON FUNCTION crm_deals.timeline(bigint, integer, timestamptz, text) IS
+    'Returns the events and activities of a deal as one list that a person can read, newest first.';
+
+-- access: read
 CREATE FUNCTION crm_deals.pipeline_changes(from_at timestamptz, to_at timestamptz DEFAULT now(),
                                            pipeline text DEFAULT NULL, close_from date DEFAULT NULL,
                                            close_to date DEFAULT NULL, filter jsonb DEFAULT NULL,
@@ -420,15 +431,16 @@ COMMENT ON FUNCTION crm_deals.attainment(text, text, date, date, text, text) IS
 -- access: write
 CREATE FUNCTION crm_deals.convert_lead(lead bigint, create_deal boolean DEFAULT true, deal jsonb DEFAULT '{}',
                                        use_account text DEFAULT NULL, use_contact text DEFAULT NULL,
-                                       actor text DEFAULT NULL,
+                                       actor text DEFAULT NULL, use_deal bigint DEFAULT NULL,
                                        OUT account_id text, OUT contact_id text, OUT deal_id bigint)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor,
+    SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor, use_deal,
                                                   current_setting('search_path'));
 END;
-COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, text) IS
-    'Converts a lead, once: finds or creates its account and its contact and, unless told not to, creates a deal.';
+COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, text, bigint) IS
+    'Converts a lead, once: finds or creates its account and its contact and, unless told not to, creates a deal or '
+    'joins one that is there.';
 
 -- access: write
 CREATE FUNCTION crm_deals.import_deals(source regclass, history regclass DEFAULT NULL, gates boolean DEFAULT false,

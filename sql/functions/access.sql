@@ -64,7 +64,7 @@ COMMENT ON FUNCTION crm_deals_internal.members() IS
     'Internal: lists the functions of the extension.';
 
 -- Each level may read key and label of the host's tables, since boards and lists show them. A level that writes may
--- also find and create accounts and contacts, by the columns that are mapped.
+-- also find and create accounts and contacts, by the columns that are mapped, and complete contacts.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.host_columns()
     RETURNS TABLE (host regclass, level text, privilege text, columns text)
@@ -75,10 +75,12 @@ AS $$
     FROM crm_deals.installation AS i
     CROSS JOIN LATERAL (VALUES ('account', i.account_table), ('contact', i.contact_table),
                         ('owner', i.owner_table)) AS h (entity, host)
-    CROSS JOIN (VALUES ('read', 'SELECT'), ('write', 'SELECT'), ('write', 'INSERT')) AS w (level, privilege)
+    CROSS JOIN (VALUES ('read', 'SELECT'), ('write', 'SELECT'), ('write', 'INSERT'), ('write', 'UPDATE'))
+        AS w (level, privilege)
     CROSS JOIN LATERAL (SELECT crm_deals_internal.mapped_column(h.entity, m.field, h.host, i.columns)
                         FROM crm_deals_internal.mappable() AS m
                         WHERE m.entity = h.entity AND (m.in_label OR w.level = 'write')
+                          AND (w.privilege <> 'UPDATE' OR m.field IN ('first_name', 'last_name', 'phone'))
                         UNION ALL
                         SELECT k.name FROM crm_deals_internal.primary_key(h.host) AS k
                         WHERE w.privilege = 'SELECT') AS c (name)

@@ -66,6 +66,8 @@ INSERT INTO t.call VALUES
     ('redact', 'redact(actor => ''eve'')'), ('redact', 'redact(actor => ''regress_crm_bob'')'),
     ('convert_lead', 'convert_lead(1, deal => ''{"name": "Secret of bob", "owner": "regress_crm_alice"}'')'),
     ('convert_lead', 'convert_lead(1, deal => ''{"name": "x", "external_id": "b5", "owner": "regress_crm_alice"}'')'),
+    ('convert_lead', 'convert_lead(1, use_deal => H)'),
+    ('timeline', 'timeline(H)'), ('timeline', 'timeline(H, 1, now())'), ('timeline', 'timeline(1)'),
     ('import_deals', 'import_deals(''t.source'')'), ('import_deals', 'import_deals(''t.source'', gates => true)'),
     ('find_duplicates', 'find_duplicates(''Secret of bob'', 0.1)'), ('scan_duplicates', 'scan_duplicates(0.1)'),
     ('flag_duplicates', 'flag_duplicates()'), ('flag_duplicates', 'flag_duplicates(''Sales'')'),
