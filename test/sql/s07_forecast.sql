@@ -201,7 +201,7 @@ SELECT is((SELECT string_agg(format('%s %s', name, format_type(type, NULL)), ', 
           v.columns, 'section 12: the columns of ' || v.name)
 FROM (VALUES ('board',
               'column_key text, label text, ordinal integer, deal_count bigint, amounts jsonb, weighted_amounts jsonb, '
-              'cards jsonb'),
+              'cards jsonb, page_key jsonb'),
              ('board_cards', 'card jsonb, page_key jsonb'),
              ('forecast',
               'month date, group_key text, group_label text, currency text, deal_count bigint, amount numeric, '

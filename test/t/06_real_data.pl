@@ -147,7 +147,9 @@ sub rates
 	for my $key (keys %{ { %won, %lost } })
 	{
 		my ($won, $lost) = ($won{$key} // 0, $lost{$key} // 0);
-		$rates{$key} = sprintf '%d %d %.4f %s', $won, $lost, $won / ($won + $lost),
+		# A half is rounded up, which a binary fraction cannot do.
+		my $rate = int((2 * 10_000 * $won + $won + $lost) / (2 * ($won + $lost)));
+		$rates{$key} = sprintf '%d %d %.4f %s', $won, $lost, $rate / 10_000,
 			$won ? sprintf('%.9f', $days{$key} / $won) : '';
 	}
 	return \%rates;
