@@ -18,11 +18,12 @@ CREATE INDEX target_of ON crm_deals.target
 CREATE INDEX target_pipeline ON crm_deals.target (pipeline_id) WHERE pipeline_id IS NOT NULL;
 CREATE INDEX target_owner ON crm_deals.target (owner) WHERE owner IS NOT NULL;
 
-COMMENT ON TABLE crm_deals.target IS 'What is to be won in some days: by an owner, or by the team if there is no owner.';
+COMMENT ON TABLE crm_deals.target IS 'What is to be won in some days, by an owner or by the team.';
 COMMENT ON COLUMN crm_deals.target.id IS 'The key.';
 COMMENT ON COLUMN crm_deals.target.organization IS 'The organization, that of the pipeline if there is one.';
 COMMENT ON COLUMN crm_deals.target.pipeline_id IS 'The pipeline in which it is to be won; NULL: in any.';
-COMMENT ON COLUMN crm_deals.target.owner IS 'Who is to win it: a key of the host''s table of owners, or a text. NULL: the team.';
+COMMENT ON COLUMN crm_deals.target.owner IS
+    'Who is to win it: a key of the host''s table of owners, or a text; NULL: the team.';
 COMMENT ON COLUMN crm_deals.target.starts_on IS 'The first day.';
 COMMENT ON COLUMN crm_deals.target.ends_on IS 'The last day.';
 COMMENT ON COLUMN crm_deals.target.currency IS 'The currency of the amount, an ISO 4217 code.';
