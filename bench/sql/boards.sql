@@ -11,12 +11,14 @@ CREATE TEMPORARY TABLE question (
 );
 
 -- By hand a board is a window over the join, as examples of boards have it: every card numbered, the first ones kept.
-CREATE FUNCTION pg_temp.board_by_hand(what text, condition text) RETURNS text LANGUAGE sql AS $$
+-- Ours also looks up the next activity of each card.
+CREATE FUNCTION pg_temp.board_by_hand(what text, condition text, sort text DEFAULT 'd.stage_entered_at DESC, d.id DESC')
+RETURNS text LANGUAGE sql AS $$
     SELECT format($query$
         SELECT * FROM (
             SELECT %s, d.id, d.name, a.name AS account, d.amount, d.currency, d.probability, d.expected_close_date,
                    d.stage_entered_at, d.version, d.custom_fields,
-                   row_number() OVER (PARTITION BY %2$s ORDER BY d.stage_entered_at DESC, d.id DESC) AS place,
+                   row_number() OVER (PARTITION BY %2$s ORDER BY %5$s) AS place,
                    count(*) OVER (PARTITION BY %2$s) AS deals,
                    sum(d.amount) OVER (PARTITION BY %2$s, d.currency) AS amount_sum,
                    sum(d.amount * d.probability / 100) OVER (PARTITION BY %2$s, d.currency) AS weighted_sum
@@ -29,7 +31,8 @@ CREATE FUNCTION pg_temp.board_by_hand(what text, condition text) RETURNS text LA
         CASE what WHEN 'owner' THEN 'd.owner, s.key' ELSE 's.key, s.name AS stage, s.position, d.owner' END,
         CASE what WHEN 'owner' THEN 'd.owner' ELSE 'd.stage_id' END,
         condition,
-        CASE what WHEN 'owner' THEN 'owner' ELSE 'position' END)
+        CASE what WHEN 'owner' THEN 'owner' ELSE 'position' END,
+        sort)
 $$;
 INSERT INTO question (name, function, by_hand) VALUES
 ('board: first 20 cards of each column, counts, sums',
@@ -41,7 +44,14 @@ INSERT INTO question (name, function, by_hand) VALUES
  $$SELECT * FROM crm_deals.board('Pipeline 1', filter => '{"owner": "owner 7"}')$$,
  pg_temp.board_by_hand('stage', $$d.owner = 'owner 7'$$)),
 ('board by owner',
- $$SELECT * FROM crm_deals.board('Pipeline 1', 'owner')$$, pg_temp.board_by_hand('owner', 'true'));
+ $$SELECT * FROM crm_deals.board('Pipeline 1', 'owner')$$, pg_temp.board_by_hand('owner', 'true')),
+('board: the biggest deals first',
+ $$SELECT * FROM crm_deals.board('Pipeline 1', sort => '-amount')$$,
+ pg_temp.board_by_hand('stage', 'true', 'd.amount DESC NULLS LAST, d.id DESC')),
+('a page of one''s open tasks',
+ $$SELECT * FROM crm_deals.open_task WHERE assignee = 'owner 7' ORDER BY due_at, id LIMIT 20$$,
+ $$SELECT a.*, d.name FROM crm_deals.activity AS a LEFT JOIN crm_deals.deal AS d ON d.id = a.deal_id
+   WHERE a.assignee = 'owner 7' AND a.done_at IS NULL AND a.kind <> 'note' ORDER BY a.due_at LIMIT 20$$);
 
 -- By hand pages are counted off.
 CREATE FUNCTION pg_temp.deep() RETURNS integer LANGUAGE sql AS $$

@@ -130,6 +130,7 @@ FROM (VALUES ('{"id": 1, "stage_entered_at": "2026-01-01T00:00:00+00:00"}', 'amo
              ('{"id": 1, "sort": "stage", "stage": "lead"}', 'stage', '22023'),
              ('{"id": 1, "sort": "stage", "stage": 2.5}', 'stage', '22023'),
              ('{"id": 1, "sort": "stage", "stage": 2147483648}', 'stage', '22023'),
+             ('{"id": 1, "sort": "stage", "stage": 2147483647}', 'stage', 'done'),
              ('{"id": 1, "sort": "stage", "stage": 2}', 'stage', 'done'),
              ('{"id": 1, "stage_entered_at": null}', NULL, '22023'),
              ('{"id": 1, "stage_entered_at": 5}', NULL, '22023')) AS v (key, sort, state);
