@@ -66,26 +66,28 @@ COMMENT ON FUNCTION crm_deals.remove_stage(bigint, bigint) IS
 -- access: write
 CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage text, note text DEFAULT NULL, actor text DEFAULT NULL,
                                     lost_reason text DEFAULT NULL, expected_version integer DEFAULT NULL,
-                                    override text DEFAULT NULL,
+                                    override text DEFAULT NULL, fields jsonb DEFAULT NULL,
                                     OUT deal_id bigint, OUT pipeline_id bigint, OUT stage_id bigint,
                                     OUT stage_key text, OUT status text, OUT probability numeric,
-                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
-LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal';
-COMMENT ON FUNCTION crm_deals.move_deal(bigint, text, text, text, text, integer, text) IS
-    'Moves a deal to a stage of its pipeline, given by key or name, and records a note. event_id is NULL if the deal '
-    'was there already.';
+                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint,
+                                    OUT batch_id bigint)
+LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal_and_write';
+COMMENT ON FUNCTION crm_deals.move_deal(bigint, text, text, text, text, integer, text, jsonb) IS
+    'Moves a deal to a stage of its pipeline, given by key, name, label or id, writes other fields of it, and records '
+    'a note. event_id is NULL if nothing changed.';
 
 -- access: write
 CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage_id bigint, note text DEFAULT NULL, actor text DEFAULT NULL,
                                     lost_reason text DEFAULT NULL, expected_version integer DEFAULT NULL,
-                                    override text DEFAULT NULL,
+                                    override text DEFAULT NULL, fields jsonb DEFAULT NULL,
                                     OUT deal_id bigint, OUT pipeline_id bigint, OUT stage_id bigint,
                                     OUT stage_key text, OUT status text, OUT probability numeric,
-                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
-LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal_to_id';
-COMMENT ON FUNCTION crm_deals.move_deal(bigint, bigint, text, text, text, integer, text) IS
-    'Moves a deal to a stage of any pipeline, given by id, and records a note. event_id is NULL if the deal was '
-    'there already.';
+                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint,
+                                    OUT batch_id bigint)
+LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal_to_id_and_write';
+COMMENT ON FUNCTION crm_deals.move_deal(bigint, bigint, text, text, text, integer, text, jsonb) IS
+    'Moves a deal to a stage of any pipeline, given by id, writes other fields of it, and records a note. event_id is '
+    'NULL if nothing changed.';
 
 -- access: write
 CREATE FUNCTION crm_deals.move_deals(deal_ids bigint[], to_stage text, note text DEFAULT NULL,
@@ -102,7 +104,7 @@ COMMENT ON FUNCTION crm_deals.move_deals(bigint[], text, text, text, text, text)
 
 -- access: read
 CREATE FUNCTION crm_deals.check_move(deal bigint, to_stage text, lost_reason text DEFAULT NULL)
-RETURNS TABLE (rule text, detail text)
+RETURNS TABLE (rule text, detail text, data jsonb)
 LANGUAGE sql STABLE COST 1000 ROWS 1
 BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.check_move(deal, to_stage, lost_reason);

@@ -94,6 +94,24 @@ CREATE FUNCTION pg_temp.past_by_hand(moment text) RETURNS text LANGUAGE sql AS $
               WHERE occurred_at <= %L ORDER BY deal_id, version DESC) AS e
         WHERE kind <> 'deleted'$query$, moment)
 $$;
+-- The last event of each deal at both moments, joined. By hand a deal has one reason to change, and no filter.
+CREATE FUNCTION pg_temp.changes_by_hand(from_at text, to_at text) RETURNS text LANGUAGE sql AS $$
+    SELECT format($query$
+        WITH a AS (SELECT DISTINCT ON (deal_id) * FROM crm_deals.deal_event
+                   WHERE occurred_at <= %L ORDER BY deal_id, version DESC),
+             b AS (SELECT DISTINCT ON (deal_id) * FROM crm_deals.deal_event
+                   WHERE occurred_at <= %L ORDER BY deal_id, version DESC)
+        SELECT currency, change, count(*), sum(amount)
+        FROM (SELECT coalesce(b.currency, a.currency) AS currency, coalesce(b.amount, a.amount) AS amount,
+                     CASE WHEN a.deal_id IS NULL THEN 'created'
+                          WHEN b.kind = 'deleted' THEN 'deleted'
+                          WHEN b.status = 'open' AND a.status <> 'open' THEN 'reopened'
+                          WHEN b.status <> 'open' THEN b.status::text
+                          WHEN b.amount <> a.amount THEN 'changed' ELSE 'same' END AS change
+              FROM a FULL JOIN b ON b.deal_id = a.deal_id
+              WHERE a.status = 'open' OR b.status = 'open') AS c
+        GROUP BY 1, 2 ORDER BY 1, 2$query$, from_at, to_at)
+$$;
 INSERT INTO question (name, function, by_hand) VALUES
 ('forecast by month, all pipelines', $$SELECT * FROM crm_deals.forecast()$$, pg_temp.forecast_by_hand('true', 'true')),
 ('forecast of one pipeline, this quarter',
@@ -110,7 +128,13 @@ INSERT INTO question (name, function, by_hand) VALUES
 ('deals_as_of a year ago',
  $$SELECT count(*) FROM crm_deals.deals_as_of('2025-11-01')$$, pg_temp.past_by_hand('2025-11-01')),
 ('deals_as_of a week ago',
- $$SELECT count(*) FROM crm_deals.deals_as_of('2026-10-25')$$, pg_temp.past_by_hand('2026-10-25'));
+ $$SELECT count(*) FROM crm_deals.deals_as_of('2026-10-25')$$, pg_temp.past_by_hand('2026-10-25')),
+('pipeline_changes of the last week',
+ $$SELECT * FROM crm_deals.pipeline_changes('2026-10-25', '2026-11-01')$$,
+ pg_temp.changes_by_hand('2026-10-25', '2026-11-01')),
+('pipeline_changes of two months, by owner',
+ $$SELECT * FROM crm_deals.pipeline_changes('2026-09-01', '2026-11-01', group_by => 'owner')$$,
+ pg_temp.changes_by_hand('2026-09-01', '2026-11-01'));
 
 -- Every row is made and thrown away on the server.
 CREATE FUNCTION pg_temp.seconds(query text) RETURNS numeric LANGUAGE plpgsql AS $$

@@ -40,7 +40,7 @@ COMMENT ON FUNCTION crm_deals_internal.target_part(numeric, date, date, date, da
     'Internal: returns the part of a target that falls to some of its days.';
 
 -- A query of the parts of targets by period and group: by owner those of owners, else the team's, or the owners' where
--- the team has none. Over $1 and the rest, as attainment() passes them.
+-- the team has none. attainment() has period.
 -- access: read
 CREATE FUNCTION crm_deals_internal.target_parts(by text, pipeline_id bigint) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -53,7 +53,7 @@ AS $$
                      bool_or(t.owner IS NULL) OVER (PARTITION BY p.next_day, t.organization, t.pipeline_id,
                                                                  t.currency) AS team_has_one
               FROM crm_deals.target AS t
-              JOIN period AS p ON t.starts_on < p.next_day AND t.ends_on >= p.first_day
+              JOIN %4$s AS p ON t.starts_on < p.next_day AND t.ends_on >= p.first_day
               WHERE %2$s) AS a
         WHERE %3$s
         GROUP BY a.period_start, a.raw, a.currency$query$,
@@ -61,7 +61,8 @@ AS $$
                 WHEN 'organization' THEN 't.organization' ELSE 'NULL::text' END,
         CASE WHEN pipeline_id IS NOT NULL THEN format('t.pipeline_id = %L', pipeline_id)
              WHEN by = 'pipeline' THEN 't.pipeline_id IS NOT NULL' ELSE 'true' END,
-        CASE by WHEN 'owner' THEN 'a.owner IS NOT NULL' ELSE 'a.owner IS NULL OR NOT a.team_has_one' END)
+        CASE by WHEN 'owner' THEN 'a.owner IS NOT NULL' ELSE 'a.owner IS NULL OR NOT a.team_has_one' END,
+        'period')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.target_parts(text, bigint) IS
     'Internal: returns what is to be won by period and group, as a piece of SQL.';

@@ -85,6 +85,18 @@ COMMENT ON FUNCTION crm_deals_internal.rederive_deals() IS
     'Trigger: makes deals follow the status and the probability of their stage.';
 
 -- access: public
+CREATE FUNCTION crm_deals_internal.stages_given_up() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_stages_given_up';
+COMMENT ON FUNCTION crm_deals_internal.stages_given_up() IS
+    'Trigger: refuses to archive a stage that holds deals, and to take the last open or won stage from a pipeline.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.rename_lost_reasons() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_rename_lost_reasons';
+COMMENT ON FUNCTION crm_deals_internal.rename_lost_reasons() IS
+    'Trigger: gives deals the new name of a lost reason that is renamed.';
+
+-- access: public
 CREATE FUNCTION crm_deals_internal.pipeline_rules() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_pipeline_rules';
 COMMENT ON FUNCTION crm_deals_internal.pipeline_rules() IS
@@ -113,6 +125,12 @@ CREATE FUNCTION crm_deals_internal.forget_pipelines() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_forget_pipelines';
 COMMENT ON FUNCTION crm_deals_internal.forget_pipelines() IS
     'Trigger: makes every backend read pipelines, stages and custom fields again.';
+
+-- access: read
+CREATE FUNCTION crm_deals_internal.is_blank(value text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_is_blank';
+COMMENT ON FUNCTION crm_deals_internal.is_blank(text) IS
+    'Internal: returns whether nothing is seen of a text: it is empty, or of blanks and other invisible characters.';
 
 -- access: public
 CREATE FUNCTION crm_deals_internal.check_installed() RETURNS void

@@ -57,6 +57,12 @@ CREATE OR REPLACE TRIGGER crm_deals_rules_again AFTER INSERT OR UPDATE ON crm_de
 CREATE OR REPLACE TRIGGER crm_deals_rederive AFTER UPDATE ON crm_deals.stage
     REFERENCING OLD TABLE AS old_stages NEW TABLE AS new_stages
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.rederive_deals();
+CREATE OR REPLACE TRIGGER crm_deals_archived AFTER UPDATE ON crm_deals.stage
+    REFERENCING OLD TABLE AS old_stages NEW TABLE AS new_stages
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.stages_given_up();
+CREATE OR REPLACE TRIGGER crm_deals_removed AFTER DELETE ON crm_deals.stage
+    REFERENCING OLD TABLE AS old_stages
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.stages_given_up();
 CREATE OR REPLACE TRIGGER crm_deals_name AFTER UPDATE ON crm_deals.stage
     FOR EACH ROW WHEN ((old.key, old.name) IS DISTINCT FROM (new.key, new.name))
     EXECUTE FUNCTION crm_deals_internal.keep_stage_name();
@@ -79,6 +85,13 @@ CREATE OR REPLACE TRIGGER crm_deals_names_kept_or_not AFTER UPDATE ON crm_deals.
     EXECUTE FUNCTION crm_deals_internal.keep_names();
 CREATE OR REPLACE TRIGGER crm_deals_names_not_kept AFTER DELETE ON crm_deals.pipeline
     FOR EACH ROW WHEN (old.duplicate_policy <> 'off') EXECUTE FUNCTION crm_deals_internal.keep_names();
+
+-- Deals follow a lost reason that is renamed.
+CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE UPDATE ON crm_deals.lost_reason
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.edit_begin();
+CREATE OR REPLACE TRIGGER crm_deals_renamed AFTER UPDATE ON crm_deals.lost_reason
+    REFERENCING OLD TABLE AS old_reasons NEW TABLE AS new_reasons
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.rename_lost_reasons();
 
 -- The listed moves are gates too.
 CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage_transition

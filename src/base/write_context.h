@@ -15,6 +15,7 @@ typedef struct WriteContext
 	const char *override_reason;
 	bool		imports;		/* a row's updated_at, if given, is the moment of its event */
 	bool		restores;		/* stamps and version stay as given; no rule is judged */
+	bool		follows_catalogue;	/* lost reasons take names that may be inactive in the catalogue */
 	bool		in_owners_name; /* errors must not name a deal: the caller may not see it */
 	bool		maintenance;	/* see in_maintenance() */
 	bool		only_by_ticket; /* holds for no statement but those that are run with its ticket */

@@ -177,7 +177,7 @@ FROM (VALUES ('{}', 'C | lead | EUR | {} | 10'), ('{"name": "N"}', 'N | lead | E
              ('{"pipeline": "Second", "pipeline_id": 1}', '22023'), ('{"stage": "won", "stage_id": 1}', '22023'),
              ('{"Name": "x"}', '22023'), ('{"custom_field": {}}', '22023'), ('[]', '22023'), ('5', '22023'),
              ('null', '22023'), ('{"amount": -1}', '23514 deal deal_amount'), ('{"amount": "much"}', '22P02'),
-             ('{"name": " "}', '23514 deal deal_name'), ('{"stage": "nowhere"}', 'P0002'),
+             ('{"name": " "}', '23514 deal.name deal_name'), ('{"stage": "nowhere"}', 'P0002'),
              ('{"pipeline": "nowhere"}', 'P0002'), ('{"status": "won"}', '23514 deal.status deal_status_matches_stage'),
              ('{"stage": "lost"}', '23514 deal.lost_reason deal_lost_reason'),
              ('{"stage": "lost", "lost_reason": "price"}', 'C | lost | EUR | {} | 0'),

@@ -29,8 +29,7 @@ SELECT is((SELECT string_agg(DISTINCT proname || ' ' || provolatile::text,
           'read_events v, rebuild_duplicates v, redact v, '
           'remove_stage v, reorder_stages v, resolve_deal s, restore_deal v, revoke_access v, sales_velocity s, '
           'scan_duplicates s, stage_conversion s, start_dispatcher v, subscribe v, timeline s, undo_batch v, '
-          'unsubscribe v, '
-          'verify s, win_rate s',
+          'unsubscribe v, verify s, win_rate s',
           'section 11: read functions are STABLE, those that write VOLATILE');
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc
            WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) AND provolatile = 'v'
@@ -83,15 +82,15 @@ SELECT is((SELECT string_agg(regexp_replace(pg_get_function_arguments(oid), ', O
            FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND proname = 'move_deal'),
           'deal bigint, to_stage text, note text DEFAULT NULL::text, actor text DEFAULT NULL::text, '
           'lost_reason text DEFAULT NULL::text, expected_version integer DEFAULT NULL::integer, '
-          'override text DEFAULT NULL::text; deal bigint, to_stage_id bigint, note text DEFAULT NULL::text, '
+          'override text DEFAULT NULL::text, fields jsonb DEFAULT NULL::jsonb; deal bigint, to_stage_id bigint, note text DEFAULT NULL::text, '
           'actor text DEFAULT NULL::text, lost_reason text DEFAULT NULL::text, '
-          'expected_version integer DEFAULT NULL::integer, override text DEFAULT NULL::text',
+          'expected_version integer DEFAULT NULL::integer, override text DEFAULT NULL::text, fields jsonb DEFAULT NULL::jsonb',
           'section 12: move_deal by text and by id');
 SELECT is((SELECT string_agg(name, ' ' ORDER BY position)
            FROM pg_proc, unnest(proargnames, proargmodes) WITH ORDINALITY AS a (name, mode, position)
            WHERE proname = v.name AND pronamespace = 'crm_deals'::regnamespace AND mode = 't'),
           v.columns, 'section 12: columns of ' || v.name)
-FROM (VALUES ('move_deals', 'deal_id outcome detail event_id'), ('check_move', 'rule detail'),
+FROM (VALUES ('move_deals', 'deal_id outcome detail event_id'), ('check_move', 'rule detail data'),
              ('read_events', 'id deal_id kind occurred_at payload'), ('redact', 'relation rows')) AS v (name, columns);
 -- fillfactor and autovacuum where they help
 SELECT is((SELECT string_agg(relname || ' ' || (SELECT option_value FROM pg_options_to_table(reloptions)

@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use Changes;
 use CrmDeals;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -204,6 +205,43 @@ my $won = grep { $_->{deal_stage} =~ /^(Engaging|Won)$/ } @deals;
 is(value($node, "SELECT count(*) FROM crm_deals.deal WHERE status = 'won' AND closed_at IS NOT NULL"), $won,
 	'as many are won');
 is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
+
+# The same opportunities, imported with their history: what happened to the pipeline in a quarter of 2017.
+$node->safe_psql('postgres', 'CREATE DATABASE history');
+my %history = (database => 'history');
+value($node, <<"SQL" . told_changes(), %history);
+SET client_min_messages = warning;
+CREATE EXTENSION crm_deals CASCADE;
+SELECT crm_deals.install();
+SELECT crm_deals.create_pipeline('Opportunities', '[{"name": "Prospecting"}, {"name": "Engaging"},
+    {"name": "Won", "status": "won"}, {"name": "Lost", "status": "lost"}]', currency => 'USD');
+UPDATE crm_deals.pipeline SET lost_reason_required = false, duplicate_policy = 'off';
+CREATE TABLE public.opportunity (opportunity_id text, sales_agent text, product text, account text, deal_stage text,
+    engage_date date, close_date date, close_value numeric);
+\\copy public.opportunity FROM '$data/sales_pipeline.csv' (FORMAT csv, HEADER true)
+CREATE TABLE public.source AS
+SELECT opportunity_id AS external_id, product AS name, sales_agent AS owner, deal_stage AS stage, close_value AS amount,
+       coalesce(engage_date, '2017-01-01')::timestamptz AS created_at, close_date + interval '12 hours' AS closed_at
+FROM public.opportunity;
+CREATE TABLE public.history AS
+SELECT external_id, CASE stage WHEN 'Prospecting' THEN stage ELSE 'Engaging' END AS stage, created_at AS entered_at
+FROM public.source
+UNION ALL SELECT external_id, stage, closed_at FROM public.source WHERE closed_at IS NOT NULL;
+SQL
+is(value($node, "SELECT DISTINCT outcome FROM crm_deals.import_deals('public.source', 'public.history')", %history),
+	'created', 'the opportunities are imported with their history');
+sub open_on { my ($day) = @_; return grep { ($_->{engage_date} || '2017-01-01') le $day
+	  && ($_->{close_date} eq '' || $_->{close_date} ge $day) } @deals }
+my $quarter = "'2017-07-01', '2017-10-01'";
+is(value($node, "SELECT string_agg(change || ' ' || deal_count, ' ')
+	FROM crm_deals.pipeline_changes($quarter)", %history), join(' ', 'opening', scalar open_on('2017-07-01'),
+		'created', scalar(grep { $_->{engage_date} gt '2017-07-01' && $_->{engage_date} le '2017-10-01' } @deals),
+		map({ my $stage = $_; lc($stage), -grep { $_->{deal_stage} eq $stage
+			&& $_->{close_date} ge '2017-07-01' && $_->{close_date} lt '2017-10-01' } @deals } qw(Won Lost)),
+		'closing', scalar open_on('2017-10-01')), 'pipeline_changes of a quarter, by the file');
+is(value($node, "SELECT told.compare($quarter, NULL, NULL, NULL, NULL, 'true', $_)", %history), '',
+	'... and by another program, by ' . substr($_, 1, 5))
+  for q('owner', 'ARRAY[d.owner]'), ($ENV{SOAK} ? q('stage', 'ARRAY[d.stage_id::text]') : ());
 
 $node->stop;
 done_testing();
