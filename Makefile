@@ -32,7 +32,7 @@ SCHEMA = types $(TABLES) name_index installation views triggers own_account_trig
 # The internal functions, which CREATE EXTENSION creates in this order.
 FUNCTIONS = labels rules write_as_caller $(install:%=install/%) pipelines moves duplicates log_values corrections merge \
 	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields $(import:%=import/%) \
-	filters board past rates forecast changes reports trend attainment timeline row_security verify access
+	filters board past rates forecast changes reports trend attainment timeline sample row_security verify access
 
 install = words versions create migrate bring_back install
 consumers = selection subscriptions delivery payload_facts

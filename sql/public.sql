@@ -453,6 +453,13 @@ COMMENT ON FUNCTION crm_deals.import_deals(regclass, regclass, boolean, boolean,
     'Imports deals, and their history, from tables whose columns are named like a deal''s. Returns an outcome for '
     'each row: created, updated, unchanged, flagged or rejected.';
 
+-- access: owner
+CREATE FUNCTION crm_deals.load_sample() RETURNS void
+LANGUAGE sql VOLATILE
+RETURN crm_deals_internal.load_sample(current_setting('search_path'));
+COMMENT ON FUNCTION crm_deals.load_sample() IS
+    'Loads a small sales team to try things on, into a database without deals.';
+
 -- access: admin
 CREATE FUNCTION crm_deals.index_custom_field(entity text, key text) RETURNS regclass
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_index_custom_field';

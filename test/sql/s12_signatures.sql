@@ -83,6 +83,7 @@ INSERT INTO t.contract VALUES
 ('convert_lead', $$lead bigint, create_deal boolean DEFAULT true, deal jsonb DEFAULT '{}',
     use_account text DEFAULT NULL, use_contact text DEFAULT NULL, actor text DEFAULT NULL,
     use_deal bigint DEFAULT NULL, OUT account_id text, OUT contact_id text, OUT deal_id bigint$$, 'record'),
+('load_sample', '', 'void'),
 ('timeline', 'deal bigint, max_entries integer DEFAULT 50, before timestamptz DEFAULT NULL, language text DEFAULT NULL',
     'TABLE(at timestamptz, kind text, actor text, title text, detail jsonb)'),
 ('import_deals', $$source regclass, history regclass DEFAULT NULL, gates boolean DEFAULT false,
