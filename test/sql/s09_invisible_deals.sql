@@ -82,6 +82,7 @@ INSERT INTO t.call VALUES
     ('pipeline_changes', 'pipeline_changes(''-infinity'')'),
     ('pipeline_changes', 'pipeline_changes(''-infinity'', clock_timestamp(), group_by => ''owner'')'),
     ('lost_reasons', 'lost_reasons()'), ('pipeline_summary', 'pipeline_summary()'),
+    ('attainment', 'attainment()'), ('attainment', 'attainment(''owner'', NULL)'),
     ('pipeline_trend', 'pipeline_trend()'), ('pipeline_trend', 'pipeline_trend(group_by => ''account'')'),
     ('subscribe', 'subscribe(''mine'', from_start => true)'), ('ack_events', 'ack_events(''nobody'', H)'),
     ('unsubscribe', 'unsubscribe(''nobody'')'), ('read_events', 'read_events(''nobody'')'),
