@@ -413,6 +413,19 @@ END;
 COMMENT ON FUNCTION crm_deals.pipeline_trend(text, date, date, text, text, jsonb) IS
     'Returns the open deals at the end of each step, by group and currency: count, amount, weighted amount.';
 
+-- access: read
+CREATE FUNCTION crm_deals.attainment(by text DEFAULT NULL, period text DEFAULT 'quarter', from_date date DEFAULT NULL,
+                                     to_date date DEFAULT NULL, pipeline text DEFAULT NULL,
+                                     convert_to text DEFAULT NULL)
+RETURNS TABLE (period_start date, group_key text, group_label text, currency text, target numeric, won numeric,
+               open_amount numeric, weighted numeric, gap numeric, coverage numeric)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000000 ROWS 100
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.attainment(by, period, from_date, to_date, pipeline, convert_to);
+END;
+COMMENT ON FUNCTION crm_deals.attainment(text, text, date, date, text, text) IS
+    'Returns targets by period, with what was won, what is open and what is missing.';
+
 -- ----------
 -- Leads, imports, custom fields
 -- ----------
@@ -439,6 +452,13 @@ LANGUAGE c VOLATILE COST 1000000 AS 'MODULE_PATHNAME', 'crm_deals_import_deals';
 COMMENT ON FUNCTION crm_deals.import_deals(regclass, regclass, boolean, boolean, text) IS
     'Imports deals, and their history, from tables whose columns are named like a deal''s. Returns an outcome for '
     'each row: created, updated, unchanged, flagged or rejected.';
+
+-- access: owner
+CREATE FUNCTION crm_deals.load_sample() RETURNS void
+LANGUAGE sql VOLATILE
+RETURN crm_deals_internal.load_sample(current_setting('search_path'));
+COMMENT ON FUNCTION crm_deals.load_sample() IS
+    'Loads a small sales team to try things on, into a database without deals.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.index_custom_field(entity text, key text) RETURNS regclass

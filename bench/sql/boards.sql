@@ -113,6 +113,12 @@ CREATE FUNCTION pg_temp.changes_by_hand(from_at text, to_at text) RETURNS text L
         GROUP BY 1, 2 ORDER BY 1, 2$query$, from_at, to_at)
 $$;
 INSERT INTO question (name, function, by_hand) VALUES
+('timeline of a deal',
+ $$SELECT * FROM crm_deals.timeline(500)$$,
+ $$SELECT occurred_at, kind, actor, changes::text FROM crm_deals.deal_event WHERE deal_id = 500
+   UNION ALL
+   SELECT occurred_at, kind, actor, subject FROM crm_deals.activity WHERE deal_id = 500
+   ORDER BY 1 DESC LIMIT 50$$),
 ('forecast by month, all pipelines', $$SELECT * FROM crm_deals.forecast()$$, pg_temp.forecast_by_hand('true', 'true')),
 ('forecast of one pipeline, this quarter',
  $$SELECT * FROM crm_deals.forecast('Pipeline 1', from_date => '2026-10-01', to_date => '2026-12-31')$$,

@@ -22,7 +22,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'read', r.relation, 'SELECT'
-    FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate',
+    FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate', 'target',
                       'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'stage_name',
                       'log_pruning', 'log_generation', 'log_format',
                       'activity', 'lead', 'account', 'contact', '_account', '_contact', '_owner', 'deal_overview',
@@ -35,7 +35,8 @@ AS $$
     FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field',
                       'exchange_rate']) AS r (relation)
     UNION ALL
-    VALUES ('admin', 'event_consumer', 'SELECT'),
+    VALUES ('manager', 'target', 'INSERT, UPDATE, DELETE'),
+           ('admin', 'event_consumer', 'SELECT'),
            ('admin', 'consumer_status', 'SELECT')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.table_privileges() IS

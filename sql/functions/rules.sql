@@ -158,6 +158,24 @@ COMMENT ON FUNCTION crm_deals_internal.stage_holds_deals(bigint) IS
     'Internal: returns whether a stage holds any deal, as committed now, also one that the caller cannot see.';
 
 -- access: public
+CREATE FUNCTION crm_deals_internal.lock_targets() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_lock_targets';
+COMMENT ON FUNCTION crm_deals_internal.lock_targets() IS
+    'Trigger: waits for writers of targets, and holds new ones off until commit.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.target_organization() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_target_organization';
+COMMENT ON FUNCTION crm_deals_internal.target_organization() IS
+    'Trigger: gives a target of a pipeline the pipeline''s organization if it has none.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.target_rules() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_target_rules';
+COMMENT ON FUNCTION crm_deals_internal.target_rules() IS
+    'Trigger: refuses a target that overlaps another, of a wrong currency or of another organization than its pipeline.';
+
+-- access: public
 CREATE FUNCTION crm_deals_internal.check_trigger_table(called_for oid, belongs_to text) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp

@@ -130,3 +130,11 @@ CREATE OR REPLACE TRIGGER crm_deals_currency AFTER INSERT OR UPDATE ON crm_deals
     FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.currency_rules();
 CREATE OR REPLACE TRIGGER crm_deals_custom_fields AFTER INSERT OR UPDATE ON crm_deals.lead
     FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.custom_field_rules();
+
+-- Writers of targets come one at a time. The rules judge rows as they are stored, after the user's own triggers.
+CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR UPDATE ON crm_deals.target
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.lock_targets();
+CREATE OR REPLACE TRIGGER zz_crm_deals_organization BEFORE INSERT OR UPDATE ON crm_deals.target
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.target_organization();
+CREATE OR REPLACE TRIGGER crm_deals_rules AFTER INSERT OR UPDATE ON crm_deals.target
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.target_rules();

@@ -139,8 +139,13 @@ append_rules(StringInfo why, List *broken, bool gates)
 static char *
 why_not(const DealRow *old, DealRow *new, bool gates)
 {
-	List	   *broken = derive_deal(old, new, moment_after(old));
+	List	   *broken;
 	StringInfoData why;
+
+	/* An import's probability of a closed deal is derived. */
+	if (old != NULL && deal_status(old) != STATUS_OPEN)
+		deal_set_from(new, old, DEAL_PROBABILITY);
+	broken = derive_deal(old, new, moment_after(old));
 
 	initStringInfo(&why);
 	append_rules(&why, broken != NIL ? broken : broken_rules(old, new), gates);

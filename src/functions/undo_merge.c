@@ -249,7 +249,7 @@ static OwnerQuery return_flags_query = {
 	" WHERE r.resolution OPERATOR(pg_catalog.=) 'dismissed' OR NOT EXISTS (SELECT FROM crm_deals.deal_event AS e"
 	"  WHERE (e.deal_id OPERATOR(pg_catalog.=) a.id OR e.deal_id OPERATOR(pg_catalog.=) b.id)"
 	"   AND e.deal_id OPERATOR(pg_catalog.<>) $2 AND e.id OPERATOR(pg_catalog.>) $4"
-	"   AND e.changes OPERATOR(pg_catalog.?) 'name')"
+	"   AND NOT e.changes OPERATOR(pg_catalog.?) 'id' AND e.changes OPERATOR(pg_catalog.?) 'name')"
 	" ON CONFLICT (least(deal_id, other_deal_id), greatest(deal_id, other_deal_id)) DO UPDATE"
 	"  SET deal_id = excluded.deal_id, other_deal_id = excluded.other_deal_id, found_at = excluded.found_at,"
 	"  resolution = excluded.resolution, resolved_by = excluded.resolved_by, resolved_at = excluded.resolved_at",

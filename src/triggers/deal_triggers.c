@@ -136,7 +136,8 @@ judge(Capture *capture, const DealRow *old, const DealRow *new)
 	check_still_derived(old, new);
 	if (capture->context != NULL && (capture->context->restores || capture->context->maintenance))
 		return NIL;
-	if (capture->context != NULL && capture->context->follows_catalogue && deal_column_same(old, new, DEAL_STAGE_ID))
+	if (capture->context != NULL && capture->context->follows_catalogue && old != NULL &&
+		deal_column_same(old, new, DEAL_STAGE_ID))
 		return NIL;
 	return enforce_rules(broken_rules(old, new), new, capture->bypass_gates);
 }

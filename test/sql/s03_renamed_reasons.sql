@@ -51,6 +51,11 @@ SELECT is(t.try('UPDATE crm_deals.lost_reason SET name = ''dear'' WHERE name = '
 SELECT is(t.reasons(), 'o1 price, p1 dear, p2 dear, s1 SIZE, t1 TIMING', 'section 3: hidden deals follow, too');
 ALTER TABLE crm_deals.deal DISABLE ROW LEVEL SECURITY;
 DROP POLICY own ON crm_deals.deal;
+-- A rule of a user's that inserts instead: the insert is judged as any.
+SELECT is(t.dry('CREATE RULE instead AS ON UPDATE TO crm_deals.deal DO INSTEAD INSERT INTO crm_deals.deal '
+                '(name, stage_id, lost_reason) VALUES (''x'', t.stage(''lost''), ''rain''); '
+                'UPDATE crm_deals.lost_reason SET name = ''cheap'' WHERE name = ''dear'''),
+          '23514 deal.lost_reason deal_lost_reason', 'section 3: only the renaming itself is not judged');
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
 SELECT is_empty('SELECT * FROM crm_deals.verify()', 'verify() agrees');
 SELECT t.drop_roles('regress_crm_reasons') AS none \gset

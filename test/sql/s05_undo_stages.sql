@@ -2,13 +2,14 @@
 \getenv here PG_ABS_SRCDIR
 \set include :here /sql/include
 \i :include/installed.sql
--- Section 5: every deal gets an outcome that is true, whatever became of its stages since; a deal goes only where a board
--- shows it.
+-- Section 5: every deal gets an outcome that is true, whatever became of its stages since; a deal goes only where a
+-- board shows it.
 CREATE FUNCTION t.last_batch(name text) RETURNS bigint LANGUAGE sql AS $$
     SELECT batch_id FROM crm_deals.deal_event WHERE deal_id = t.deal(name) ORDER BY version DESC LIMIT 1
 $$;
 CREATE FUNCTION t.undo(batch bigint) RETURNS text LANGUAGE sql AS $$
-    SELECT string_agg(concat_ws(' ', u.outcome, u.detail), ' / ' ORDER BY u.deal_id) FROM crm_deals.undo_batch(batch) AS u
+    SELECT string_agg(concat_ws(' ', u.outcome, u.detail), ' / ' ORDER BY u.deal_id)
+    FROM crm_deals.undo_batch(batch) AS u
 $$;
 CREATE FUNCTION t.drop(name text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
@@ -32,12 +33,14 @@ SELECT t.new_deal('a', 'second'), t.new_deal('b', 'second'), t.new_deal('c', 'se
 UPDATE crm_deals.deal SET stage_id = t.stage('lead') WHERE name = 'a';
 SELECT t.last_batch('a') AS a, t.drop('b') AS b, t.drop('c') AS c \gset
 SELECT t.status('second', 'open') AS none \gset
-SELECT is(t.undo(:a), 'reverted Its stage "Second" is open now; it was won.', 'undo_batch: to a stage that is open now');
+SELECT is(t.undo(:a), 'reverted Its stage "Second" is open now; it was won.',
+          'undo_batch: to a stage that is open now');
 SELECT is(t.state('a'), 'second open 100 v3', 'undo_batch: the stamps are derived anew');
 SELECT is(crm_deals.restore_deal(:b), :b::bigint, 'restore_deal: to a stage that is open now');
 SELECT is(t.state('b'), 'second open 100 v3', 'restore_deal: the stamps are derived anew');
 SELECT is(t.undo((SELECT batch_id FROM crm_deals.deal_event WHERE deal_id = :c AND kind = 'deleted')),
-          'reverted Its stage "Second" is open now; it was won.', 'undo_batch: of a deletion, to a stage that is open now');
+          'reverted Its stage "Second" is open now; it was won.',
+          'undo_batch: of a deletion, to a stage that is open now');
 -- It was open, and is closed now
 SELECT t.new_deal('d', 'extra'), t.new_deal('e', 'extra') \gset none_
 UPDATE crm_deals.deal SET probability = 70 WHERE name = 'e';
@@ -48,7 +51,8 @@ SELECT is(t.undo(:d), 'reverted Its stage "Extra" is won now; it was open.', 'un
 SELECT is((SELECT status || ' ' || (closed_at >= :'before_undo') FROM crm_deals.deal WHERE name = 'd'), 'won true',
           'undo_batch: it is closed at the moment of the undo');
 SELECT is(crm_deals.restore_deal(:e), :e::bigint, 'restore_deal: to a stage that is won now');
-SELECT is((SELECT concat_ws(' ', status, closed_at IS NULL, probability_overridden) FROM crm_deals.deal WHERE name = 'e'),
+SELECT is((SELECT concat_ws(' ', status, closed_at IS NULL, probability_overridden)
+           FROM crm_deals.deal WHERE name = 'e'),
           'won f f', 'restore_deal: closed, and the override ends');
 -- It was open, and is lost now: nobody knows why
 SELECT t.new_deal('f', 'gone'), t.new_deal('g', 'gone') \gset none_
@@ -71,7 +75,8 @@ SELECT is(t.undo(t.last_batch('h')),
           'unchanged It follows its stage "Qualified": status open, probability 33.',
           'undo_batch: of the edit of a stage''s probability');
 SELECT t.status('qualified', 'won') AS none \gset
-SELECT is(t.undo(t.last_batch('h')) ~ '^unchanged It follows its stage "Qualified": status won, probability [0-9]+\. / unch',
+SELECT is(t.undo(t.last_batch('h'))
+              ~ '^unchanged It follows its stage "Qualified": status won, probability [0-9]+\. / unchanged',
           true, 'undo_batch: of the edit of a stage''s status');
 SELECT is((SELECT count(*) FROM crm_deals.deal_event WHERE kind = 'reverted' AND deal_id = t.deal('h')), 0::bigint,
           'undo_batch: what is unchanged has no event');
@@ -145,10 +150,10 @@ CREATE TABLE t.history AS
     SELECT 'imp1' AS external_id, v.stage, now() - v.ago AS entered_at
     FROM (VALUES ('lead', interval '9 days'), ('proposal', '2 days')) AS v (stage, ago);
 SELECT count(*) AS none FROM crm_deals.import_deals('t.source', 't.history') \gset
-SELECT is((SELECT string_agg(DISTINCT u.outcome, ' ') || count(*) FROM crm_deals.undo_batch(
-               (SELECT batch_id FROM crm_deals.deal_event WHERE deal_id = t.deal('Imported 2') AND kind = 'created')) AS u)
-              IN ('reverted3', 'changed_since reverted3'),
-          true, 'undo_batch: of an import');
+SELECT batch_id AS import FROM crm_deals.deal_event WHERE deal_id = t.deal('Imported 2') AND kind = 'created' \gset
+SELECT is((SELECT string_agg(u.outcome, ' ' ORDER BY u.outcome) FROM crm_deals.undo_batch(:import) AS u),
+          'changed_since reverted reverted',
+          'undo_batch: of an import: a history is written by further batches, which come first');
 SELECT is((SELECT string_agg(outcome, ' ') FROM crm_deals.undo_batch((SELECT max(batch_id) FROM crm_deals.deal_event))),
           'reverted reverted', 'undo_batch: of that undo');
 -- Undo of a restoration

@@ -102,8 +102,10 @@ SELECT is((SELECT string_agg(concat_ws(' ', c.first_name, s.role, s.weight), '; 
           'merge_deals: both roles where they differ');
 -- A duplicate goes into a survivor of at least its own rank
 SELECT crm_deals.add_stage(:sales, 'Dropped', 'dropped', status => 'abandoned') AS none \gset
-CREATE TABLE t.rank AS SELECT * FROM (VALUES ('won', 2), ('proposal', 1), ('lost', 0), ('dropped', 0)) AS v (stage, rank);
-SELECT count(t.new_deal(s.stage || '-' || d.stage || '-' || x.x, CASE x.x WHEN 's' THEN s.stage ELSE d.stage END)) AS none
+CREATE TABLE t.rank AS
+    SELECT * FROM (VALUES ('won', 2), ('proposal', 1), ('lost', 0), ('dropped', 0)) AS v (stage, rank);
+SELECT count(t.new_deal(s.stage || '-' || d.stage || '-' || x.x, CASE x.x WHEN 's' THEN s.stage ELSE d.stage END))
+       AS none
 FROM t.rank AS s, t.rank AS d, (VALUES ('s'), ('d')) AS x (x) \gset
 SELECT is((SELECT string_agg(format('%s<-%s: %s', s.stage, d.stage,
                                     t.try(format('SELECT crm_deals.merge_deals(%s, %s)',
@@ -112,7 +114,8 @@ SELECT is((SELECT string_agg(format('%s<-%s: %s', s.stage, d.stage,
                              ORDER BY s.stage, d.stage)
            FROM t.rank AS s, t.rank AS d),
           (SELECT string_agg(format('%s<-%s: %s', s.stage, d.stage,
-                                    CASE WHEN s.rank < d.rank THEN '23514 deal.status deal_merge_status' ELSE 'done' END),
+                                    CASE WHEN s.rank < d.rank THEN '23514 deal.status deal_merge_status'
+                                    ELSE 'done' END),
                              E'\n' ORDER BY s.stage, d.stage)
            FROM t.rank AS s, t.rank AS d),
           'merge_deals: won > open > lost and abandoned, else 23514 deal_merge_status');

@@ -18,14 +18,19 @@ CREATE FUNCTION t.all_rows() RETURNS SETOF text LANGUAGE sql AS $$
     UNION ALL SELECT concat('lead ', to_jsonb(l)) FROM crm_deals.lead AS l
 $$;
 CREATE TABLE t.before (row text);
-CREATE FUNCTION t.keep() RETURNS void LANGUAGE sql AS $$ DELETE FROM t.before; INSERT INTO t.before SELECT t.all_rows() $$;
+CREATE FUNCTION t.keep() RETURNS void LANGUAGE sql AS $$
+    DELETE FROM t.before;
+    INSERT INTO t.before SELECT t.all_rows()
+$$;
 CREATE FUNCTION t.compare() RETURNS text LANGUAGE sql AS $$
-    SELECT coalesce((SELECT string_agg('has ' || h, E'\n') FROM (SELECT t.all_rows() AS h EXCEPT ALL TABLE t.before) AS h), '')
+    SELECT coalesce((SELECT string_agg('has ' || h, E'\n')
+                     FROM (SELECT t.all_rows() AS h EXCEPT ALL TABLE t.before) AS h), '')
            || coalesce((SELECT string_agg('lacks ' || row, E'\n')
                         FROM (TABLE t.before EXCEPT ALL SELECT t.all_rows()) AS l), '')
 $$;
 CREATE FUNCTION t.merge_batch(duplicate bigint) RETURNS bigint LANGUAGE sql AS $$
-    SELECT batch_id FROM crm_deals.deal_event WHERE deal_id = duplicate AND kind = 'merged' ORDER BY version DESC LIMIT 1
+    SELECT batch_id FROM crm_deals.deal_event
+    WHERE deal_id = duplicate AND kind = 'merged' ORDER BY version DESC LIMIT 1
 $$;
 CREATE FUNCTION t.undo_merge(duplicate bigint) RETURNS text LANGUAGE sql AS $$
     SELECT string_agg(concat_ws(' ', CASE u.deal_id WHEN duplicate THEN 'duplicate' ELSE 'survivor' END, u.outcome,
@@ -74,7 +79,8 @@ SELECT is(t.undo_merge(:a),
           'duplicate reverted What refers to it in t.invoice stays with the survivor. / survivor reverted',
           'undo_batch: a merge: both deals, and the tables whose references stay');
 RESET intervalstyle;
-SELECT is(t.compare(), '', 'undo_batch: a merge: all is as before: deals, activities, stakeholders, flags, leads, aliases');
+SELECT is(t.compare(), '',
+          'undo_batch: a merge: all is as before: deals, activities, stakeholders, flags, leads, aliases');
 SELECT is((SELECT deal_id = t.s('a') FROM t.invoice ORDER BY deal_id LIMIT 1), true,
           'undo_batch: a merge: references of other tables stay with the survivor');
 SELECT is(t.kinds(:a), 'created merged reverted', 'undo_batch: a merge: the log of the duplicate');
@@ -96,7 +102,8 @@ SELECT is(t.undo_merge(:b),
           '1 of 3 stakeholders are gone or elsewhere. The note that was made of its notes was changed, and stays. / '
           'survivor reverted These stay, because they were changed since: amount, currency, custom_fields, source.',
           'undo_batch: a merge: a value of the survivor only if it is unchanged');
-SELECT is((SELECT concat_ws(' ', source, amount, currency, notes, external_id, account_id, span, custom_fields ->> 'later')
+SELECT is((SELECT concat_ws(' ', source, amount, currency, notes, external_id, account_id, span,
+                            custom_fields ->> 'later')
            FROM crm_deals.deal WHERE id = t.s('b')),
           'fair 7 USD mine 1', 'undo_batch: a merge: later changes of the survivor stay, an amount with its currency');
 SELECT is((SELECT concat_ws(' ', source, amount, currency, notes, external_id, account_id, span = '1 mon 2 days')
@@ -113,8 +120,10 @@ SELECT is((SELECT string_agg(concat_ws(' ', deal_id - t.s('b'), contact_id, role
 SELECT t.keep() AS none \gset
 SELECT t.d('c') AS none, t.s('c') AS s_c, t.s('d') AS s_d \gset
 SELECT crm_deals.merge_deals(:s_c, :c), crm_deals.merge_deals(:s_d, :s_c) \gset none_
-SELECT is(t.undo_merge(:s_c) ~ '^duplicate reverted.*/ survivor reverted', true, 'undo_batch: a chain: the second first');
-SELECT is(crm_deals.resolve_deal(:c), :s_c::bigint, 'undo_batch: a chain: the way of the first ends in its survivor again');
+SELECT is(t.undo_merge(:s_c) ~ '^duplicate reverted.*/ survivor reverted', true,
+          'undo_batch: a chain: the second first');
+SELECT is(crm_deals.resolve_deal(:c), :s_c::bigint,
+          'undo_batch: a chain: the way of the first ends in its survivor again');
 SELECT is(t.undo_merge(:c) ~ '^duplicate reverted.*/ survivor reverted', true, 'undo_batch: a chain: then the first');
 SELECT is(t.compare(), '', 'undo_batch: a chain: all is as before');
 -- The same from its beginning: what moved twice goes back to where it came from
@@ -125,7 +134,8 @@ SELECT is(t.undo_merge(:c),
           'undo_batch: a chain: the first alone, its survivor is merged on');
 SELECT is((SELECT string_agg(subject, ' ') FROM crm_deals.activity WHERE deal_id = :c), 'two',
           'undo_batch: a chain: its activities are back');
-SELECT is(t.undo_merge(:s_c) ~ '^duplicate reverted.*/ survivor reverted', true, 'undo_batch: a chain: the second later');
+SELECT is(t.undo_merge(:s_c) ~ '^duplicate reverted.*/ survivor reverted', true,
+          'undo_batch: a chain: the second later');
 SELECT is((SELECT string_agg(subject, ' ') FROM crm_deals.activity WHERE deal_id = :s_c), 'one',
           'undo_batch: a chain: what is back with the first stays there');
 SELECT is((SELECT count(*) FROM crm_deals.deal_alias), 0::bigint, 'undo_batch: a chain: no alias is left');
@@ -136,7 +146,8 @@ UPDATE crm_deals.deal SET parent_id = NULL WHERE parent_id = t.s('e');
 DELETE FROM crm_deals.deal WHERE id = t.s('e');
 SELECT is(t.undo_merge(:e),
           'duplicate reverted What refers to it in t.invoice stays with the survivor. '
-          'The survivor is gone, or hidden from you, and what it got with it. / survivor changed_since It was deleted since.',
+          'The survivor is gone, or hidden from you, and what it got with it. / '
+          'survivor changed_since It was deleted since.',
           'undo_batch: a merge: the survivor was deleted since');
 SELECT is((SELECT string_agg(contact_id || ' ' || coalesce(role, '-'), ', ' ORDER BY contact_id)
            FROM crm_deals.deal_contact WHERE deal_id = :e),
@@ -174,7 +185,8 @@ SELECT is((SELECT string_agg(subject, ' ') FROM crm_deals.activity WHERE deal_id
 SELECT count(*) AS none FROM crm_deals.redact(deals => ARRAY[:i]) \gset
 SELECT is((SELECT string_agg(u.outcome || ' ' || coalesce(u.detail, ''), ' / ' ORDER BY u.deal_id)
            FROM crm_deals.undo_batch(t.merge_batch(:i)) AS u),
-          'reverted These stay, because they were changed since: custom_fields. / reverted It was redacted.', 'undo_batch: a merge: a redacted deal');
+          'reverted These stay, because they were changed since: custom_fields. / reverted It was redacted.',
+          'undo_batch: a merge: a redacted deal');
 SELECT is((SELECT concat_ws(' ', name, notes, amount) FROM crm_deals.deal WHERE id = :i), '[redacted] [redacted] 5.50',
           'undo_batch: a merge: comes back without what was erased');
 SELECT is((SELECT string_agg(subject, ' ') FROM crm_deals.activity WHERE deal_id = :i), '[redacted]',

@@ -2,8 +2,8 @@
 \getenv here PG_ABS_SRCDIR
 \set include :here /sql/include
 \i :include/installed.sql
--- Section 9: undo, restore, merge and redact are exempt from rules. A function that a policy calls meanwhile is not: here
--- a name of it is unqualified, so that a temporary view of the caller's decides what it does.
+-- Section 9: undo, restore, merge and redact are exempt from rules. A function that a policy calls meanwhile is not:
+-- here a name of it is unqualified, so that a temporary view of the caller's decides what it does.
 SELECT t.drop_roles('regress_crm_manager') AS none \gset
 CREATE ROLE regress_crm_manager;
 SELECT crm_deals.grant_access('regress_crm_manager', 'manager') \gset none_
@@ -40,7 +40,8 @@ BEGIN
                     UPDATE crm_deals.deal SET stage_id = t.stage_of_victim() WHERE name = 'victim';
                 ELSE
                     PERFORM crm_deals_internal.write_as_caller(
-                        'public', 'UPDATE crm_deals.deal SET stage_id = t.stage_of_victim() WHERE name = $1', 'victim'::text);
+                        'public', 'UPDATE crm_deals.deal SET stage_id = t.stage_of_victim() WHERE name = $1',
+                        'victim'::text);
                 END IF;
                 INSERT INTO evil.log VALUES (way, 'done');
             EXCEPTION WHEN OTHERS THEN
@@ -67,7 +68,8 @@ SET ROLE regress_crm_manager;
 SET evil.strikes = on;
 SELECT crm_deals.restore_deal(:d2) AS none \gset
 SELECT crm_deals.merge_deals(1, :d2) AS none \gset
-SELECT count(*) AS none FROM crm_deals.undo_batch((SELECT max(batch_id) FROM crm_deals.deal_event WHERE kind = 'merged')) \gset
+SELECT count(*) AS none
+FROM crm_deals.undo_batch((SELECT max(batch_id) FROM crm_deals.deal_event WHERE kind = 'merged')) \gset
 SET evil.strikes = off;
 RESET ROLE;
 SELECT is((SELECT string_agg(DISTINCT way || ' ' || state, ', ' ORDER BY way || ' ' || state) FROM evil.log),

@@ -82,6 +82,7 @@ INSERT INTO t.call VALUES
     ('pipeline_changes', 'pipeline_changes(''-infinity'')'),
     ('pipeline_changes', 'pipeline_changes(''-infinity'', clock_timestamp(), group_by => ''owner'')'),
     ('lost_reasons', 'lost_reasons()'), ('pipeline_summary', 'pipeline_summary()'),
+    ('attainment', 'attainment()'), ('attainment', 'attainment(''owner'', NULL)'),
     ('pipeline_trend', 'pipeline_trend()'), ('pipeline_trend', 'pipeline_trend(group_by => ''account'')'),
     ('subscribe', 'subscribe(''mine'', from_start => true)'), ('ack_events', 'ack_events(''nobody'', H)'),
     ('unsubscribe', 'unsubscribe(''nobody'')'), ('read_events', 'read_events(''nobody'')'),
@@ -90,7 +91,7 @@ INSERT INTO t.call VALUES
     ('reorder_stages', 'reorder_stages(1, ''{won,lead}'')'),
     ('index_custom_field', 'index_custom_field(''deal'', ''x'')'),
     -- for the owner of the tables alone: all are told the same
-    ('install', 'install()'), ('grant_access', 'grant_access(''regress_crm_alice'', ''read'')'),
+    ('install', 'install()'), ('load_sample', 'load_sample()'), ('grant_access', 'grant_access(''regress_crm_alice'', ''read'')'),
     ('revoke_access', 'revoke_access(''regress_crm_alice'')'), ('protect_children', 'protect_children()'),
     -- Their work is about all deals, whoever calls them: the number of events removed, a stage that holds deals.
     ('prune_events', NULL), ('remove_stage', NULL);

@@ -186,6 +186,27 @@ is(value($node,
 		grep { $_->{deal_stage} eq 'Won' && quarter($_->{close_date}) eq '2017-04-01' } @deals; $sum },
 	'won in the second quarter, by the forecast');
 
+# In euros: the dollar falls on 15 July. Cents, so that Perl counts in integers.
+my %cents;
+for my $row (grep { $_->{deal_stage} eq 'Won' } @deals)
+{
+	$cents{ substr $row->{close_date}, 0, 7 } += $row->{close_value} * ($row->{close_date} lt '2017-07-15' ? 90 : 80);
+}
+value($node, "INSERT INTO crm_deals.exchange_rate (currency, base, rate, valid_from)
+			  VALUES ('USD', 'EUR', 0.9, '2017-01-01'), ('USD', 'EUR', 0.8, '2017-07-15'), ('USD', 'EUR', 7, CURRENT_DATE)");
+is_deeply({ map { split /\|/ } rows($node, "SELECT to_char(month, 'YYYY-MM'), (sum(won_amount) * 100)::bigint
+	FROM crm_deals.forecast(convert_to => 'EUR') WHERE won_count > 0 AND currency = 'EUR' GROUP BY 1") },
+	\%cents, 'won by month in euros, each deal at the rate of its day');
+is_deeply({ map { split /\|/ } rows($node, "SELECT stage_label, sum(deal_count) || ' ' || sum(amount)::bigint
+	FROM crm_deals.pipeline_summary() WHERE deal_count > 0 GROUP BY 1") }, tally('deal_stage', @deals),
+	'pipeline_summary by stage');
+is_deeply({ map { split /\|/ } rows($node, "SELECT group_key, sum(deal_count) || ' ' || sum(amount)::bigint
+	FROM crm_deals.lost_reasons('owner', NULL) WHERE deal_count > 0 GROUP BY 1") },
+	tally('sales_agent', grep { $_->{deal_stage} eq 'Lost' } @deals), 'lost_reasons by agent');
+my $engaging = grep { $_->{deal_stage} eq 'Engaging' } @deals;
+is(value($node, "SELECT sum(deal_count) FROM crm_deals.forecast(filter => '{\"stage\": \"Engaging\", \"pipeline\": 1}')"),
+	$engaging, 'the filter by stage');
+
 # The whole load again, as an upsert, changes nothing.
 value($node,
 	"$load ON CONFLICT (organization, external_id) WHERE external_id IS NOT NULL DO UPDATE "
