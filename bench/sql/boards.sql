@@ -34,6 +34,21 @@ RETURNS text LANGUAGE sql AS $$
         CASE what WHEN 'owner' THEN 'owner' ELSE 'position' END,
         sort)
 $$;
+-- The trend is to take at most three times as long as one moment of the past.
+INSERT INTO question (name, function, by_hand) VALUES
+('pipeline_trend: 260 weeks by stage, beside one deals_as_of a year ago',
+ $$SELECT count(*) FROM crm_deals.pipeline_trend('week', date '2026-11-30' - 259 * 7, '2026-11-30')$$,
+ $$SELECT count(*) FROM crm_deals.deals_as_of('2025-11-30')$$),
+('attainment: the quarters of a year, by owner',
+ $$SELECT * FROM crm_deals.attainment('owner', 'quarter', '2026-01-01', '2026-12-31')$$,
+ $$SELECT date_trunc('quarter', coalesce(d.closed_at::date, d.expected_close_date)), d.owner, d.currency,
+          sum(d.amount) FILTER (WHERE d.status = 'won'), sum(d.amount) FILTER (WHERE d.status = 'open'),
+          sum(d.amount * d.probability / 100) FILTER (WHERE d.status = 'open')
+   FROM crm_deals.deal AS d
+   WHERE d.status = 'won' AND d.closed_at >= '2026-01-01' AND d.closed_at < '2027-01-01'
+      OR d.status = 'open' AND d.expected_close_date BETWEEN '2026-01-01' AND '2026-12-31'
+   GROUP BY 1, 2, 3$$);
+
 INSERT INTO question (name, function, by_hand) VALUES
 ('board: first 20 cards of each column, counts, sums',
  $$SELECT * FROM crm_deals.board('Pipeline 1')$$, pg_temp.board_by_hand('stage', 'true')),
