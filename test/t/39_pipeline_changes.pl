@@ -3,7 +3,7 @@
 # any two moments: some that were noted on the way, those of events, of the imported past and of the future; also after
 # the log was pruned.
 #
-#   SEED=n   repeats the statements and the questions (not their moments)      SOAK=1   twenty times as many
+#   SEED=n   repeats the statements and the questions (not their moments)      SOAK=1   many times as many
 use strict;
 use warnings;
 use FindBin;
@@ -16,8 +16,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $seed = $ENV{SEED} // time ^ ($$ << 8);
-my $statements = $ENV{SOAK} ? 4000 : 300;
-my $questions = $ENV{SOAK} ? 1000 : 40;
+my $statements = $ENV{SOAK} ? 1500 : 300;
+my $questions = $ENV{SOAK} ? 300 : 40;
 note "SEED=$seed";
 srand($seed);
 
