@@ -9,7 +9,6 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
@@ -62,7 +61,7 @@ fetch_result(void *arg)
 	Portal		portal;
 
 	spi_arguments(fcinfo, ACTOR, values, nulls);
-	values[ACTOR] = CStringGetTextDatum(namespace_search_path);
+	values[ACTOR] = CStringGetTextDatum(write_context_ticket(&running->context));
 	nulls[ACTOR] = ' ';
 	portal = caller_query_cursor(&import_query, values, nulls, false);
 	for (;;)
@@ -88,7 +87,6 @@ crm_deals_import_deals(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("import_deals needs a table to import")));
 	import.context.imports = true;
-	import.context.every_statement = true;
 	import.context.override_gates = !bool_argument(fcinfo, 2);
 	import.actor = text_argument(fcinfo, ACTOR);
 	import.context.actor = import.actor;

@@ -43,16 +43,21 @@ with_default(Relation relation, HeapTuple row, int attnum)
 	return row;
 }
 
-/* BEFORE INSERT or UPDATE … FOR EACH ROW; the arguments are the columns */
+/*
+ * BEFORE INSERT or UPDATE … FOR EACH ROW; the arguments are the columns
+ *
+ * It relies on no type, so it serves tables that are not as installed, too.
+ */
 Datum
 crm_deals_fill_nulls(PG_FUNCTION_ARGS)
 {
 	static const char *const tables[] = {"activity", "lead", "account", "contact", NULL};
-	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, tables);
+	TriggerData *data = trigger_data(fcinfo, BEFORE_ROW, NULL);
 	TupleDesc	desc = RelationGetDescr(data->tg_relation);
 	bool		is_update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
 	HeapTuple	row = is_update ? data->tg_newtuple : data->tg_trigtuple;
 
+	(void) trigger_table(data->tg_relation, tables);
 	for (int i = 0; i < data->tg_trigger->tgnargs; i++)
 	{
 		int			attnum = installed_column(data->tg_relation, data->tg_trigger->tgargs[i]);

@@ -108,7 +108,7 @@ SELECT is((SELECT string_agg(concat_ws(' ', d.name, d.status, d.probability,
                                        CASE d.name WHEN 'M2' THEN d.closed_at END),
                              ', ' ORDER BY d.name)
            FROM crm_deals.deal AS d WHERE d.name ~ '^M'),
-          'M1 won 60, M2 lost 0 2020-01-01 00:00:00+00', 'import: are what the source says');
+          'M1 won 100, M2 lost 0 2020-01-01 00:00:00+00', 'import: are what the source says');
 SELECT is(t.import(), 'm1 unchanged; m2 unchanged', 'import: and once more changes nothing');
 SELECT t.source('external_id', 'a', 'b') \gset none_
 SELECT is(t.import(), 'a unchanged; b unchanged', 'import: a source that says nothing of its deals');
