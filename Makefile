@@ -17,8 +17,9 @@ events = channels consumers dispatcher event_row notify notify_send payload subs
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers core_memory deal_cursor deal_ids \
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram
-triggers = append_only config_triggers deal_triggers relatives
-functions = board_sums check_move corrections field_index import import_texts install maintenance merge move_deal redact stages
+triggers = append_only config_triggers deal_triggers fill_nulls relatives
+functions = board_sums check_move corrections field_index import import_texts install maintenance merge \
+	move_deal redact stages
 
 MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
@@ -30,7 +31,7 @@ SCHEMA = types $(TABLES) name_index installation views triggers own_account_trig
 # The internal functions, which CREATE EXTENSION creates in this order.
 FUNCTIONS = labels rules write_as_caller $(install:%=install/%) pipelines moves duplicates log_values corrections merge \
 	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields $(import:%=import/%) \
-	filters board past forecast reports row_security verify access
+	filters board past forecast changes reports trend row_security verify access
 
 install = words versions create migrate bring_back install
 consumers = selection subscriptions delivery payload_facts

@@ -252,27 +252,29 @@ COMMENT ON FUNCTION crm_deals.merge_deals(bigint, bigint, text) IS
 
 -- access: read
 CREATE FUNCTION crm_deals.board(pipeline text DEFAULT NULL, group_by text DEFAULT 'stage',
-                                card_limit integer DEFAULT 20, filter jsonb DEFAULT NULL, language text DEFAULT NULL)
+                                card_limit integer DEFAULT 20, filter jsonb DEFAULT NULL, language text DEFAULT NULL,
+                                sort text DEFAULT NULL)
 RETURNS TABLE (column_key text, label text, ordinal integer, deal_count bigint, amounts jsonb, weighted_amounts jsonb,
-               cards jsonb)
+               cards jsonb, page_key jsonb)
 LANGUAGE sql STABLE PARALLEL SAFE COST 100000 ROWS 10
 BEGIN ATOMIC
-    SELECT * FROM crm_deals_internal.board(pipeline, group_by, card_limit, filter, language);
+    SELECT * FROM crm_deals_internal.board(pipeline, group_by, card_limit, filter, language, sort);
 END;
-COMMENT ON FUNCTION crm_deals.board(text, text, integer, jsonb, text) IS
+COMMENT ON FUNCTION crm_deals.board(text, text, integer, jsonb, text, text) IS
     'Returns the columns of a pipeline''s board, empty ones too: exact counts, sums per currency, and the first '
     'cards.';
 
 -- access: read
 CREATE FUNCTION crm_deals.board_cards(pipeline text, column_key text, group_by text DEFAULT 'stage',
                                       after jsonb DEFAULT NULL, card_limit integer DEFAULT 20,
-                                      filter jsonb DEFAULT NULL, language text DEFAULT NULL)
+                                      filter jsonb DEFAULT NULL, language text DEFAULT NULL, sort text DEFAULT NULL)
 RETURNS TABLE (card jsonb, page_key jsonb)
 LANGUAGE sql STABLE PARALLEL SAFE COST 10000 ROWS 20
 BEGIN ATOMIC
-    SELECT * FROM crm_deals_internal.board_cards(pipeline, column_key, group_by, after, card_limit, filter, language);
+    SELECT * FROM crm_deals_internal.board_cards(pipeline, column_key, group_by, after, card_limit, filter, language,
+                                                 sort);
 END;
-COMMENT ON FUNCTION crm_deals.board_cards(text, text, text, jsonb, integer, jsonb, text) IS
+COMMENT ON FUNCTION crm_deals.board_cards(text, text, text, jsonb, integer, jsonb, text, text) IS
     'Returns the next cards of one column of a board, those after the page_key of the last card before.';
 
 -- access: read
@@ -301,6 +303,21 @@ END;
 COMMENT ON FUNCTION crm_deals.deals_as_of(timestamptz) IS
     'Returns the deals as they were at a moment, deleted ones too. A copy taken then would differ only by '
     'transactions in flight.';
+
+-- access: read
+CREATE FUNCTION crm_deals.pipeline_changes(from_at timestamptz, to_at timestamptz DEFAULT now(),
+                                           pipeline text DEFAULT NULL, close_from date DEFAULT NULL,
+                                           close_to date DEFAULT NULL, filter jsonb DEFAULT NULL,
+                                           group_by text DEFAULT NULL)
+RETURNS TABLE (group_key text, group_label text, currency text, change text, deal_count bigint, amount numeric)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000000 ROWS 100
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.pipeline_changes(from_at, to_at, pipeline, close_from, close_to, filter,
+                                                      group_by);
+END;
+COMMENT ON FUNCTION crm_deals.pipeline_changes(timestamptz, timestamptz, text, date, date, jsonb, text) IS
+    'Returns what happened to the open deals between two moments: what was open, what came, grew, shrank, was won or '
+    'lost, went, and what is open. Opening plus the changes is closing.';
 
 -- access: read
 CREATE FUNCTION crm_deals.win_rate(by text DEFAULT NULL, period text DEFAULT 'month', from_date date DEFAULT NULL,
@@ -368,6 +385,19 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION crm_deals.pipeline_summary(text, text, date, date, text, jsonb) IS
     'Returns the deals of now by stage and currency: count, amount, weighted amount. Empty stages are included.';
+
+-- access: read
+CREATE FUNCTION crm_deals.pipeline_trend(step text DEFAULT 'week', from_date date DEFAULT NULL,
+                                         to_date date DEFAULT NULL, pipeline text DEFAULT NULL,
+                                         group_by text DEFAULT 'stage', filter jsonb DEFAULT NULL)
+RETURNS TABLE (at timestamptz, group_key text, group_label text, currency text, deal_count bigint, amount numeric,
+               weighted_amount numeric)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000000 ROWS 1000
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.pipeline_trend(step, from_date, to_date, pipeline, group_by, filter);
+END;
+COMMENT ON FUNCTION crm_deals.pipeline_trend(text, date, date, text, text, jsonb) IS
+    'Returns the open deals at the end of each step, by group and currency: count, amount, weighted amount.';
 
 -- ----------
 -- Leads, imports, custom fields

@@ -26,7 +26,7 @@ AS $$
                       'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'stage_name',
                       'log_pruning', 'log_generation', 'log_format',
                       'activity', 'lead', 'account', 'contact', '_account', '_contact', '_owner', 'deal_overview',
-                      'deal_stage_history', 'stale_deals']) AS r (relation)
+                      'deal_stage_history', 'stale_deals', 'open_task', '_next_activity']) AS r (relation)
     UNION ALL
     SELECT 'write', r.relation, 'INSERT, UPDATE, DELETE'
     FROM unnest(ARRAY['deal', 'deal_contact', 'activity', 'account', 'contact', 'lead']) AS r (relation)

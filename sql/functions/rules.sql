@@ -43,13 +43,22 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     PERFORM crm_deals_internal.check_trigger_table(tg_relid, 'activity');
-    RAISE EXCEPTION 'done_at is out of bounds'
-        USING ERRCODE = '23514', DETAIL = 'It is a moment between 1900 and tomorrow.', SCHEMA = TG_TABLE_SCHEMA,
-              TABLE = TG_TABLE_NAME, COLUMN = 'done_at', CONSTRAINT = 'deal_bounds';
+    IF new.done_at < '1900-01-01 00:00:00+00' OR new.done_at > now() + interval '1 day' THEN
+        RAISE EXCEPTION 'done_at is out of bounds'
+            USING ERRCODE = '23514', DETAIL = 'It is a moment between 1900 and tomorrow.', SCHEMA = TG_TABLE_SCHEMA,
+                  TABLE = TG_TABLE_NAME, COLUMN = 'done_at', CONSTRAINT = 'deal_bounds';
+    END IF;
+    RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.activity_out_of_bounds() IS
     'Trigger: refuses an activity that was done before 1900 or will be done later than tomorrow.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.fill_nulls() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_fill_nulls';
+COMMENT ON FUNCTION crm_deals_internal.fill_nulls() IS
+    'Trigger: puts the default, or on UPDATE the old value, in place of NULL. Its arguments are the columns.';
 
 -- access: public
 CREATE FUNCTION crm_deals_internal.edit_begin() RETURNS trigger

@@ -7,7 +7,9 @@ CREATE TABLE crm_deals.activity (
     occurred_at timestamptz NOT NULL DEFAULT now(),
     due_at      timestamptz,
     done_at     timestamptz,
-    actor       text,
+    -- What the product itself writes brings its actor along.
+    actor       text DEFAULT coalesce(nullif(current_setting('crm_deals.actor', true), ''), current_user),
+    assignee    @owner_key@ @owner_reference@,
     deal_id     bigint REFERENCES crm_deals.deal ON DELETE CASCADE,
     account_id  @account_key@ REFERENCES @account_table@,
     contact_id  @contact_key@ REFERENCES @contact_table@ ON DELETE SET NULL,
@@ -18,3 +20,12 @@ CREATE INDEX activity_deal ON crm_deals.activity (deal_id, occurred_at) WHERE de
 CREATE INDEX activity_account ON crm_deals.activity (account_id) WHERE account_id IS NOT NULL;
 CREATE INDEX activity_contact ON crm_deals.activity (contact_id) WHERE contact_id IS NOT NULL;
 CREATE INDEX activity_lead ON crm_deals.activity (lead_id) WHERE lead_id IS NOT NULL;
+-- These find what is open for an assignee, earliest first, and the next activity of a deal. The condition of the view
+-- open_task implies their predicate. It is short, since every move evaluates it for its note, and keeps the note out.
+CREATE INDEX activity_open_of_assignee ON crm_deals.activity (assignee, due_at, id)
+    WHERE done_at IS NULL AND (kind = 'task' OR due_at IS NOT NULL);
+CREATE INDEX activity_open_of_deal ON crm_deals.activity (deal_id, due_at, id)
+    WHERE done_at IS NULL AND (kind = 'task' OR due_at IS NOT NULL);
+
+COMMENT ON COLUMN crm_deals.activity.assignee IS
+    'Who is to do it: a key of the host''s table of owners, or a text.';

@@ -28,13 +28,19 @@ CREATE OR REPLACE TRIGGER crm_deals_append_only BEFORE UPDATE OR DELETE OR TRUNC
 CREATE OR REPLACE TRIGGER crm_deals_append_only_row BEFORE UPDATE OR DELETE ON crm_deals.deal_event
     FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.append_only_row();
 
--- activity: a moment that reports could not bear is refused when it is written; one from before stays.
+-- A NULL where none may be says nothing: the row gets the default, or keeps its value. The name sorts late, as above.
+CREATE OR REPLACE TRIGGER zz_crm_deals_nulls BEFORE INSERT OR UPDATE ON crm_deals.activity
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.fill_nulls('occurred_at');
+CREATE OR REPLACE TRIGGER zz_crm_deals_nulls BEFORE INSERT OR UPDATE ON crm_deals.lead
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.fill_nulls('custom_fields', 'created_at', 'status');
+
+-- activity: a moment that reports could not bear is refused when it is written; one from before stays. WHEN is short,
+-- since every move evaluates it for its note.
 CREATE OR REPLACE TRIGGER crm_deals_bounds AFTER INSERT ON crm_deals.activity
-    FOR EACH ROW WHEN (new.done_at < '1900-01-01 00:00:00+00' OR new.done_at > now() + interval '1 day')
+    FOR EACH ROW WHEN (new.done_at IS NOT NULL)
     EXECUTE FUNCTION crm_deals_internal.activity_out_of_bounds();
 CREATE OR REPLACE TRIGGER crm_deals_bounds_of_change AFTER UPDATE ON crm_deals.activity
-    FOR EACH ROW WHEN ((new.done_at < '1900-01-01 00:00:00+00' OR new.done_at > now() + interval '1 day')
-                       AND new.done_at IS DISTINCT FROM old.done_at)
+    FOR EACH ROW WHEN (new.done_at IS DISTINCT FROM old.done_at)
     EXECUTE FUNCTION crm_deals_internal.activity_out_of_bounds();
 
 -- stage: writers of deals wait for changes that they must see, and deals follow their stage.

@@ -1,3 +1,65 @@
+-- What is to be done. The condition implies the predicate of two indexes on activity.
+-- Under row security the view shows nothing of deals that the caller cannot see.
+CREATE OR REPLACE VIEW crm_deals.open_task WITH (security_invoker = true) AS
+    SELECT t.id,
+           t.kind,
+           t.subject,
+           t.body,
+           t.due_at,
+           coalesce(t.due_at < now(), false) AS is_overdue,
+           t.assignee,
+           coalesce(o.label, t.assignee::text) AS assignee_label,
+           t.deal_id,
+           d.name AS deal_name,
+           t.account_id,
+           coalesce(a.label, t.account_id::text) AS account_label,
+           t.contact_id,
+           coalesce(c.label, t.contact_id::text) AS contact_label,
+           t.lead_id,
+           t.occurred_at,
+           t.actor
+    FROM crm_deals.activity AS t
+    LEFT JOIN crm_deals.deal AS d ON d.id = t.deal_id
+    LEFT JOIN crm_deals._owner AS o ON o.id = t.assignee
+    LEFT JOIN crm_deals._account AS a ON a.id = t.account_id
+    LEFT JOIN crm_deals._contact AS c ON c.id = t.contact_id
+    WHERE t.done_at IS NULL
+      AND (t.kind = 'task' OR (t.due_at IS NOT NULL AND t.kind IN ('call', 'meeting', 'email', 'event')))
+      AND (t.deal_id IS NULL OR d.id IS NOT NULL);
+
+COMMENT ON VIEW crm_deals.open_task IS
+    'Activities that are not done: tasks, and calls, meetings, e-mails and events that are due.';
+COMMENT ON COLUMN crm_deals.open_task.id IS 'The activity.';
+COMMENT ON COLUMN crm_deals.open_task.kind IS 'task, call, meeting, email or event.';
+COMMENT ON COLUMN crm_deals.open_task.subject IS 'The subject of the activity.';
+COMMENT ON COLUMN crm_deals.open_task.body IS 'The body of the activity.';
+COMMENT ON COLUMN crm_deals.open_task.due_at IS 'When it is due. A task need not be due.';
+COMMENT ON COLUMN crm_deals.open_task.is_overdue IS 'Whether that moment has passed.';
+COMMENT ON COLUMN crm_deals.open_task.assignee IS 'Who is to do it.';
+COMMENT ON COLUMN crm_deals.open_task.assignee_label IS 'The name of the assignee, else the key.';
+COMMENT ON COLUMN crm_deals.open_task.deal_id IS 'The deal that it is about.';
+COMMENT ON COLUMN crm_deals.open_task.deal_name IS 'The name of the deal.';
+COMMENT ON COLUMN crm_deals.open_task.account_id IS 'The account that it is about.';
+COMMENT ON COLUMN crm_deals.open_task.account_label IS 'The name of the account, else the key.';
+COMMENT ON COLUMN crm_deals.open_task.contact_id IS 'The contact that it is about.';
+COMMENT ON COLUMN crm_deals.open_task.contact_label IS 'The name of the contact, else the key.';
+COMMENT ON COLUMN crm_deals.open_task.lead_id IS 'The lead that it is about.';
+COMMENT ON COLUMN crm_deals.open_task.occurred_at IS 'When the activity was recorded.';
+COMMENT ON COLUMN crm_deals.open_task.actor IS 'Who recorded the activity.';
+
+-- The next activity of each deal that has an open task: the earliest due one, overdue ones too; those without a date
+-- come last.
+CREATE OR REPLACE VIEW crm_deals._next_activity WITH (security_invoker = true) AS
+    SELECT d.id AS deal_id, n.id, n.kind, n.subject, n.due_at, n.is_overdue, n.assignee, n.assignee_label
+    FROM crm_deals.deal AS d
+    CROSS JOIN LATERAL (SELECT t.*
+                        FROM crm_deals.open_task AS t
+                        WHERE t.deal_id = d.id
+                        ORDER BY t.due_at, t.id
+                        LIMIT 1) AS n;
+
+COMMENT ON VIEW crm_deals._next_activity IS 'The next activity of each deal, for boards and lists.';
+
 -- The list view: a deal with the names of all that it refers to, to filter and sort.
 CREATE OR REPLACE VIEW crm_deals.deal_overview WITH (security_invoker = true) AS
     SELECT d.id,
@@ -35,13 +97,28 @@ CREATE OR REPLACE VIEW crm_deals.deal_overview WITH (security_invoker = true) AS
            d.updated_at,
            (SELECT count(*)
             FROM crm_deals.deal_duplicate AS u
-            WHERE u.resolution = 'open' AND (u.deal_id = d.id OR u.other_deal_id = d.id)) AS open_duplicates
+            WHERE u.resolution = 'open' AND (u.deal_id = d.id OR u.other_deal_id = d.id)) AS open_duplicates,
+           -- Not a join: what is not selected is not looked up, and a page is sorted first.
+           (SELECT n.id FROM crm_deals._next_activity AS n WHERE n.deal_id = d.id) AS next_activity_id,
+           (SELECT n.subject FROM crm_deals._next_activity AS n WHERE n.deal_id = d.id) AS next_activity,
+           (SELECT n.due_at FROM crm_deals._next_activity AS n WHERE n.deal_id = d.id) AS next_activity_due_at,
+           -- The whole row minus ours, so that the view depends on no column of the user's.
+           to_jsonb(d.*) - ARRAY['id', 'organization', 'name', 'account_id', 'primary_contact_id', 'pipeline_id',
+                                 'amount', 'currency', 'expected_close_date', 'owner', 'source', 'notes',
+                                 'custom_fields', 'external_id', 'created_at', 'stage_id', 'status', 'probability',
+                                 'probability_overridden', 'closed_at', 'lost_reason', 'version',
+                                 'last_open_stage_id', 'stage_entered_at', 'updated_at'] AS added
     FROM crm_deals.deal AS d
     JOIN crm_deals.pipeline AS p ON p.id = d.pipeline_id
     JOIN crm_deals.stage AS s ON s.id = d.stage_id
     LEFT JOIN crm_deals._account AS a ON a.id = d.account_id
     LEFT JOIN crm_deals._contact AS c ON c.id = d.primary_contact_id
     LEFT JOIN crm_deals._owner AS o ON o.id = d.owner;
+
+COMMENT ON COLUMN crm_deals.deal_overview.next_activity_id IS 'The open task that is next.';
+COMMENT ON COLUMN crm_deals.deal_overview.next_activity IS 'The subject of the next activity.';
+COMMENT ON COLUMN crm_deals.deal_overview.next_activity_due_at IS 'When the next activity is due.';
+COMMENT ON COLUMN crm_deals.deal_overview.added IS 'The columns that users added to deal, by name.';
 
 -- How far each consumer has read.
 CREATE OR REPLACE VIEW crm_deals.consumer_status WITH (security_invoker = true) AS

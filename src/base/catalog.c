@@ -108,21 +108,26 @@ event_id_sequence(void)
 	return end_finding(&event_sequence, sequence);
 }
 
-/* Refuses a trigger on any relation but the installed ones of these names, and on one that is not as installed. */
-static void
-check_trigger_table(Relation relation, const char *const *tables)
+/* Returns which of the tables of these names the trigger fired on, or refuses it on any other relation. */
+const char *
+trigger_table(Relation relation, const char *const *tables)
 {
 	for (int i = 0; tables[i] != NULL; i++)
 		if (RelationGetRelid(relation) == find_relation(tables[i]))
-		{
-			check_installed_relation(tables[i]);
-			return;
-		}
+			return tables[i];
 	ereport(ERROR,
 			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 			 errmsg("this trigger function belongs to crm_deals.%s", tables[0]),
 			 errdetail("It was called for table \"%s\".", RelationGetRelationName(relation)),
 			 errtable(relation)));
+	return NULL;
+}
+
+/* Refuses a trigger on any relation but the installed ones of these names, and on one that is not as installed. */
+static void
+check_trigger_table(Relation relation, const char *const *tables)
+{
+	check_installed_relation(trigger_table(relation, tables));
 }
 
 /* Returns whether the event is of this moment and level. */

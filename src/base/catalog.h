@@ -27,9 +27,12 @@ extern Oid	identity_of(Relation table, const char *column);
 /*
  * Returns the data of a trigger. Refuses any other call, another moment, and
  * any relation but the installed ones of these names. The list ends with NULL;
- * a caller that passes no list uses deal_table(), which checks.
+ * a caller that passes no list uses deal_table() or trigger_table(), which check.
  */
 extern TriggerData *trigger_data(FunctionCallInfo fcinfo, TriggerEvent moment, const char *const *tables);
+
+/* Returns which of these names the relation has. It need not be as installed. Refuses any other relation. */
+extern const char *trigger_table(Relation relation, const char *const *tables);
 
 /* Refuses any relation but the installed table deal. */
 extern const DealTable *deal_table(Relation relation);

@@ -5,9 +5,12 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/typcache.h"
 
@@ -18,6 +21,7 @@
 PG_FUNCTION_INFO_V1(crm_deals_old_row);
 PG_FUNCTION_INFO_V1(crm_deals_old_value);
 PG_FUNCTION_INFO_V1(crm_deals_logged);
+PG_FUNCTION_INFO_V1(crm_deals_hide_later);
 
 /* Reads the value that the column had before; returns false if it was NULL. */
 static bool
@@ -123,4 +127,39 @@ crm_deals_logged(PG_FUNCTION_ARGS)
 
 	log_value_write(PG_GETARG_DATUM(0), get_fn_expr_argtype(fcinfo->flinfo, 0), &value);
 	PG_RETURN_JSONB_P(JsonbValueToJsonb(&value));
+}
+
+/* Returns the keys of single custom fields, as an array of texts. */
+static Datum
+custom_field_keys(Jsonb *changes)
+{
+	static const char prefix[] = "custom_fields.";
+	ArrayBuildState *keys = initArrayResult(TEXTOID, CurrentMemoryContext, false);
+	JsonbIterator *iterator = JsonbIteratorInit(&changes->root);
+	JsonbValue	value;
+	JsonbIteratorToken token;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+		if (token == WJB_KEY && value.val.string.len >= (int) strlen(prefix) &&
+			memcmp(value.val.string.val, prefix, strlen(prefix)) == 0)
+			accumArrayResult(keys, PointerGetDatum(cstring_to_text_with_len(value.val.string.val,
+																			 value.val.string.len)),
+							 false, TEXTOID, CurrentMemoryContext);
+	return makeArrayResult(keys, CurrentMemoryContext);
+}
+
+/*
+ * hide_later(later, earlier) returns the changes of two events of a deal, the
+ * earlier on top.  A change of all custom fields hides later ones of single fields.
+ */
+Datum
+crm_deals_hide_later(PG_FUNCTION_ARGS)
+{
+	static const char whole[] = "custom_fields";
+	Datum		later = PG_GETARG_DATUM(0);
+	JsonbValue	value;
+
+	if (json_get(PG_GETARG_JSONB_P(1), whole, strlen(whole), &value))
+		later = DirectFunctionCall2(jsonb_delete_array, later, custom_field_keys(PG_GETARG_JSONB_P(0)));
+	PG_RETURN_DATUM(DirectFunctionCall2(jsonb_concat, later, PG_GETARG_DATUM(1)));
 }

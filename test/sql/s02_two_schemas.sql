@@ -167,6 +167,8 @@ BEGIN
         'SELECT b.card -> ''name'' AS name FROM crm_deals.board_cards(NULL, ''qualified'') AS b',
         'SELECT f.deal_count FROM crm_deals.forecast(''Sales'', ''EUR'', as_of => pg_catalog.now()) AS f',
         'SELECT d.id FROM crm_deals.deals_as_of(pg_catalog.now()) AS d ORDER BY 1',
+        'SELECT c.change, c.amount FROM crm_deals.pipeline_changes(''2020-01-01'', group_by => ''stage'') AS c',
+        'SELECT p.group_key, p.deal_count FROM crm_deals.pipeline_trend(''day'', group_by => ''account'') AS p',
         'SELECT w.won_count FROM crm_deals.win_rate(''owner'', NULL) AS w',
         'SELECT s.stage_key, s.entered_count FROM crm_deals.stage_conversion(NULL, NULL) AS s',
         'SELECT s.open_count FROM crm_deals.sales_velocity(NULL, NULL) AS s',

@@ -36,6 +36,18 @@ SELECT is((SELECT jsonb_agg(card -> 'owner' ORDER BY card ->> 'name')::text
           '[{"id": 7, "label": "Tom"}, {"id": 10, "label": "Anna"}, null][{"id": "N-1", "label": "Nordvik"}, '
           '{"id": "N-2", "label": "N-2"}, null]',
           'cards: ids of the host''s type, labels of the host');
+INSERT INTO crm_deals.activity (kind, subject, due_at, assignee, deal_id, account_id, contact_id)
+SELECT 'task', 'call back', '2026-02-02', 7, id, 'N-1', '00000000-0000-0000-0000-000000000001'
+FROM crm_deals.deal WHERE name = 'a';
+SELECT is((SELECT card -> 'next_activity' -> 'assignee' FROM crm_deals.board_cards(NULL, 'lead') WHERE card ->> 'name' = 'a'),
+          '{"id": 7, "label": "Tom"}', 'cards: the assignee of the next activity is the host''s');
+SELECT is((SELECT concat_ws(' ', assignee + 0, assignee_label, account_label, contact_label) FROM crm_deals.open_task),
+          '7 Tom Nordvik Ada', 'open_task: keys and labels of the host');
+SELECT is(t.try($$INSERT INTO crm_deals.activity (kind, subject, assignee) VALUES ('task', 'x', 8)$$),
+          '23503 activity activity_assignee_fkey', 'an assignee is in the host''s table');
+SELECT is((SELECT string_agg(card ->> 'name', ' ') FROM crm_deals.board_cards(NULL, 'lead', sort => v.sort)), v.names,
+          'board_cards sorted by ' || v.sort)
+FROM (VALUES ('owner', 'b a c'), ('-owner', 'a b c'), ('account', 'b a c'), ('-account', 'a b c')) AS v (sort, names);
 SELECT is((SELECT string_agg(card ->> 'name', ' ') FROM crm_deals.board_cards(NULL, v.key, v.by)), v.names,
           format('board_cards by %s: %s', v.by, v.key))
 FROM (VALUES ('owner', '7', 'a'), ('owner', NULL, 'c'), ('account', 'N-2', 'b'),

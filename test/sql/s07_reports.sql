@@ -365,7 +365,9 @@ CREATE TABLE t.call AS
     FROM unnest(ARRAY['board()', 'board(group_by => ''owner'', filter => ''{"created_at": {"from": "2025-09-10"}}'')',
                       'board_cards(''Sales'', ''qualified'')', 'forecast(group_by => ''account'')',
                       'forecast(as_of => now(), from_date => ''2026-02-03'', to_date => ''2026-06-01'')',
-                      'deals_as_of(now())', 'win_rate(from_date => ''2026-02-03'')', 'lost_reasons()',
+                      'deals_as_of(now())', 'pipeline_changes(''2025-12-01Z'', now(), group_by => ''owner'')',
+                      'pipeline_changes(''2025-12-01Z'', close_from => ''2026-02-03'', close_to => ''2026-06-01'')',
+                      'win_rate(from_date => ''2026-02-03'')', 'lost_reasons()',
                       'sales_velocity()', 'pipeline_summary()', 'stage_conversion(''owner'')']) AS q;
 CREATE FUNCTION t.answer(q text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE

@@ -71,9 +71,15 @@ FROM unnest(ARRAY['board()', 'board(group_by => ''owner'')', 'board(''Service'',
                   'board_cards(''Sales'', ''1'', ''account'', card_limit => 1000)',
                 'forecast()', 'forecast(group_by => ''owner'')', format('forecast(as_of => %L)', :'moment'),
                 format('deals_as_of(%L)', :'moment'), 'deals_as_of(clock_timestamp())', 'deals_as_of(''2020-01-01'')',
+                format('pipeline_changes(%L, clock_timestamp(), group_by => ''owner'')', :'moment'),
+                format('pipeline_changes(''2020-01-01'', %L, ''Sales'')', :'moment'),
                 'win_rate()', 'win_rate(''owner'', NULL)', 'lost_reasons()', 'sales_velocity()',
                 'sales_velocity(''account'', NULL)', 'pipeline_summary()', 'pipeline_summary(''owner'')',
                 'stage_conversion()', 'stage_conversion(''owner'', ''day'')', 'verify()']) AS q;
+INSERT INTO t.question
+SELECT 'function ' || q, format('SELECT x FROM (SELECT p.group_key, p.currency, p.deal_count, p.amount
+                                                FROM crm_deals.%s AS p) AS x', q)
+FROM unnest(ARRAY['pipeline_trend()', 'pipeline_trend(''month'', group_by => ''account'')']) AS q;
 INSERT INTO t.question SELECT 'error of ' || q, format('SELECT t.message(%L) AS x', 'SELECT crm_deals.' || q)
 FROM unnest(ARRAY['move_deal(1, ''won'')', 'move_deal(9001, ''won'')', 'check_move(1, ''won'')', 'resolve_deal(1)',
                   'resolve_deal(9001)', 'forecast(convert_to => ''EUR'', filter => ''{"owner": "regress_crm_bob"}'')',

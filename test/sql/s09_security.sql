@@ -151,6 +151,7 @@ FROM (VALUES ('deal_begin', 'deal', 'BEFORE', 'INSERT', 'STATEMENT'), ('deal_rul
              ('pipeline_rules', 'pipeline', 'BEFORE', 'INSERT', 'ROW'),
              ('currency_rules', 'exchange_rate', 'BEFORE', 'INSERT', 'ROW'),
              ('custom_field_rules', 'account', 'BEFORE', 'INSERT', 'ROW'),
+             ('fill_nulls', 'activity', 'BEFORE', 'INSERT', 'ROW'),
              ('forget_pipelines', 'stage', 'AFTER', 'INSERT', 'STATEMENT'),
              ('stage_defaults', 'stage', 'BEFORE', 'INSERT', 'ROW'),
              ('clear_other_default', 'pipeline', 'BEFORE', 'INSERT', 'ROW'),
@@ -160,7 +161,7 @@ LEFT JOIN pg_proc AS p ON p.proname = v.function AND p.pronamespace = 'crm_deals
 SELECT is((SELECT count(*) FROM pg_proc
            WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace)
              AND prorettype = 'trigger'::regtype),
-          19::bigint, 'section 9: these are all of them');
+          20::bigint, 'section 9: these are all of them');
 SELECT is(t.dry('SELECT crm_deals_internal.deal_rules()'), '39P01', 'section 9: a trigger function cannot be called');
 -- Nor in the wrong place on the right table.
 SELECT isnt(t.after(format('CREATE TRIGGER x %s ON crm_deals.deal FOR EACH %s EXECUTE FUNCTION '

@@ -24,7 +24,8 @@ SELECT is((SELECT string_agg(DISTINCT proname || ' ' || provolatile::text,
           'ack_events v, add_stage v, board s, board_cards s, check_move s, convert_lead v, create_pipeline v, '
           'deals_as_of s, dismiss_duplicate v, find_duplicates s, flag_duplicates v, forecast s, grant_access v, '
           'import_deals v, index_custom_field v, install v, lost_reasons s, merge_deals v, move_deal v, move_deals v, '
-          'pipeline_summary s, protect_children v, prune_events v, read_events v, rebuild_duplicates v, redact v, '
+          'pipeline_changes s, pipeline_summary s, pipeline_trend s, protect_children v, prune_events v, '
+          'read_events v, rebuild_duplicates v, redact v, '
           'remove_stage v, reorder_stages v, resolve_deal s, restore_deal v, revoke_access v, sales_velocity s, '
           'scan_duplicates s, stage_conversion s, start_dispatcher v, subscribe v, undo_batch v, unsubscribe v, '
           'verify s, win_rate s',
@@ -36,8 +37,8 @@ SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc
 SELECT is((SELECT string_agg(proname || ' ' || proparallel::text, ', ' ORDER BY proname) FROM pg_proc
            WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 's'),
           'board s, board_cards s, check_move u, deals_as_of s, find_duplicates u, forecast s, lost_reasons s, '
-          'pipeline_summary s, resolve_deal s, sales_velocity s, scan_duplicates u, stage_conversion s, verify u, '
-          'win_rate s',
+          'pipeline_changes s, pipeline_summary s, pipeline_trend s, resolve_deal s, sales_velocity s, scan_duplicates u, '
+          'stage_conversion s, verify u, win_rate s',
           'section 11: PARALLEL SAFE where true');
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc
            WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 's' AND proname <> 'resolve_deal'
@@ -131,6 +132,11 @@ SELECT is((SELECT sum(deal_count) + sum(won_count) FROM crm_deals.forecast(as_of
           (SELECT count(*) FROM crm_deals.deal WHERE status IN ('open', 'won'))::numeric,
           'section 11: forecast() writes nothing');
 SELECT is((SELECT count(*) FROM crm_deals.deals_as_of(now())), 300::bigint, 'section 11: deals_as_of() writes nothing');
+SELECT is((SELECT sum(deal_count) FROM crm_deals.pipeline_changes('-infinity') WHERE change = 'created'), 300::numeric,
+          'section 11: pipeline_changes() writes nothing');
+SELECT is((SELECT sum(deal_count) FROM crm_deals.pipeline_trend(NULL)),
+          (SELECT count(*) FROM crm_deals.deal WHERE status = 'open')::numeric,
+          'section 11: pipeline_trend() writes nothing');
 SELECT is((SELECT count(*) FROM crm_deals.win_rate(NULL, NULL)), 1::bigint, 'section 11: win_rate() writes nothing');
 SELECT is((SELECT count(*) FROM crm_deals.stage_conversion(NULL, NULL)), 4::bigint,
           'section 11: stage_conversion() writes nothing');

@@ -64,8 +64,13 @@ $primary->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_replica
 	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('write'));
 	is(value($standby, "SELECT name, amount FROM crm_deals.deal_overview ORDER BY id DESC LIMIT 1"),
 		'Read on the standby|7', 'views answer on the standby');
+	is(value($standby, "SELECT count(*) FROM crm_deals.open_task"), 0, 'open_task, too');
+	like(value($standby, "SELECT page_key FROM crm_deals.board(sort => '-amount') ORDER BY ordinal LIMIT 1"),
+		qr/"sort": "-amount"/, 'board() sorts there');
 	is(value($standby, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify(), too');
 	is(value($standby, "SELECT count(*) FROM crm_deals.check_move(1, 'won')"), 0, 'check_move(), too');
+	is(value($standby, 'SELECT sum(deal_count) FROM crm_deals.pipeline_trend(NULL)'),
+		value($standby, "SELECT count(*) FROM crm_deals.deal WHERE status = 'open'"), 'pipeline_trend(), too');
 	is(value($standby, 'SELECT count(*), sum(pending) > 0 FROM crm_deals.consumer_status'), '5|t',
 		'consumer_status, too');
 	fails_with($standby, '25006', "SELECT * FROM crm_deals.read_events('all')", 'read_events() is 25006');

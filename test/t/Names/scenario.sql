@@ -164,6 +164,16 @@ SELECT qq1.column_key, qq1.deal_count FROM crm_deals.board(filter => '{"owner": 
     "status": ["open", "won"]}') AS qq1;
 SELECT qq1.column_key FROM crm_deals.board('nowhere') AS qq1;
 SELECT qq1.card ->> 'name' AS qq_name FROM crm_deals.board_cards('Sales', 'lead') AS qq1;
+SELECT qq1.qq_sort, qq2.column_key, qq2.page_key -> 'id' AS qq_id, qq3.card -> 'id' AS qq_next
+FROM (VALUES ('account'), ('-owner'), ('stage'), ('name'), ('-amount')) AS qq1 (qq_sort),
+     LATERAL crm_deals.board('Sales', card_limit => 1, sort => qq1.qq_sort) AS qq2
+     LEFT JOIN LATERAL crm_deals.board_cards('Sales', qq2.column_key, after => qq2.page_key, sort => qq1.qq_sort) AS qq3
+     ON qq2.page_key IS NOT NULL;
+INSERT INTO crm_deals.activity (kind, subject, due_at, assignee, deal_id, occurred_at)
+SELECT 'task', 'qq', '2026-03-03', 'anna', qq1.id, NULL FROM crm_deals.deal AS qq1 ORDER BY qq1.id;
+SELECT qq1.subject, qq1.deal_name, qq1.assignee_label, qq1.is_overdue FROM crm_deals.open_task AS qq1 ORDER BY qq1.id;
+SELECT qq1.id, qq1.next_activity, qq1.next_activity_due_at FROM crm_deals.deal_overview AS qq1 ORDER BY qq1.id;
+UPDATE crm_deals.activity AS qq1 SET done_at = '2026-03-03', occurred_at = NULL WHERE qq1.subject = 'qq';
 SELECT qq1.card ->> 'name' AS qq_name FROM crm_deals.board_cards('Sales', 'anna', 'owner') AS qq1;
 SELECT qq1.card ->> 'name' AS qq_name FROM crm_deals.board_cards('Sales', 'nowhere') AS qq1;
 SELECT * FROM crm_deals.forecast();
@@ -172,6 +182,10 @@ SELECT * FROM crm_deals.forecast(convert_to => 'CHF', group_by => 'account', as_
 SELECT * FROM crm_deals.deals_as_of('2000-01-01');
 SELECT qq1.id, qq1.name, qq1.status, qq1.custom_fields, qq1.version FROM crm_deals.deals_as_of(now()) AS qq1
 ORDER BY 1;
+SELECT * FROM crm_deals.pipeline_changes('2000-01-01', group_by => 'owner');
+SELECT * FROM crm_deals.pipeline_changes('2000-01-01', now(), 'Sales', '2020-01-01', '2027-01-01', '{"text": "a"}',
+                                         'custom_fields.tags');
+SELECT * FROM crm_deals.pipeline_changes('2000-01-01', group_by => 'stage');
 SELECT * FROM crm_deals.win_rate('owner', NULL);
 SELECT * FROM crm_deals.win_rate('custom_fields.size', NULL, pipeline => 'Strict', filter => '{"source": null}');
 SELECT * FROM crm_deals.win_rate('stage', 'year', '2026-01-01', '2026-12-31');
@@ -183,6 +197,9 @@ SELECT qq1.group_key, qq1.stage_key, qq1.entered_count, qq1.converted_count
 FROM crm_deals.stage_conversion('source', NULL) AS qq1;
 SELECT * FROM crm_deals.pipeline_summary('contact', pipeline => 'Sales');
 SELECT * FROM crm_deals.pipeline_summary();
+SELECT group_key, group_label, currency, deal_count, amount, weighted_amount FROM crm_deals.pipeline_trend('day');
+SELECT group_key, group_label, currency, deal_count, amount, weighted_amount
+FROM crm_deals.pipeline_trend('month', group_by => 'account', filter => '{"custom_fields": {"seats": [1, null]}}');
 SELECT * FROM crm_deals.pipeline_summary('nonsense');
 SELECT qq1.id, qq1.name, qq1.pipeline, qq1.stage_key, qq1.account_label, qq1.contact_label, qq1.owner_label,
        qq1.open_duplicates
