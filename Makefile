@@ -17,21 +17,22 @@ events = channels consumers dispatcher event_row notify notify_send payload subs
 duplicates = core/signature core/similarity core/similarity_join concurrent_writers core_memory deal_cursor deal_ids \
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram
-triggers = append_only config_triggers deal_triggers fill_nulls relatives
-functions = board_sums check_move corrections field_index import import_texts install maintenance merge \
-	move_deal redact stages
+triggers = append_only config_triggers deal_triggers fill_nulls relatives target_rules
+functions = added_columns board_sums check_move corrections field_index import import_texts install maintenance merge \
+	move_deal redact repoint stages undo_merge
 
 MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
 
 # What install() creates; each becomes a part of crm_deals_internal.schema(). Those with tables are in their order.
-TABLES = account contact host_views pipeline custom_field deal deal_name lead activity event_log log_format consumers
+TABLES = account contact host_views pipeline custom_field deal deal_name lead activity target event_log log_format \
+	deal_merge consumers
 SCHEMA = types $(TABLES) name_index installation views triggers own_account_triggers own_contact_triggers
 
 # The internal functions, which CREATE EXTENSION creates in this order.
 FUNCTIONS = labels rules write_as_caller $(install:%=install/%) pipelines moves duplicates log_values corrections merge \
 	$(consumers:%=consumers/%) dispatcher maintenance $(leads:%=leads/%) custom_fields $(import:%=import/%) \
-	filters board past forecast changes reports trend row_security verify access
+	filters board past rates forecast changes reports trend attainment timeline sample row_security verify access
 
 install = words versions create migrate bring_back install
 consumers = selection subscriptions delivery payload_facts

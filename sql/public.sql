@@ -66,26 +66,28 @@ COMMENT ON FUNCTION crm_deals.remove_stage(bigint, bigint) IS
 -- access: write
 CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage text, note text DEFAULT NULL, actor text DEFAULT NULL,
                                     lost_reason text DEFAULT NULL, expected_version integer DEFAULT NULL,
-                                    override text DEFAULT NULL,
+                                    override text DEFAULT NULL, fields jsonb DEFAULT NULL,
                                     OUT deal_id bigint, OUT pipeline_id bigint, OUT stage_id bigint,
                                     OUT stage_key text, OUT status text, OUT probability numeric,
-                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
-LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal';
-COMMENT ON FUNCTION crm_deals.move_deal(bigint, text, text, text, text, integer, text) IS
-    'Moves a deal to a stage of its pipeline, given by key or name, and records a note. event_id is NULL if the deal '
-    'was there already.';
+                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint,
+                                    OUT batch_id bigint)
+LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal_and_write';
+COMMENT ON FUNCTION crm_deals.move_deal(bigint, text, text, text, text, integer, text, jsonb) IS
+    'Moves a deal to a stage of its pipeline, given by key, name, label or id, writes other fields of it, and records '
+    'a note. event_id is NULL if nothing changed.';
 
 -- access: write
 CREATE FUNCTION crm_deals.move_deal(deal bigint, to_stage_id bigint, note text DEFAULT NULL, actor text DEFAULT NULL,
                                     lost_reason text DEFAULT NULL, expected_version integer DEFAULT NULL,
-                                    override text DEFAULT NULL,
+                                    override text DEFAULT NULL, fields jsonb DEFAULT NULL,
                                     OUT deal_id bigint, OUT pipeline_id bigint, OUT stage_id bigint,
                                     OUT stage_key text, OUT status text, OUT probability numeric,
-                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint)
-LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal_to_id';
-COMMENT ON FUNCTION crm_deals.move_deal(bigint, bigint, text, text, text, integer, text) IS
-    'Moves a deal to a stage of any pipeline, given by id, and records a note. event_id is NULL if the deal was '
-    'there already.';
+                                    OUT closed_at timestamptz, OUT version integer, OUT event_id bigint,
+                                    OUT batch_id bigint)
+LANGUAGE c VOLATILE COST 1000 AS 'MODULE_PATHNAME', 'crm_deals_move_deal_to_id_and_write';
+COMMENT ON FUNCTION crm_deals.move_deal(bigint, bigint, text, text, text, integer, text, jsonb) IS
+    'Moves a deal to a stage of any pipeline, given by id, writes other fields of it, and records a note. event_id is '
+    'NULL if nothing changed.';
 
 -- access: write
 CREATE FUNCTION crm_deals.move_deals(deal_ids bigint[], to_stage text, note text DEFAULT NULL,
@@ -102,7 +104,7 @@ COMMENT ON FUNCTION crm_deals.move_deals(bigint[], text, text, text, text, text)
 
 -- access: read
 CREATE FUNCTION crm_deals.check_move(deal bigint, to_stage text, lost_reason text DEFAULT NULL)
-RETURNS TABLE (rule text, detail text)
+RETURNS TABLE (rule text, detail text, data jsonb)
 LANGUAGE sql STABLE COST 1000 ROWS 1
 BEGIN ATOMIC
     SELECT * FROM crm_deals_internal.check_move(deal, to_stage, lost_reason);
@@ -114,12 +116,13 @@ COMMENT ON FUNCTION crm_deals.check_move(bigint, text, text) IS
 -- Corrections and checks
 -- ----------
 
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals.undo_batch(batch_id bigint, actor text DEFAULT NULL)
 RETURNS TABLE (deal_id bigint, outcome text, detail text)
 LANGUAGE c VOLATILE AS 'MODULE_PATHNAME', 'crm_deals_undo_batch';
 COMMENT ON FUNCTION crm_deals.undo_batch(bigint, text) IS
-    'Undoes what one statement changed of deals. Leaves a deal alone that changed since, and says so.';
+    'Undoes what one statement changed of deals, a merge included. Returns what became of each deal. Level write may '
+    'undo its own statements only.';
 
 -- access: manager
 CREATE FUNCTION crm_deals.restore_deal(deal_id bigint, actor text DEFAULT NULL) RETURNS bigint
@@ -305,6 +308,17 @@ COMMENT ON FUNCTION crm_deals.deals_as_of(timestamptz) IS
     'transactions in flight.';
 
 -- access: read
+CREATE FUNCTION crm_deals.timeline(deal bigint, max_entries integer DEFAULT 50, before timestamptz DEFAULT NULL,
+                                   language text DEFAULT NULL)
+RETURNS TABLE (at timestamptz, kind text, actor text, title text, detail jsonb)
+LANGUAGE sql STABLE PARALLEL SAFE COST 10000 ROWS 50
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.timeline(deal, max_entries, before, language);
+END;
+COMMENT ON FUNCTION crm_deals.timeline(bigint, integer, timestamptz, text) IS
+    'Returns the events and activities of a deal as one list that a person can read, newest first.';
+
+-- access: read
 CREATE FUNCTION crm_deals.pipeline_changes(from_at timestamptz, to_at timestamptz DEFAULT now(),
                                            pipeline text DEFAULT NULL, close_from date DEFAULT NULL,
                                            close_to date DEFAULT NULL, filter jsonb DEFAULT NULL,
@@ -399,6 +413,19 @@ END;
 COMMENT ON FUNCTION crm_deals.pipeline_trend(text, date, date, text, text, jsonb) IS
     'Returns the open deals at the end of each step, by group and currency: count, amount, weighted amount.';
 
+-- access: read
+CREATE FUNCTION crm_deals.attainment(by text DEFAULT NULL, period text DEFAULT 'quarter', from_date date DEFAULT NULL,
+                                     to_date date DEFAULT NULL, pipeline text DEFAULT NULL,
+                                     convert_to text DEFAULT NULL)
+RETURNS TABLE (period_start date, group_key text, group_label text, currency text, target numeric, won numeric,
+               open_amount numeric, weighted numeric, gap numeric, coverage numeric)
+LANGUAGE sql STABLE PARALLEL SAFE COST 1000000 ROWS 100
+BEGIN ATOMIC
+    SELECT * FROM crm_deals_internal.attainment(by, period, from_date, to_date, pipeline, convert_to);
+END;
+COMMENT ON FUNCTION crm_deals.attainment(text, text, date, date, text, text) IS
+    'Returns targets by period, with what was won, what is open and what is missing.';
+
 -- ----------
 -- Leads, imports, custom fields
 -- ----------
@@ -406,15 +433,16 @@ COMMENT ON FUNCTION crm_deals.pipeline_trend(text, date, date, text, text, jsonb
 -- access: write
 CREATE FUNCTION crm_deals.convert_lead(lead bigint, create_deal boolean DEFAULT true, deal jsonb DEFAULT '{}',
                                        use_account text DEFAULT NULL, use_contact text DEFAULT NULL,
-                                       actor text DEFAULT NULL,
+                                       actor text DEFAULT NULL, use_deal bigint DEFAULT NULL,
                                        OUT account_id text, OUT contact_id text, OUT deal_id bigint)
 LANGUAGE sql VOLATILE
 BEGIN ATOMIC
-    SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor,
+    SELECT * FROM crm_deals_internal.convert_lead(lead, create_deal, deal, use_account, use_contact, actor, use_deal,
                                                   current_setting('search_path'));
 END;
-COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, text) IS
-    'Converts a lead, once: finds or creates its account and its contact and, unless told not to, creates a deal.';
+COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, text, bigint) IS
+    'Converts a lead, once: finds or creates its account and its contact and, unless told not to, creates a deal or '
+    'joins one that is there.';
 
 -- access: write
 CREATE FUNCTION crm_deals.import_deals(source regclass DEFAULT NULL, history regclass DEFAULT NULL,
@@ -428,6 +456,13 @@ COMMENT ON FUNCTION crm_deals.import_deals(regclass, regclass, boolean, boolean,
                                            text, jsonb) IS
     'Imports deals, and their history, from tables or from JSON. Returns an outcome for each row: created, updated, '
     'unchanged, flagged or rejected. A dry run returns the same and changes nothing.';
+
+-- access: owner
+CREATE FUNCTION crm_deals.load_sample() RETURNS void
+LANGUAGE sql VOLATILE
+RETURN crm_deals_internal.load_sample(current_setting('search_path'));
+COMMENT ON FUNCTION crm_deals.load_sample() IS
+    'Loads a small sales team to try things on, into a database without deals.';
 
 -- access: admin
 CREATE FUNCTION crm_deals.index_custom_field(entity text, key text) RETURNS regclass

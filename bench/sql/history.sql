@@ -1,6 +1,6 @@
 -- :deals deals with a history of three years, the same at every run. Ten pipelines of six stages; 40 % of the deals are
 -- open, 27 % won, 33 % lost; three currencies, 200 owners, one account for 20 deals; one deal in ten has no amount, one
--- no date, one no owner. Rows and log are written as a restore writes them, and agree: verify() finds nothing.
+-- no date, one no owner. Each deal has an activity: a task, a call that is due, or a note; one in three is done. Rows and log are written as a restore writes them, and agree: verify() finds nothing.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 CREATE EXTENSION crm_deals CASCADE;
@@ -103,6 +103,12 @@ FROM step AS s
 JOIN path AS p ON p.id = s.deal_id
 LEFT JOIN step AS b ON b.deal_id = s.deal_id AND b.version = s.version - 1
 ORDER BY s.occurred_at, s.deal_id;
+
+INSERT INTO crm_deals.activity (kind, subject, occurred_at, due_at, done_at, actor, assignee, deal_id)
+SELECT (ARRAY['task', 'call', 'note'])[1 + pg_temp.pick(p.id, 20, 3)], 'Activity of ' || p.id, p.created,
+       timestamptz '2026-01-01 00:00+00' + interval '1 second' * pg_temp.pick(p.id, 21, 40000000),
+       CASE WHEN pg_temp.pick(p.id, 22, 3) = 0 THEN p.created END, 'bench', 'owner ' || pg_temp.pick(p.id, 23, 200), p.id
+FROM path AS p;
 
 SELECT setval(pg_get_serial_sequence('crm_deals.deal', 'id'), :deals) \g /dev/null
 RESET session_replication_role;

@@ -23,3 +23,6 @@ SELECT e.version,
 FROM crm_deals.deal_event AS e
 WHERE e.deal_id = :deal
 ORDER BY e.version;
+
+\echo '-- The same as sentences, in German.'
+SELECT t.at::date, t.kind, t.title FROM crm_deals.timeline(:deal, language => 'de') AS t ORDER BY t.at;

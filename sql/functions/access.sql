@@ -22,7 +22,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT 'read', r.relation, 'SELECT'
-    FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate',
+    FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field', 'exchange_rate', 'target',
                       'deal', 'deal_alias', 'deal_contact', 'deal_duplicate', 'deal_event', 'stage_name',
                       'log_pruning', 'log_generation', 'log_format',
                       'activity', 'lead', 'account', 'contact', '_account', '_contact', '_owner', 'deal_overview',
@@ -35,7 +35,8 @@ AS $$
     FROM unnest(ARRAY['pipeline', 'stage', 'stage_transition', 'lost_reason', 'custom_field',
                       'exchange_rate']) AS r (relation)
     UNION ALL
-    VALUES ('admin', 'event_consumer', 'SELECT'),
+    VALUES ('manager', 'target', 'INSERT, UPDATE, DELETE'),
+           ('admin', 'event_consumer', 'SELECT'),
            ('admin', 'consumer_status', 'SELECT')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.table_privileges() IS
@@ -63,7 +64,7 @@ COMMENT ON FUNCTION crm_deals_internal.members() IS
     'Internal: lists the functions of the extension.';
 
 -- Each level may read key and label of the host's tables, since boards and lists show them. A level that writes may
--- also find and create accounts and contacts, by the columns that are mapped.
+-- also find and create accounts and contacts, by the columns that are mapped, and complete contacts.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.host_columns()
     RETURNS TABLE (host regclass, level text, privilege text, columns text)
@@ -74,10 +75,12 @@ AS $$
     FROM crm_deals.installation AS i
     CROSS JOIN LATERAL (VALUES ('account', i.account_table), ('contact', i.contact_table),
                         ('owner', i.owner_table)) AS h (entity, host)
-    CROSS JOIN (VALUES ('read', 'SELECT'), ('write', 'SELECT'), ('write', 'INSERT')) AS w (level, privilege)
+    CROSS JOIN (VALUES ('read', 'SELECT'), ('write', 'SELECT'), ('write', 'INSERT'), ('write', 'UPDATE'))
+        AS w (level, privilege)
     CROSS JOIN LATERAL (SELECT crm_deals_internal.mapped_column(h.entity, m.field, h.host, i.columns)
                         FROM crm_deals_internal.mappable() AS m
                         WHERE m.entity = h.entity AND (m.in_label OR w.level = 'write')
+                          AND (w.privilege <> 'UPDATE' OR m.field IN ('first_name', 'last_name', 'phone'))
                         UNION ALL
                         SELECT k.name FROM crm_deals_internal.primary_key(h.host) AS k
                         WHERE w.privilege = 'SELECT') AS c (name)

@@ -111,15 +111,16 @@ COMMENT ON FUNCTION crm_deals_internal.board_sort(text) IS
 
 -- No index knows labels, so all deals that match are read and sorted.
 -- access: read
-CREATE FUNCTION crm_deals_internal.check_label_sort(sort text, joined text, condition text) RETURNS void
+CREATE FUNCTION crm_deals_internal.board_ordering(sort text, joined text, condition text) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     most CONSTANT integer := 10000;
+    sorting record := crm_deals_internal.board_sort(sort);
     matching integer;
 BEGIN
-    IF (crm_deals_internal.board_sort(sort)).is_label THEN
+    IF sorting.is_label THEN
         EXECUTE format('SELECT count(*) FROM (SELECT FROM crm_deals.deal AS d %s WHERE %s LIMIT %s) AS m',
                        joined, condition, most + 1)
         INTO matching;
@@ -129,10 +130,11 @@ BEGIN
                       HINT = 'Give a filter, or sort by a column of deal.';
         END IF;
     END IF;
+    RETURN sorting.ordering;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.check_label_sort(text, text, text) IS
-    'Internal: refuses to sort very many deals by a label.';
+COMMENT ON FUNCTION crm_deals_internal.board_ordering(text, text, text) IS
+    'Internal: returns how to order the deals of a condition. Refuses to sort very many by a label.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.page_keys(deals bigint[], sort text) RETURNS TABLE (id bigint, page_key jsonb)
@@ -187,7 +189,8 @@ BEGIN
     WHEN 'numeric' THEN
         RETURN jsonb_typeof(value) = 'number';
     WHEN 'integer' THEN
-        RETURN jsonb_typeof(value) = 'number' AND value #>> '{}' ~ '^-?[0-9]{1,9}$';
+        RETURN jsonb_typeof(value) = 'number' AND trunc(value::numeric) = value::numeric
+               AND value::numeric BETWEEN -2147483648 AND 2147483647;
     WHEN 'date' THEN
         RETURN jsonb_typeof(value) = 'string' AND crm_deals_internal.is_day(value #>> '{}', 5874897);
     WHEN 'timestamptz' THEN
@@ -202,34 +205,30 @@ COMMENT ON FUNCTION crm_deals_internal.is_page_value(jsonb, text) IS
     'Internal: returns whether the value of a page key can be cast to a type.';
 
 -- access: read
-CREATE FUNCTION crm_deals_internal.check_page_key(after jsonb, sort text) RETURNS void
+CREATE FUNCTION crm_deals_internal.page_problem(after jsonb, sort text) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     sorting record := crm_deals_internal.board_sort(sort);
     value jsonb := CASE jsonb_typeof(after) WHEN 'object' THEN after -> sorting.member END;
-    problem text;
 BEGIN
     -- The key of 0.1 did not name the sort.
     IF jsonb_typeof(after) = 'object' AND coalesce(after ->> 'sort', '-stage_entered_at') <> sorting.name THEN
-        problem := 'after is the key of a page of another sort';
+        RETURN 'after is the key of a page of another sort';
     ELSIF value IS NULL OR after - ARRAY['sort', sorting.member, 'id'] <> '{}'
           OR coalesce(after ->> 'id' !~ '^-?[0-9]{1,19}$', true)
           OR NOT (value = 'null' AND sorting.is_nullable
                   OR crm_deals_internal.is_page_value(value, sorting.type)) THEN
-        problem := 'after is not the key of a page';
+        RETURN 'after is not the key of a page';
     ELSIF (after ->> 'id')::numeric NOT BETWEEN -9223372036854775808 AND 9223372036854775807 THEN
-        problem := 'after is not the key of a page';
+        RETURN 'after is not the key of a page';
     END IF;
-    IF problem IS NOT NULL THEN
-        RAISE EXCEPTION '%', problem
-            USING ERRCODE = '22023', HINT = 'Give the page_key of the last card of the page before, and its sort.';
-    END IF;
+    RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.check_page_key(jsonb, text) IS
-    'Internal: refuses what is not a page key of a sort.';
+COMMENT ON FUNCTION crm_deals_internal.page_problem(jsonb, text) IS
+    'Internal: returns what is wrong with a page key of a sort, or NULL.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.page_condition(after jsonb, sort text) RETURNS text
@@ -239,11 +238,16 @@ AS $$
 DECLARE
     sorting record := crm_deals_internal.board_sort(sort);
     operator text := CASE sorting.direction WHEN 'DESC' THEN '<' ELSE '>' END;
+    problem text;
 BEGIN
     IF after IS NULL OR after = 'null' THEN
         RETURN 'true';
     END IF;
-    PERFORM crm_deals_internal.check_page_key(after, sort);
+    problem := crm_deals_internal.page_problem(after, sort);
+    IF problem IS NOT NULL THEN
+        RAISE EXCEPTION '%', problem
+            USING ERRCODE = '22023', HINT = 'Give the page_key of the last card of the page before, and its sort.';
+    END IF;
     IF after -> sorting.member = 'null' THEN
         RETURN format('%s IS NULL AND d.id %s %L::bigint', sorting.value, operator, after ->> 'id');
     END IF;
@@ -283,13 +287,13 @@ COMMENT ON AGGREGATE crm_deals_internal.board_sums(text, numeric, numeric) IS
 
 -- Counts and sums come from the index deal_board alone, and the cards from its front.
 -- access: read
-CREATE FUNCTION crm_deals_internal.stage_columns(pipeline_id bigint, card_limit integer, filter jsonb, sort text)
+CREATE FUNCTION crm_deals_internal.stage_columns(pipeline_id bigint, card_limit integer, filter jsonb, joined text,
+                                                 ordering text)
 RETURNS TABLE (stage_id bigint, sums jsonb, deals bigint[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 10000 ROWS 10
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    sorting record := crm_deals_internal.board_sort(sort);
     statuses text[];
 BEGIN
     IF filter ? 'status' THEN
@@ -307,18 +311,18 @@ BEGIN
               WHERE d.stage_id = ANY (%1$L) AND %2$s
               GROUP BY d.stage_id) AS t
         $query$, crm_deals_internal.stages_of(pipeline_id, statuses), crm_deals_internal.filter_condition(filter, NULL),
-        sorting.joined, sorting.ordering)
+        joined, ordering)
     USING card_limit;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.stage_columns(bigint, integer, jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.stage_columns(bigint, integer, jsonb, text, text) IS
     'Internal: returns sums and first deals of each stage that holds any, for a filter that the index deal_board can '
     'judge.';
 
 -- One pass over the deals serves any filter, any grouping and any row security.
 -- access: read
 CREATE FUNCTION crm_deals_internal.group_columns(pipeline_id bigint, group_by text, card_limit integer, condition text,
-                                                 language text, sort text)
+                                                 language text, joined text, ordering text)
 RETURNS TABLE (group_key text, group_label text, sums jsonb, deals bigint[])
 LANGUAGE plpgsql STABLE PARALLEL SAFE COST 100000 ROWS 10
 SET search_path = pg_catalog, pg_temp
@@ -326,7 +330,6 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     grouping record := crm_deals_internal.grouping(group_by, language);
-    sorting record := crm_deals_internal.board_sort(sort);
 BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH matched AS (
@@ -342,12 +345,12 @@ BEGIN
         )
         SELECT g.raw::text, coalesce(%4$s, g.raw::text), g.sums, g.deals
         FROM g
-        $query$, grouping.group_key, concat_ws(' ', grouping.joined, sorting.joined), condition, grouping.group_label,
-        sorting.ordering)
+        $query$, grouping.group_key, concat_ws(' ', grouping.joined, joined), condition, grouping.group_label,
+        ordering)
     USING crm_deals_internal.stages_of(pipeline_id), card_limit;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, text, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.group_columns(bigint, text, integer, text, text, text, text) IS
     'Internal: returns sums and first deals of each group that holds any.';
 
 -- access: read
@@ -365,6 +368,8 @@ DECLARE
     in_index boolean;
     organization text;
     condition text;
+    sorting record := crm_deals_internal.board_sort(sort);
+    ordering text;
 BEGIN
     PERFORM crm_deals_internal.check_installed();
     PERFORM crm_deals_internal.check_card_limit(card_limit);
@@ -374,18 +379,18 @@ BEGIN
     in_index := by_stage AND NOT row_security_active('crm_deals.deal')
                 AND (filter IS NULL OR filter = 'null'
                      OR (jsonb_typeof(filter) = 'object' AND filter - 'status' = '{}'));
-    PERFORM crm_deals_internal.check_label_sort(
+    ordering := crm_deals_internal.board_ordering(
         sort, '', format('d.stage_id = ANY (%L) AND %s', crm_deals_internal.stages_of(wanted_pipeline), condition));
 
     RETURN QUERY
     WITH filled AS MATERIALIZED (
         SELECT c.stage_id::text AS group_key, NULL::text AS group_label, c.sums, c.deals
-        FROM crm_deals_internal.stage_columns(wanted_pipeline, card_limit, filter, sort) AS c
+        FROM crm_deals_internal.stage_columns(wanted_pipeline, card_limit, filter, sorting.joined, ordering) AS c
         WHERE in_index
         UNION ALL
         SELECT c.group_key, c.group_label, c.sums, c.deals
         FROM crm_deals_internal.group_columns(wanted_pipeline, CASE WHEN by_stage THEN 'stage_id' ELSE group_by END,
-                                              card_limit, condition, language, sort) AS c
+                                              card_limit, condition, language, sorting.joined, ordering) AS c
         WHERE NOT in_index
     ), known AS (
         SELECT s.id::text AS group_key, s.key AS column_key,
@@ -483,6 +488,7 @@ DECLARE
     wanted_pipeline bigint;
     wanted record;
     condition text;
+    ordering text;
     page bigint[];
 BEGIN
     PERFORM crm_deals_internal.check_installed();
@@ -491,11 +497,11 @@ BEGIN
     wanted := crm_deals_internal.board_column(wanted_pipeline, column_key, group_by, language);
     condition := concat_ws(' AND ', wanted.condition, crm_deals_internal.filter_condition(
         filter, crm_deals_internal.organization_of(wanted_pipeline), wanted_pipeline));
-    PERFORM crm_deals_internal.check_label_sort(sort, wanted.joined, condition);
+    ordering := crm_deals_internal.board_ordering(sort, wanted.joined, condition);
 
     EXECUTE format('SELECT ARRAY(SELECT d.id FROM crm_deals.deal AS d %s WHERE %s ORDER BY %s LIMIT $1)',
                    concat_ws(' ', wanted.joined, sorting.joined),
-                   concat_ws(' AND ', condition, crm_deals_internal.page_condition(after, sort)), sorting.ordering)
+                   concat_ws(' AND ', condition, crm_deals_internal.page_condition(after, sort)), ordering)
     INTO page
     USING card_limit;
     RETURN QUERY

@@ -283,6 +283,26 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.within_days(text, date, date) IS
     'Internal: returns the condition that a date or a moment is in a range of days.';
 
+-- access: read
+CREATE FUNCTION crm_deals_internal.check_range(from_date date, to_date date) RETURNS date
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF from_date > to_date THEN
+        RAISE EXCEPTION 'from_date % is after to_date %', to_char(from_date, 'YYYY-MM-DD'),
+                        to_char(to_date, 'YYYY-MM-DD')
+            USING ERRCODE = '22023', HINT = 'Both days are part of the range; for one day give it twice.';
+    ELSIF greatest(nullif(from_date, 'infinity'), nullif(to_date, 'infinity')) > '294276-12-30' THEN
+        RAISE EXCEPTION 'the range of days is out of bounds'
+            USING ERRCODE = '22023', HINT = 'Leave out an end that is not needed.';
+    END IF;
+    RETURN from_date;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.check_range(date, date) IS
+    'Internal: returns the first day of a range, or raises an error if the range has no days.';
+
 -- A range of amounts has min and max, one of days has from and to. Both ends are inclusive, and each may be missing.
 -- access: read
 CREATE FUNCTION crm_deals_internal.one_range(expression text, key text, given jsonb) RETURNS text

@@ -1,7 +1,7 @@
 -- Reads the column "changes" of the log. The form of values there is that of src/log/log_value.c, which also reads it.
 -- Values that release 0.1 wrote are brought into that form first, if they can have one meaning only.
 
--- access: manager
+-- access: public
 CREATE FUNCTION crm_deals_internal.old_row(deal anyelement, changes jsonb) RETURNS anyelement
 LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_old_row';
 COMMENT ON FUNCTION crm_deals_internal.old_row(anyelement, jsonb) IS
@@ -13,18 +13,46 @@ LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_old_value';
 COMMENT ON FUNCTION crm_deals_internal.old_value(jsonb, anyelement) IS
     'Internal: returns the old value of the change of a column, in the type of the second argument.';
 
--- access: manager
+-- access: public
 CREATE FUNCTION crm_deals_internal.logged(value anyelement) RETURNS jsonb
 LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_logged';
 COMMENT ON FUNCTION crm_deals_internal.logged(anyelement) IS
     'Internal: returns the form that a value has in the log.';
+
+-- In the form of the log, as if the row had been deleted: old_row() reads it back.
+-- access: public
+CREATE FUNCTION crm_deals_internal.logged_row("row" anyelement) RETURNS jsonb
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    fields text;
+    logged jsonb;
+BEGIN
+    SELECT string_agg(format('(%L, crm_deals_internal.logged(($1).%I))', a.attname, a.attname), ', ')
+    INTO fields
+    FROM pg_type AS t
+    JOIN pg_attribute AS a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+    WHERE t.oid = pg_typeof($1);
+    EXECUTE format('SELECT jsonb_object_agg(v.key, jsonb_build_array(v.value, NULL)
+                                                   || CASE WHEN v.value = ''null'' THEN ''["old"]''::jsonb
+                                                      ELSE ''[]'' END)
+                    FROM (VALUES %s) AS v (key, value)
+                    WHERE v.value IS NOT NULL', fields)
+    INTO logged
+    USING $1;
+    RETURN coalesce(logged, '{}');
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.logged_row(anyelement) IS
+    'Internal: returns the columns of a row that are not NULL, in the form of the log.';
 
 -- ----------
 -- Events of 0.1
 -- ----------
 
 -- The text of such a type did not depend on the session.
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals_internal.has_one_text(type oid) RETURNS boolean
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -41,7 +69,7 @@ COMMENT ON FUNCTION crm_deals_internal.has_one_text(oid) IS
     'Internal: returns whether release 0.1 logged values of a type in the same way in every session.';
 
 -- A text that one of the settings cannot read has no meaning under it.
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals_internal.meanings(logged jsonb, type text) RETURNS jsonb[]
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -85,7 +113,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.meanings(jsonb, text) IS
     'Internal: returns what a value that release 0.1 logged may have been, in the form of this release.';
 
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals_internal.certain_change(pair jsonb, type oid, is_deletion boolean) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -111,7 +139,7 @@ COMMENT ON FUNCTION crm_deals_internal.certain_change(jsonb, oid, boolean) IS
     'Internal: returns a change that release 0.1 logged in the form of this release, or NULL if it may be another.';
 
 -- Nobody reads the old values of a creation.
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals_internal.certain_changes(changes jsonb) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -139,7 +167,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.certain_changes(jsonb) IS
     'Internal: returns the changes of an event of 0.1 in the form of this release; one of uncertain meaning is a null.';
 
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals_internal.why_uncertain(changes jsonb) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
@@ -153,7 +181,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.why_uncertain(jsonb) IS
     'Internal: says which old values of an event have no certain meaning; NULL if all have one.';
 
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals_internal.last_session_event() RETURNS bigint
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -163,7 +191,7 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.last_session_event() IS
     'Internal: returns the highest id of the events that release 0.1 wrote.';
 
--- access: manager
+-- access: write
 CREATE FUNCTION crm_deals_internal.readable_changes(changes jsonb, is_of_session boolean, OUT readable jsonb,
                                                     OUT uncertain text)
 LANGUAGE plpgsql

@@ -249,6 +249,25 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.redact_flags(bigint[], bigint[]) IS
     'Internal: blanks who dismissed these pairs.';
 
+-- Flags that a merge took away, and its undoing would bring back
+-- access: public
+CREATE FUNCTION crm_deals_internal.redact_merges(actor text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM crm_deals_internal.check_acts_as_owner();
+    UPDATE crm_deals.deal_merge AS m
+    SET moved = jsonb_set(m.moved, '{flags}',
+                          (SELECT jsonb_agg(CASE f.flag -> 'resolved_by' ->> 0 WHEN redact_merges.actor
+                                            THEN f.flag || '{"resolved_by": ["[redacted]", null]}' ELSE f.flag END)
+                           FROM jsonb_array_elements(m.moved -> 'flags') AS f (flag)))
+    WHERE jsonb_path_query_array(m.moved, '$.flags[*].resolved_by[0]') ? redact_merges.actor;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.redact_merges(text) IS
+    'Internal: blanks who dismissed pairs of deals that were merged.';
+
 -- access: public
 CREATE FUNCTION crm_deals_internal.redact_pruning(actor text) RETURNS void
 LANGUAGE plpgsql

@@ -1,6 +1,30 @@
 -- merge_deals() makes one deal of two. These functions run as the caller. The public function (src/functions/merge.c)
 -- calls them; it also repoints the foreign keys, and writes the aliases, which the caller may not write.
 
+-- What was won or is still open must not disappear in a deal that was lost.
+-- access: write
+CREATE FUNCTION crm_deals_internal.check_merge_status(survivor bigint, survivor_status text, duplicate bigint,
+                                                      duplicate_status text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    ranks CONSTANT jsonb := '{"won": 2, "open": 1, "lost": 0, "abandoned": 0}';
+BEGIN
+    IF ranks -> duplicate_status > ranks -> survivor_status THEN
+        RAISE EXCEPTION 'deal % is % and cannot be merged into deal %, which is %', duplicate, duplicate_status,
+                        survivor, survivor_status
+            USING ERRCODE = '23514', SCHEMA = 'crm_deals', TABLE = 'deal', COLUMN = 'status',
+                  CONSTRAINT = 'deal_merge_status',
+                  DETAIL = 'A duplicate goes only into a survivor of at least its own rank: won, then open, then lost '
+                           'and abandoned.',
+                  HINT = format('Exchange the two: merge_deals(%s, %s).', duplicate, survivor);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.check_merge_status(bigint, text, bigint, text) IS
+    'Internal: refuses a merge in which the duplicate ranks above the survivor.';
+
 -- The deals are locked in the order of their ids. An id of a deal that was merged means the deal that survived.
 -- access: write
 CREATE FUNCTION crm_deals_internal.lock_to_merge(survivor bigint, duplicate bigint) RETURNS bigint[]
@@ -10,6 +34,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     organizations text[];
+    statuses jsonb;
 BEGIN
     IF survivor IS NULL OR duplicate IS NULL THEN
         RAISE EXCEPTION 'merge_deals needs two deals' USING ERRCODE = '22004';
@@ -20,9 +45,9 @@ BEGIN
     IF survivor = duplicate THEN
         RAISE EXCEPTION 'deal % cannot be merged with itself', survivor USING ERRCODE = '22023';
     END IF;
-    SELECT array_agg(d.organization)
-    INTO organizations
-    FROM (SELECT d.id, d.organization
+    SELECT array_agg(d.organization), jsonb_object_agg(d.id, d.status)
+    INTO organizations, statuses
+    FROM (SELECT d.id, d.organization, d.status
           FROM crm_deals.deal AS d
           WHERE d.id IN (survivor, duplicate)
           ORDER BY d.id
@@ -32,6 +57,8 @@ BEGIN
     ELSIF organizations[1] IS DISTINCT FROM organizations[2] THEN
         RAISE EXCEPTION 'deals of different organizations cannot be merged' USING ERRCODE = '22023';
     END IF;
+    PERFORM crm_deals_internal.check_merge_status(survivor, statuses ->> survivor::text,
+                                                  duplicate, statuses ->> duplicate::text);
     RETURN ARRAY[survivor, duplicate];
 END
 $$;
@@ -61,29 +88,90 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.references_to_deal() IS
     'Internal: lists the foreign keys to deal that a merge repoints.';
 
+-- Of two roles of a stakeholder both are kept. A role may itself be several, with commas between them.
 -- access: write
-CREATE FUNCTION crm_deals_internal.move_stakeholders(survivor bigint, duplicate bigint, callers_path text) RETURNS void
+CREATE FUNCTION crm_deals_internal.both_roles(role text, other_role text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(r.role, ', ' ORDER BY r.place)
+    FROM (SELECT DISTINCT ON (lower(btrim(p.role))) btrim(p.role) AS role, p.place
+          FROM string_to_table(concat_ws(',', both_roles.role, both_roles.other_role), ',')
+               WITH ORDINALITY AS p (role, place)
+          WHERE btrim(p.role) <> ''
+          ORDER BY lower(btrim(p.role)), p.place) AS r
+$$;
+COMMENT ON FUNCTION crm_deals_internal.both_roles(text, text) IS
+    'Internal: returns the roles of a stakeholder of two deals, each once.';
+
+-- Returns what moved: {"contacts": of the rows that are the survivor's now, "shared": [{"row", "was", "is"}] with the
+-- duplicate's row, and the survivor's role before and after}. What is left of the duplicate's goes with it.
+-- access: write
+CREATE FUNCTION crm_deals_internal.move_stakeholders(survivor bigint, duplicate bigint, ticket text) RETURNS jsonb
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    moved jsonb;
+BEGIN
+    SELECT jsonb_build_object(
+               'contacts', coalesce(jsonb_agg(c.contact_id::text) FILTER (WHERE s.deal_id IS NULL), '[]'),
+               'shared', coalesce(jsonb_agg(jsonb_build_object(
+                             'row', crm_deals_internal.logged_row(c.*), 'was', s.role,
+                             'is', CASE WHEN crm_deals_internal.both_roles(c.role, NULL) IS NULL THEN s.role
+                                        ELSE crm_deals_internal.both_roles(s.role, c.role) END,
+                             'contact', c.contact_id::text)) FILTER (WHERE s.deal_id IS NOT NULL), '[]'))
+    INTO moved
+    FROM crm_deals.deal_contact AS c
+    LEFT JOIN crm_deals.deal_contact AS s ON s.deal_id = survivor AND s.contact_id = c.contact_id
+    WHERE c.deal_id = duplicate
+    HAVING count(*) > 0;
+    IF moved IS NULL THEN
+        RETURN NULL;
+    END IF;
+    PERFORM crm_deals_internal.write_as_caller(ticket, $write$
+        UPDATE crm_deals.deal_contact AS s
+        SET role = w.moved ->> 'is'
+        FROM jsonb_array_elements($2 -> 'shared') AS w (moved)
+        WHERE s.deal_id = $1 AND s.contact_id::text = w.moved ->> 'contact' AND s.role IS DISTINCT FROM w.moved ->> 'is'
+        $write$, survivor, moved);
+    PERFORM crm_deals_internal.write_as_caller(ticket, $write$
+        UPDATE crm_deals.deal_contact AS c
+        SET deal_id = $1
+        WHERE c.deal_id = $2 AND $3 -> 'contacts' ? c.contact_id::text
+        $write$, survivor, duplicate, moved);
+    PERFORM crm_deals_internal.write_as_caller(
+        ticket, 'DELETE FROM crm_deals.deal_contact AS c WHERE c.deal_id = $1', duplicate);
+    RETURN moved;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.move_stakeholders(bigint, bigint, text) IS
+    'Internal: makes the stakeholders of the duplicate those of the survivor, and returns what moved.';
+
+-- Returns {"id", "body"} of the activity that keeps the notes, NULL if there are none.
+-- access: write
+CREATE FUNCTION crm_deals_internal.keep_notes(survivor bigint, gone_name text, notes text, actor text, ticket text)
+RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
-    IF NOT EXISTS (SELECT FROM crm_deals.deal_contact AS c WHERE c.deal_id = duplicate) THEN
-        RETURN;
+    IF btrim(coalesce(notes, ''), E' \t\r\n') = '' THEN
+        RETURN NULL;
     END IF;
-    PERFORM crm_deals_internal.write_as_caller(callers_path, $write$
-        INSERT INTO crm_deals.deal_contact AS s (deal_id, contact_id, role)
-        SELECT $1, c.contact_id, c.role FROM crm_deals.deal_contact AS c WHERE c.deal_id = $2
-        ON CONFLICT (deal_id, contact_id) DO UPDATE SET role = excluded.role WHERE s.role IS NULL
-        $write$, survivor, duplicate);
-    PERFORM crm_deals_internal.write_as_caller(
-        callers_path, 'DELETE FROM crm_deals.deal_contact AS c WHERE c.deal_id = $1', duplicate);
+    RETURN jsonb_build_object('id', crm_deals_internal.write_as_caller_returning(ticket, $write$
+        INSERT INTO crm_deals.activity (kind, subject, body, actor, deal_id)
+        VALUES ('note', format('Notes of merged deal: %s', $1), $2, $3, $4)
+        RETURNING id::text
+        $write$, gone_name, notes, actor, survivor)::bigint);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.move_stakeholders(bigint, bigint, text) IS
-    'Internal: makes the stakeholders of the duplicate those of the survivor.';
+COMMENT ON FUNCTION crm_deals_internal.keep_notes(bigint, text, text, text, text) IS
+    'Internal: makes an activity of the survivor of the notes of the duplicate.';
 
--- The survivor keeps its own stage, status and owner. An amount moves with its currency.
+-- The survivor keeps its own stage, status and owner. An amount moves with its currency. Notes become an activity.
 -- access: write
 CREATE FUNCTION crm_deals_internal.columns_of_duplicate() RETURNS TABLE (name text)
 LANGUAGE sql STABLE
@@ -93,7 +181,7 @@ AS $$
     FROM crm_deals_internal.deal_columns() AS c
     WHERE c.may_be_null
       AND c.name NOT IN ('pipeline_id', 'stage_id', 'closed_at', 'lost_reason', 'owner', 'amount', 'currency',
-                         'probability', 'probability_overridden', 'last_open_stage_id')
+                         'probability', 'probability_overridden', 'last_open_stage_id', 'notes')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.columns_of_duplicate() IS
     'Internal: lists the columns that the survivor of a merge takes from its duplicate if it has no value.';
@@ -101,7 +189,7 @@ COMMENT ON FUNCTION crm_deals_internal.columns_of_duplicate() IS
 -- "gone" is the duplicate, a row of deal.
 -- access: write
 CREATE FUNCTION crm_deals_internal.fill_gaps_from_duplicate(survivor bigint, gone anyelement,
-                                                             callers_path text) RETURNS void
+                                                             ticket text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -122,7 +210,7 @@ BEGIN
     FROM unnest(array_remove(lacking, NULL::text)
                 || CASE WHEN 'amount' = ANY (lacking) THEN ARRAY['currency'] END) AS c (name);
     PERFORM crm_deals_internal.write_as_caller(
-        callers_path,
+        ticket,
         format('UPDATE crm_deals.deal AS d SET %s WHERE d.id = $1',
                concat_ws(', ', assignments, 'custom_fields = ($2).custom_fields || d.custom_fields')),
         survivor, gone);
@@ -131,8 +219,10 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.fill_gaps_from_duplicate(bigint, anyelement, text) IS
     'Internal: gives a deal the values of its duplicate that it lacks.';
 
+-- Returns what to record of the merge.
 -- access: write
-CREATE FUNCTION crm_deals_internal.merge_deals(survivor bigint, duplicate bigint, callers_path text) RETURNS text
+CREATE FUNCTION crm_deals_internal.merge_deals(survivor bigint, duplicate bigint, actor text, ticket text,
+                                               OUT external_id text, OUT moved jsonb)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -141,15 +231,80 @@ DECLARE
     gone crm_deals.deal;
 BEGIN
     SELECT d.* INTO gone FROM crm_deals.deal AS d WHERE d.id = duplicate;
-    PERFORM crm_deals_internal.move_stakeholders(survivor, duplicate, callers_path);
+    moved := jsonb_build_object(
+        'stakeholders', crm_deals_internal.move_stakeholders(survivor, duplicate, ticket),
+        'note', crm_deals_internal.keep_notes(survivor, gone.name, gone.notes, actor, ticket));
     IF crm_deals_internal.write_as_caller(
-           callers_path, 'DELETE FROM crm_deals.deal AS d WHERE d.id = $1', duplicate) <> 1 THEN
+           ticket, 'DELETE FROM crm_deals.deal AS d WHERE d.id = $1', duplicate) <> 1 THEN
         RAISE EXCEPTION 'deal % was not deleted', duplicate
             USING ERRCODE = '09000', DETAIL = 'A trigger, a rule or row security on crm_deals.deal let it stay.';
     END IF;
-    PERFORM crm_deals_internal.fill_gaps_from_duplicate(survivor, gone, callers_path);
-    RETURN gone.external_id;
+    PERFORM crm_deals_internal.fill_gaps_from_duplicate(survivor, gone, ticket);
+    external_id := gone.external_id;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.merge_deals(bigint, bigint, text) IS
-    'Internal: moves stakeholders and values, and deletes the duplicate; returns its external id.';
+COMMENT ON FUNCTION crm_deals_internal.merge_deals(bigint, bigint, text, text) IS
+    'Internal: moves stakeholders, notes and values, and deletes the duplicate.';
+
+-- ----------
+-- Undoing a merge, once the duplicate is back
+-- ----------
+
+-- "later" are the contacts that a later merge of the survivor found in both deals: their rows are the other deal's.
+-- access: write
+CREATE FUNCTION crm_deals_internal.return_stakeholders(place bigint, duplicate bigint, moved jsonb, later jsonb,
+                                                       ticket text) RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    columns text;
+    returned bigint;
+BEGIN
+    SELECT string_agg(quote_ident(a.attname), ', r.')
+    INTO columns
+    FROM pg_attribute AS a
+    WHERE a.attrelid = 'crm_deals.deal_contact'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+      AND a.attgenerated = '';
+    returned := crm_deals_internal.write_as_caller(ticket, $write$
+        UPDATE crm_deals.deal_contact AS c
+        SET deal_id = $2
+        WHERE c.deal_id = $1 AND $3 -> 'contacts' ? c.contact_id::text AND NOT $4 ? c.contact_id::text
+        $write$, place, duplicate, moved, later);
+    PERFORM crm_deals_internal.write_as_caller(ticket, $write$
+        UPDATE crm_deals.deal_contact AS s
+        SET role = w.moved ->> 'was'
+        FROM jsonb_array_elements($2 -> 'shared') AS w (moved)
+        WHERE s.deal_id = $1 AND s.contact_id::text = w.moved ->> 'contact'
+          AND s.role IS NOT DISTINCT FROM w.moved ->> 'is' AND s.role IS DISTINCT FROM w.moved ->> 'was'
+        $write$, place, moved);
+    RETURN returned + crm_deals_internal.write_as_caller(ticket, format($write$
+        INSERT INTO crm_deals.deal_contact (%s)
+        SELECT r.%s
+        FROM jsonb_array_elements($1 -> 'shared') AS w (moved)
+        JOIN crm_deals._contact AS k ON k.id::text = w.moved ->> 'contact'
+        CROSS JOIN LATERAL crm_deals_internal.old_row(NULL::crm_deals.deal_contact, w.moved -> 'row') AS r
+        $write$, replace(columns, ' r.', ' '), columns), moved);
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.return_stakeholders(bigint, bigint, jsonb, jsonb, text) IS
+    'Internal: puts back the stakeholders that a merge moved, and returns their number.';
+
+-- A note that was changed since stays.
+-- access: write
+CREATE FUNCTION crm_deals_internal.delete_kept_notes(place bigint, duplicate bigint, note bigint, ticket text)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN note IS NULL OR crm_deals_internal.write_as_caller(ticket, $write$
+        DELETE FROM crm_deals.activity AS a
+        USING crm_deals.deal AS d
+        WHERE a.id = $1 AND a.deal_id = $2 AND d.id = $3 AND a.body = d.notes
+        $write$, note, place, duplicate) > 0;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.delete_kept_notes(bigint, bigint, bigint, text) IS
+    'Internal: deletes the activity that a merge made of the duplicate''s notes; returns whether none is left.';

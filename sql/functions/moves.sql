@@ -13,12 +13,12 @@ COMMENT ON FUNCTION crm_deals_internal.override_gates() IS
 CREATE FUNCTION crm_deals_internal.find_stage(pipeline bigint, stage text) RETURNS bigint
 LANGUAGE c STABLE STRICT COST 10 AS 'MODULE_PATHNAME', 'crm_deals_find_stage';
 COMMENT ON FUNCTION crm_deals_internal.find_stage(bigint, text) IS
-    'Internal: finds a stage of a pipeline by key, name or id. Returns NULL if there is none.';
+    'Internal: finds a stage of a pipeline by key, name, label or id. Returns NULL if there is none.';
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.broken_rules(deal anyelement, to_stage_id bigint, lost_reason text, override boolean)
-RETURNS TABLE (rule text, detail text)
-LANGUAGE c STABLE COST 100 ROWS 1 AS 'MODULE_PATHNAME', 'crm_deals_broken_rules';
+RETURNS TABLE (rule text, detail text, data jsonb)
+LANGUAGE c STABLE COST 100 ROWS 1 AS 'MODULE_PATHNAME', 'crm_deals_rules_broken_by_move';
 COMMENT ON FUNCTION crm_deals_internal.broken_rules(anyelement, bigint, text, boolean) IS
     'Internal: returns the rules that a deal would break if it moved to a stage.';
 
@@ -61,7 +61,7 @@ COMMENT ON FUNCTION crm_deals_internal.resolve_deal(bigint) IS
 
 -- access: read
 CREATE FUNCTION crm_deals_internal.check_move(deal bigint, to_stage text, lost_reason text)
-RETURNS TABLE (rule text, detail text)
+RETURNS TABLE (rule text, detail text, data jsonb)
 LANGUAGE plpgsql STABLE COST 1000 ROWS 1
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -78,7 +78,7 @@ BEGIN
         PERFORM crm_deals_internal.raise_unknown_stage(to_stage, pipeline);
     END IF;
     RETURN QUERY
-    SELECT b.rule, b.detail
+    SELECT b.rule, b.detail, b.data
     FROM crm_deals.deal AS d, LATERAL crm_deals_internal.broken_rules(d.*, target, check_move.lost_reason, false) AS b
     WHERE d.id = current;
 END
@@ -110,9 +110,9 @@ BEGIN
     RETURN QUERY
     WITH judged AS MATERIALIZED (
         SELECT f.id, f.source, f.target,
-               CASE WHEN f.target IS NULL THEN format('Stage "%s" does not exist in its pipeline.', to_stage)
+               CASE WHEN f.target IS NULL THEN format('stage_exists: Stage "%s" does not exist in its pipeline.', to_stage)
                     WHEN f.target <> f.source
-                    THEN (SELECT string_agg(b.detail, E'\n')
+                    THEN (SELECT string_agg(b.rule || ': ' || b.detail, E'\n')
                           FROM crm_deals_internal.broken_rules(f.locked, f.target, lost_reason, overrides) AS b)
                END AS reason
         FROM (SELECT l.id, l.source, l.locked, crm_deals_internal.find_stage(l.pipeline, to_stage) AS target

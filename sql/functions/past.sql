@@ -163,8 +163,8 @@ COMMENT ON FUNCTION crm_deals_internal.deals_as_of(timestamptz) IS
 -- Deals at several moments
 -- ----------
 
--- One column of a deal before an event e, if t.sign is 1, or after it. The event has the tracked columns itself; for the
--- others, l has the changes that came later, and d is the deal of today.
+-- One column of a deal before an event e, if t.sign is 1, or after it. The event has the tracked columns itself; for
+-- the others, l has the changes that came later, and d is the deal of today.
 -- access: read
 CREATE FUNCTION crm_deals_internal.column_around(name text, type oid) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE
@@ -204,12 +204,12 @@ AS $$
         WINDOW deal AS (PARTITION BY e.deal_id ORDER BY e.version DESC))$query$, after)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.events_with_changes(timestamptz) IS
-    'Internal: returns the events after a moment with the changes from each on and of those after it, as a piece of SQL.';
+    'Internal: returns the events after a moment, each with the changes since it and later, as a piece of SQL.';
 
 -- A subquery x beside a row of deal d, in one pass over the log. The deals of a moment are the rows of x.until >= its
--- number, less those of x.sign -1: every deal of today counts until the last moment; each event, until the moment before
--- it, puts back what was and takes away what it made. "used" is the SQL in which d stands: columns that it does not
--- mention are left out. The moments rise; within a deal, events do, too.
+-- number, less those of x.sign -1: every deal of today counts until the last moment; each event, until the moment
+-- before it, puts back what was and takes away what it made. "used" is the SQL in which d stands: columns that it does
+-- not mention are left out. The moments rise; within a deal, events do, too.
 -- access: read
 CREATE FUNCTION crm_deals_internal.deals_through(moments timestamptz[], used text) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE

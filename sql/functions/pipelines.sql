@@ -398,6 +398,7 @@ AS $$
 DECLARE
     removed record;
     deals bigint[];
+    target record;
     batch bigint;
     moved bigint := 0;
 BEGIN
@@ -408,7 +409,9 @@ BEGIN
     END IF;
     IF move_deals_to = stage THEN
         RAISE EXCEPTION 'deals cannot move to the stage that is removed' USING ERRCODE = '22023';
-    ELSIF NOT EXISTS (SELECT FROM crm_deals.stage AS s WHERE s.id = move_deals_to) AND move_deals_to IS NOT NULL THEN
+    END IF;
+    SELECT s.name, s.status INTO target FROM crm_deals.stage AS s WHERE s.id = move_deals_to;
+    IF NOT FOUND AND move_deals_to IS NOT NULL THEN
         PERFORM crm_deals_internal.raise_unknown_stage(move_deals_to::text, NULL);
     END IF;
 
@@ -417,12 +420,15 @@ BEGIN
         RAISE EXCEPTION 'stage "%" holds deals', removed.name
             USING ERRCODE = '23503', SCHEMA = 'crm_deals', TABLE = 'deal', CONSTRAINT = 'deal_stage_fkey',
                   HINT = 'Say where they go: remove_stage(stage, move_deals_to).';
+    ELSIF deals IS NOT NULL AND target.status <> removed.status THEN
+        RAISE EXCEPTION 'the deals of stage "%" cannot move to stage "%" with it', removed.name, target.name
+            USING ERRCODE = '23514', SCHEMA = 'crm_deals', TABLE = 'deal', COLUMN = 'status',
+                  CONSTRAINT = 'deal_status_matches_stage',
+                  DETAIL = format('They are %s, and would be %s.', removed.status, target.status),
+                  HINT = 'Name a stage of the same status, or move the deals before.';
     ELSIF deals IS NOT NULL THEN
-        batch := crm_deals_internal.move(deals, move_deals_to, NULL, NULL,
-                                 (SELECT nullif(current_setting('crm_deals.default_lost_reason', true), '')
-                                  FROM crm_deals.stage AS s
-                                  WHERE s.id = move_deals_to AND s.status = 'lost' AND removed.status <> 'lost'),
-                                 format('stage "%s" removed', removed.name), callers_path);
+        batch := crm_deals_internal.move(deals, move_deals_to, NULL, NULL, NULL,
+                                         format('stage "%s" removed', removed.name), callers_path);
         moved := (SELECT count(*) FROM crm_deals.deal_event AS e WHERE e.id >= batch AND e.batch_id = batch);
     END IF;
     IF crm_deals_internal.stage_holds_deals(stage) THEN

@@ -98,7 +98,8 @@ COMMENT ON FUNCTION crm_deals_internal.empty_groups(text, text, text, date, date
     'Internal: returns the rows that a report has even if no deal is in them.';
 
 -- access: read
-CREATE FUNCTION crm_deals_internal.report_scope(by text, period text, pipeline text, filter jsonb,
+CREATE FUNCTION crm_deals_internal.report_scope(by text, period text, from_date date, to_date date, pipeline text,
+                                                filter jsonb,
                                         OUT group_key text, OUT joined text, OUT group_label text,
                                         OUT condition text, OUT pipeline_id bigint, OUT organization text)
 LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -110,6 +111,7 @@ DECLARE
 BEGIN
     PERFORM crm_deals_internal.check_installed();
     period := crm_deals_internal.check_period(period);
+    from_date := crm_deals_internal.check_range(from_date, to_date);
     pipeline_id := crm_deals_internal.find_pipeline(pipeline);
     organization := crm_deals_internal.organization_of(pipeline_id);
     grouping := crm_deals_internal.grouping(by, NULL, organization);
@@ -122,7 +124,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.report_scope(text, text, text, jsonb) IS
+COMMENT ON FUNCTION crm_deals_internal.report_scope(text, text, date, date, text, jsonb) IS
     'Internal: checks the arguments that reports share, and returns them as pieces of SQL.';
 
 -- access: read
@@ -135,7 +137,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(by, period, from_date, to_date, pipeline, filter);
 BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH daily AS (
@@ -166,7 +168,7 @@ BEGIN
             GROUP BY p.period_start, p.group_key
         )
         SELECT t.period_start, t.group_key, t.group_label, t.won, t.lost, t.abandoned,
-               t.won / nullif(t.won + t.lost, 0)::numeric
+               round(t.won / nullif(t.won + t.lost, 0)::numeric, 4)
         FROM total AS t
         ORDER BY t.period_start, t.group_label, t.group_key
         $query$, scope.group_key, scope.joined, scope.condition,
@@ -187,7 +189,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(by, period, from_date, to_date, pipeline, filter);
 BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH daily AS (
@@ -220,7 +222,7 @@ BEGIN
             SELECT p.*,
                    bool_or(p.currency IS NOT NULL) OVER (PARTITION BY p.period_start, p.group_key,
                                                          p.lost_reason) AS has_deals,
-                   p.deals / nullif(sum(p.deals) OVER (PARTITION BY p.period_start, p.group_key), 0) AS share
+                   round(p.deals / nullif(sum(p.deals) OVER (PARTITION BY p.period_start, p.group_key), 0), 4) AS share
             FROM part AS p
         )
         SELECT t.period_start, t.group_key, t.group_label, t.lost_reason, coalesce(l.label, t.lost_reason), t.currency,
@@ -249,7 +251,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(by, period, from_date, to_date, pipeline, filter);
 BEGIN
     -- A deal is open at the end of a period if it was created by then and not closed: the sum of all steps until then
     -- counts them.
@@ -265,7 +267,7 @@ BEGIN
                    -count(*) FILTER (WHERE d.created_at::date <= d.closed_at::date),
                    count(*) FILTER (WHERE d.status = 'won'), count(*) FILTER (WHERE d.status = 'lost'),
                    sum(d.amount) FILTER (WHERE d.status = 'won'), count(d.amount) FILTER (WHERE d.status = 'won'),
-                   sum(extract(epoch FROM d.closed_at - d.created_at)) FILTER (WHERE d.status = 'won')
+                   sum(greatest(extract(epoch FROM d.closed_at - d.created_at), 0)) FILTER (WHERE d.status = 'won')
             FROM crm_deals.deal AS d %2$s
             WHERE d.closed_at IS NOT NULL AND %6$s AND %3$s
             GROUP BY 1, 2, d.currency
@@ -307,7 +309,7 @@ BEGIN
             WHERE NOT EXISTS (SELECT FROM series AS s WHERE s.group_key IS NOT DISTINCT FROM k.group_key)
         )
         SELECT t.period_start, t.group_key, t.group_label, t.currency, coalesce(t.open, 0), t.won, t.lost,
-               t.rate, t.mean_amount, t.mean_days,
+               round(t.rate, 4), t.mean_amount, t.mean_days,
                t.open * t.rate * t.mean_amount / CASE WHEN t.mean_days > 0 THEN t.mean_days END
         FROM total AS t
         WHERE t.open > 0 OR t.won > 0 OR t.lost > 0
@@ -333,14 +335,14 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(by, period, from_date, to_date, pipeline, filter);
 BEGIN
     RETURN QUERY EXECUTE format($query$
         WITH fine AS (
             SELECT d.stage_id, %s AS raw, d.currency, d.probability, count(*) AS deals, sum(d.amount) AS amount
             FROM crm_deals.deal AS d %s
             WHERE %s AND %s
-            GROUP BY d.stage_id, 2, d.currency, d.probability
+            GROUP BY d.stage_id, 2, d.currency, d.probability, scale(d.probability)
         ), g AS (
             SELECT f.stage_id, f.raw, f.currency, sum(f.deals)::bigint AS deals, coalesce(sum(f.amount), 0) AS amount,
                    coalesce(sum(f.amount * (f.probability * 0.01)), 0.00) AS weighted
@@ -384,7 +386,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals_internal.report_scope(by, period, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(by, period, from_date, to_date, pipeline, filter);
 BEGIN
     -- rank says how far a stage is: its position, with won furthest, and lost and abandoned nowhere. Events before the
     -- range are not read.
@@ -441,7 +443,7 @@ BEGIN
         )
         SELECT t.period_start, t.group_key, t.group_label, s.pipeline_id, s.id, s.key,
                crm_deals_internal.label(s.labels, s.name),
-               t.entered, t.converted, t.converted / nullif(t.entered, 0)::numeric, t.median
+               t.entered, t.converted, round(t.converted / nullif(t.entered, 0)::numeric, 4), t.median
         FROM total AS t
         JOIN crm_deals.stage AS s ON s.id = t.stage_id
         ORDER BY t.period_start, t.group_label, t.group_key, s.pipeline_id, s.position

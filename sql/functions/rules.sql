@@ -85,6 +85,18 @@ COMMENT ON FUNCTION crm_deals_internal.rederive_deals() IS
     'Trigger: makes deals follow the status and the probability of their stage.';
 
 -- access: public
+CREATE FUNCTION crm_deals_internal.stages_given_up() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_stages_given_up';
+COMMENT ON FUNCTION crm_deals_internal.stages_given_up() IS
+    'Trigger: refuses to archive a stage that holds deals, and to take the last open or won stage from a pipeline.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.rename_lost_reasons() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_rename_lost_reasons';
+COMMENT ON FUNCTION crm_deals_internal.rename_lost_reasons() IS
+    'Trigger: gives deals the new name of a lost reason that is renamed.';
+
+-- access: public
 CREATE FUNCTION crm_deals_internal.pipeline_rules() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_pipeline_rules';
 COMMENT ON FUNCTION crm_deals_internal.pipeline_rules() IS
@@ -114,6 +126,12 @@ LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_forget_pipelines';
 COMMENT ON FUNCTION crm_deals_internal.forget_pipelines() IS
     'Trigger: makes every backend read pipelines, stages and custom fields again.';
 
+-- access: read
+CREATE FUNCTION crm_deals_internal.is_blank(value text) RETURNS boolean
+LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_is_blank';
+COMMENT ON FUNCTION crm_deals_internal.is_blank(text) IS
+    'Internal: returns whether nothing is seen of a text: it is empty, or of blanks and other invisible characters.';
+
 -- access: public
 CREATE FUNCTION crm_deals_internal.check_installed() RETURNS void
 LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'crm_deals_check_installed';
@@ -138,6 +156,24 @@ CREATE FUNCTION crm_deals_internal.stage_holds_deals(stage bigint) RETURNS boole
 LANGUAGE c VOLATILE STRICT AS 'MODULE_PATHNAME', 'crm_deals_stage_holds_deals';
 COMMENT ON FUNCTION crm_deals_internal.stage_holds_deals(bigint) IS
     'Internal: returns whether a stage holds any deal, as committed now, also one that the caller cannot see.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.lock_targets() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_lock_targets';
+COMMENT ON FUNCTION crm_deals_internal.lock_targets() IS
+    'Trigger: waits for writers of targets, and holds new ones off until commit.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.target_organization() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_target_organization';
+COMMENT ON FUNCTION crm_deals_internal.target_organization() IS
+    'Trigger: gives a target of a pipeline the pipeline''s organization if it has none.';
+
+-- access: public
+CREATE FUNCTION crm_deals_internal.target_rules() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_target_rules';
+COMMENT ON FUNCTION crm_deals_internal.target_rules() IS
+    'Trigger: refuses a target that overlaps another, of a wrong currency or of another organization than its pipeline.';
 
 -- access: public
 CREATE FUNCTION crm_deals_internal.check_trigger_table(called_for oid, belongs_to text) RETURNS void

@@ -1,21 +1,19 @@
 -- How the open pipeline developed.
 
--- Both ends of a range of days are inclusive.
 -- access: read
-CREATE FUNCTION crm_deals_internal.check_days(from_date date, to_date date) RETURNS void
+CREATE FUNCTION crm_deals_internal.check_finite(from_date date, to_date date) RETURNS void
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF NOT (isfinite(from_date) AND isfinite(to_date)) THEN
-        RAISE EXCEPTION 'the days must be finite' USING ERRCODE = '22023';
-    ELSIF from_date > to_date THEN
-        RAISE EXCEPTION 'the range ends on %, before it begins on %', to_date, from_date USING ERRCODE = '22023';
+        RAISE EXCEPTION 'the days must be finite'
+            USING ERRCODE = '22023', HINT = 'Leave out an end that is not needed.';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.check_days(date, date) IS
-    'Internal: refuses a range of days that ends before it begins, or is infinite.';
+COMMENT ON FUNCTION crm_deals_internal.check_finite(date, date) IS
+    'Internal: refuses a range of days that is infinite.';
 
 -- A step ends when the next one begins, or the day after the last day does. The step of today ends now.
 -- access: read
@@ -27,7 +25,7 @@ DECLARE
     last_day CONSTANT date := coalesce(to_date, CURRENT_DATE);
     first_day CONSTANT date := coalesce(from_date, crm_deals_internal.period_start(step, last_day), last_day);
 BEGIN
-    PERFORM crm_deals_internal.check_days(from_date, to_date);
+    PERFORM crm_deals_internal.check_finite(from_date, to_date);
     RETURN ARRAY(
         SELECT DISTINCT e.at
         FROM crm_deals_internal.periods(step,
@@ -87,7 +85,7 @@ SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
-    scope record := crm_deals_internal.report_scope(group_by, step, pipeline, filter);
+    scope record := crm_deals_internal.report_scope(group_by, step, from_date, to_date, pipeline, filter);
     moments CONSTANT timestamptz[] := crm_deals_internal.step_ends(step, from_date, to_date);
     overdue record;
     condition text;

@@ -16,6 +16,7 @@ BEGIN
                                   d.primary_contact_id,
                                   'source', d.source, 'notes', d.notes, 'external_id', d.external_id) AS untracked,
                s.status AS stage_status, s.pipeline_id AS stage_pipeline_id, s.probability AS stage_probability,
+               s.archived_at IS NOT NULL AS stage_is_archived,
                p.organization AS pipeline_organization, p.lost_reason_required, p.lost_reason_required_since
         FROM crm_deals.deal AS d
         LEFT JOIN crm_deals.stage AS s ON s.id = d.stage_id
@@ -29,7 +30,7 @@ BEGIN
             OR EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.id = e.deal_id)
     ), whole AS (
         -- Deals whose log is complete; prune_events() has removed the beginning of the others.
-        SELECT e.deal_id FROM event AS e WHERE e.version = 1
+        SELECT e.deal_id FROM event AS e WHERE e.version <= 1 AND e.from_stage_id IS NULL
         UNION ALL
         SELECT DISTINCT e.deal_id FROM event AS e WHERE crm_deals_internal.pruning_horizon() IS NULL
     ), last_event AS (
@@ -76,6 +77,12 @@ BEGIN
     SELECT 0, NULL, 'names of deals are missing in deal_name: run rebuild_duplicates()'
     WHERE NOT row_security_active('crm_deals.deal') AND crm_deals_internal.names_are_missing()
     UNION ALL
+    SELECT 0, j.id, format('is in stage %s, which is archived', j.stage_id)
+    FROM judged AS j WHERE j.stage_is_archived
+    UNION ALL
+    SELECT 0, j.id, 'nothing is seen of its name'
+    FROM judged AS j WHERE crm_deals_internal.is_blank(j.untracked ->> 'name')
+    UNION ALL
     SELECT 1, j.id, format('status is %s, its stage''s is %s', j.status, j.stage_status)
     FROM judged AS j WHERE j.status IS DISTINCT FROM j.stage_status
     UNION ALL
@@ -91,6 +98,15 @@ BEGIN
     SELECT 3, j.id, format('probability is %s, its stage''s is %s, and it is not overridden', j.probability,
                            j.stage_probability)
     FROM judged AS j WHERE NOT j.probability_overridden AND j.probability IS DISTINCT FROM j.stage_probability
+    UNION ALL
+    SELECT 3, j.id, format('probability is %s, its stage''s is %s, and the deal is closed', j.probability,
+                           j.stage_probability)
+    FROM judged AS j
+    WHERE j.probability_overridden AND j.status <> 'open' AND j.probability IS DISTINCT FROM j.stage_probability
+    UNION ALL
+    SELECT 3, NULL, format('stage %s is %s, its probability is %s', s.id, s.status, s.probability)
+    FROM crm_deals.stage AS s
+    WHERE s.status <> 'open' AND s.probability <> CASE s.status WHEN 'won' THEN 100 ELSE 0 END
     UNION ALL
     SELECT 4, j.id, 'lost without a reason'
     FROM judged AS j

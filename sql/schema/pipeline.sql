@@ -37,7 +37,8 @@ CREATE TABLE crm_deals.stage (
     position        integer NOT NULL,
     status          crm_deals.deal_status NOT NULL DEFAULT 'open',
     probability     numeric NOT NULL
-        CONSTRAINT stage_probability CHECK (probability >= 0 AND probability <= 100),
+        CONSTRAINT stage_probability CHECK (CASE status WHEN 'open' THEN probability >= 0 AND probability <= 100
+                                                        WHEN 'won' THEN probability = 100 ELSE probability = 0 END),
     required_fields text[] NOT NULL DEFAULT '{}',
     rots_after      interval,
     archived_at     timestamptz,

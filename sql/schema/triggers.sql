@@ -57,6 +57,12 @@ CREATE OR REPLACE TRIGGER crm_deals_rules_again AFTER INSERT OR UPDATE ON crm_de
 CREATE OR REPLACE TRIGGER crm_deals_rederive AFTER UPDATE ON crm_deals.stage
     REFERENCING OLD TABLE AS old_stages NEW TABLE AS new_stages
     FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.rederive_deals();
+CREATE OR REPLACE TRIGGER crm_deals_archived AFTER UPDATE ON crm_deals.stage
+    REFERENCING OLD TABLE AS old_stages NEW TABLE AS new_stages
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.stages_given_up();
+CREATE OR REPLACE TRIGGER crm_deals_removed AFTER DELETE ON crm_deals.stage
+    REFERENCING OLD TABLE AS old_stages
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.stages_given_up();
 CREATE OR REPLACE TRIGGER crm_deals_name AFTER UPDATE ON crm_deals.stage
     FOR EACH ROW WHEN ((old.key, old.name) IS DISTINCT FROM (new.key, new.name))
     EXECUTE FUNCTION crm_deals_internal.keep_stage_name();
@@ -79,6 +85,13 @@ CREATE OR REPLACE TRIGGER crm_deals_names_kept_or_not AFTER UPDATE ON crm_deals.
     EXECUTE FUNCTION crm_deals_internal.keep_names();
 CREATE OR REPLACE TRIGGER crm_deals_names_not_kept AFTER DELETE ON crm_deals.pipeline
     FOR EACH ROW WHEN (old.duplicate_policy <> 'off') EXECUTE FUNCTION crm_deals_internal.keep_names();
+
+-- Deals follow a lost reason that is renamed.
+CREATE OR REPLACE TRIGGER crm_deals_begin BEFORE UPDATE ON crm_deals.lost_reason
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.edit_begin();
+CREATE OR REPLACE TRIGGER crm_deals_renamed AFTER UPDATE ON crm_deals.lost_reason
+    REFERENCING OLD TABLE AS old_reasons NEW TABLE AS new_reasons
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.rename_lost_reasons();
 
 -- The listed moves are gates too.
 CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON crm_deals.stage_transition
@@ -117,3 +130,11 @@ CREATE OR REPLACE TRIGGER crm_deals_currency AFTER INSERT OR UPDATE ON crm_deals
     FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.currency_rules();
 CREATE OR REPLACE TRIGGER crm_deals_custom_fields AFTER INSERT OR UPDATE ON crm_deals.lead
     FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.custom_field_rules();
+
+-- Writers of targets come one at a time. The rules judge rows as they are stored, after the user's own triggers.
+CREATE OR REPLACE TRIGGER crm_deals_lock BEFORE INSERT OR UPDATE ON crm_deals.target
+    FOR EACH STATEMENT EXECUTE FUNCTION crm_deals_internal.lock_targets();
+CREATE OR REPLACE TRIGGER zz_crm_deals_organization BEFORE INSERT OR UPDATE ON crm_deals.target
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.target_organization();
+CREATE OR REPLACE TRIGGER crm_deals_rules AFTER INSERT OR UPDATE ON crm_deals.target
+    FOR EACH ROW EXECUTE FUNCTION crm_deals_internal.target_rules();

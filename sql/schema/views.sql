@@ -102,12 +102,8 @@ CREATE OR REPLACE VIEW crm_deals.deal_overview WITH (security_invoker = true) AS
            (SELECT n.id FROM crm_deals._next_activity AS n WHERE n.deal_id = d.id) AS next_activity_id,
            (SELECT n.subject FROM crm_deals._next_activity AS n WHERE n.deal_id = d.id) AS next_activity,
            (SELECT n.due_at FROM crm_deals._next_activity AS n WHERE n.deal_id = d.id) AS next_activity_due_at,
-           -- The whole row minus ours, so that the view depends on no column of the user's.
-           to_jsonb(d.*) - ARRAY['id', 'organization', 'name', 'account_id', 'primary_contact_id', 'pipeline_id',
-                                 'amount', 'currency', 'expected_close_date', 'owner', 'source', 'notes',
-                                 'custom_fields', 'external_id', 'created_at', 'stage_id', 'status', 'probability',
-                                 'probability_overridden', 'closed_at', 'lost_reason', 'version',
-                                 'last_open_stage_id', 'stage_entered_at', 'updated_at'] AS added
+           -- Of the whole row, so that the view depends on no column of the user's.
+           crm_deals_internal.added_columns(to_jsonb(d.*)) AS added
     FROM crm_deals.deal AS d
     JOIN crm_deals.pipeline AS p ON p.id = d.pipeline_id
     JOIN crm_deals.stage AS s ON s.id = d.stage_id

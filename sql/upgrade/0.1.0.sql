@@ -67,3 +67,4 @@ ALTER OPERATOR CLASS crm_deals._signature_ops USING gin SET SCHEMA crm_deals_int
 ALTER OPERATOR CLASS crm_deals_internal._signature_ops USING gin RENAME TO signature_ops;
 ALTER OPERATOR FAMILY crm_deals._signature_ops USING gin SET SCHEMA crm_deals_internal;
 ALTER OPERATOR FAMILY crm_deals_internal._signature_ops USING gin RENAME TO signature_ops;
+-- made anew: crm_deals.check_move(bigint, text, text)

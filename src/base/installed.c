@@ -434,6 +434,18 @@ installed_column(Relation table, const char *column)
 	return number;
 }
 
+/* Returns the names of the columns that install() gives a relation. */
+List *
+installed_columns(const char *relation)
+{
+	List	   *names = NIL;
+
+	for (int i = 0; i < (int) lengthof(relations); i++)
+		for (int column = 0; strcmp(relations[i].name, relation) == 0 && column < relations[i].n_columns; column++)
+			names = lappend(names, pstrdup(relations[i].columns[column].name));
+	return names;
+}
+
 /* ----------
  * Indexes
  * ----------

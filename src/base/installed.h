@@ -30,6 +30,9 @@ extern bool is_complete_index(Relation index, Relation table, Oid access_method)
 /* Returns the number of a column that is as installed. */
 extern AttrNumber installed_column(Relation table, const char *column);
 
+/* The names of the columns that install() gives a relation, a list of char * */
+extern List *installed_columns(const char *relation);
+
 /* The relation whose lock orders writers of deals against changes of stages */
 extern Oid	writers_token(void);
 

@@ -39,7 +39,10 @@ check_internal_schema(void)
 	Datum name(PG_FUNCTION_ARGS) { raise_retired(); PG_RETURN_NULL(); }
 
 /* of 0.1 */
+RETIRED(crm_deals_broken_rules)
 RETIRED(crm_deals_import_deals)
 RETIRED(crm_deals_is_currency)
 RETIRED(crm_deals_move)
+RETIRED(crm_deals_move_deal)
+RETIRED(crm_deals_move_deal_to_id)
 RETIRED(crm_deals_wrong_custom_fields)

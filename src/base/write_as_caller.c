@@ -16,14 +16,17 @@
 #include "executor/tstoreReceiver.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "parser/parsetree.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/portal.h"
 
+#include "base/catalog.h"
 #include "base/compat.h"
 #include "base/search_path.h"
 #include "base/write_as_caller.h"
+#include "base/write_context.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_write_as_caller);
 PG_FUNCTION_INFO_V1(crm_deals_write_as_caller_returning);
@@ -117,11 +120,44 @@ run_write(const char *statement, List *queries, ParamListInfo parameters, char *
 	return completion.nprocessed;
 }
 
-/* Runs one INSERT, UPDATE or DELETE under the path. */
+/* Returns whether the query writes deals. */
+static bool
+writes_deals(List *queries)
+{
+	Query	   *query = queries == NIL ? NULL : linitial_node(Query, queries);
+
+	return query != NULL && query->resultRelation != 0 &&
+		rt_fetch(query->resultRelation, query->rtable)->relid == installed_table("deal");
+}
+
+/* Runs the queries as a statement of the context, if there is one. */
+static uint64
+run_in_context(WriteContext *context, const char *statement, List *queries, ParamListInfo parameters,
+			   char **returned)
+{
+	uint64		rows;
+
+	if (context == NULL || !writes_deals(queries))
+		return run_write(statement, queries, parameters, returned);
+	write_context_expect(context);
+	PG_TRY();
+	{
+		rows = run_write(statement, queries, parameters, returned);
+	}
+	PG_FINALLY();
+	{
+		write_context_expect_none(context);
+	}
+	PG_END_TRY();
+	return rows;
+}
+
+/* Runs one INSERT, UPDATE or DELETE under the path, or with the ticket of a context under its path. */
 uint64
 write_under_path(const char *path, const char *statement, ParamListInfo parameters, char **returned)
 {
 	ErrorContextCallback callback = {0};
+	WriteContext *context = write_context_of_ticket(path);
 	List	   *queries;
 	uint64		rows;
 	int			level;
@@ -131,8 +167,8 @@ write_under_path(const char *path, const char *statement, ParamListInfo paramete
 	error_context_stack = &callback;
 	CommandCounterIncrement();
 	queries = analyse_write(statement, parameters);
-	level = search_path_set(path);
-	rows = run_write(statement, queries, parameters, returned);
+	level = search_path_set(context != NULL ? context->callers_path : path);
+	rows = run_in_context(context, statement, queries, parameters, returned);
 	search_path_restore(level);
 	CommandCounterIncrement();
 	error_context_stack = callback.previous;

@@ -10,7 +10,9 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "miscadmin.h"
+#include "port.h"
 #include "storage/proc.h"
 #include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
@@ -50,7 +52,8 @@ push(WriteContext *context)
 	context->last_event_id = 0;
 	context->batch_id = 0;
 	context->trigger_depth = trigger_depth();
-	context->claimed = false;
+	context->claimed = context->only_by_ticket;
+	context->command = InvalidCommandId;
 	context->outer = innermost;
 	innermost = context;
 }
@@ -71,6 +74,63 @@ write_context_run(WriteContext *context, void (*work) (void *arg), void *arg)
 	PG_END_TRY();
 }
 
+/* ----------
+ * Contexts of several statements
+ * ----------
+ */
+
+/* Returns the ticket of the context. */
+char *
+write_context_ticket(WriteContext *context)
+{
+	uint8		secret[16];
+	StringInfoData ticket;
+
+	if (!pg_strong_random(secret, sizeof(secret)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	initStringInfo(&ticket);
+	appendStringInfoString(&ticket, "ticket ");
+	for (size_t i = 0; i < sizeof(secret); i++)
+		appendStringInfo(&ticket, "%02x", secret[i]);
+	context->only_by_ticket = true;
+	write_context_expect_none(context);
+	context->callers_path = pstrdup(namespace_search_path);
+	context->ticket = ticket.data;
+	return context->ticket;
+}
+
+/* Returns the context that the ticket is of, or NULL. */
+WriteContext *
+write_context_of_ticket(const char *ticket)
+{
+	for (WriteContext *context = innermost; context != NULL; context = context->outer)
+		if (context->ticket != NULL && strcmp(context->ticket, ticket) == 0)
+			return context;
+	return NULL;
+}
+
+/* Lets the next statement on deals claim the context. */
+void
+write_context_expect(WriteContext *context)
+{
+	context->claimed = false;
+}
+
+/* Lets no statement claim the context any more. */
+void
+write_context_expect_none(WriteContext *context)
+{
+	context->claimed = true;
+	context->command = InvalidCommandId;
+}
+
+/* ----------
+ * In a trigger
+ * ----------
+ */
+
 /* Ties the context to the statement whose first trigger this is. */
 void
 write_context_claim(void)
@@ -89,10 +149,7 @@ write_context(void)
 {
 	if (innermost == NULL || trigger_depth() != innermost->trigger_depth + 1)
 		return NULL;
-	if (innermost->every_statement ||
-		(innermost->claimed && statement_command() == innermost->command))
-		return innermost;
-	return NULL;
+	return innermost->claimed && statement_command() == innermost->command ? innermost : NULL;
 }
 
 /* Returns whether the statement prunes the log or erases a person. */

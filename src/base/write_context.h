@@ -15,13 +15,17 @@ typedef struct WriteContext
 	const char *override_reason;
 	bool		imports;		/* a row's updated_at, if given, is the moment of its event */
 	bool		restores;		/* stamps and version stay as given; no rule is judged */
+	bool		follows_catalogue;	/* lost reasons take names that may be inactive in the catalogue */
 	bool		in_owners_name; /* errors must not name a deal: the caller may not see it */
 	bool		maintenance;	/* see in_maintenance() */
-	bool		every_statement;	/* holds for all statements of the function, not only the first */
+	bool		only_by_ticket; /* holds for no statement but those that are run with its ticket */
+	bool		one_batch;		/* the events of all its statements are one batch */
 	int64		last_event_id;	/* out: 0 if nothing was logged */
 	int64		batch_id;		/* out: 0 if nothing was logged */
 
 	/* private */
+	char	   *callers_path;
+	char	   *ticket;			/* or NULL */
 	int			trigger_depth;
 	bool		claimed;
 	CommandId	command;
@@ -32,6 +36,21 @@ typedef struct WriteContext
  * Runs the work in this context, and leaves the context if the work raises an error.
  */
 extern void write_context_run(WriteContext *context, void (*work) (void *arg), void *arg);
+
+/*
+ * Returns a text that stands for the caller's search_path in
+ * write_under_path(): the statement that is run with it is one of the context.
+ * Nobody can guess it, so no function of a user's that runs meanwhile can claim
+ * the context for a statement of its own.  Call it before write_context_run().
+ */
+extern char *write_context_ticket(WriteContext *context);
+
+/* Returns the context that the ticket is of, or NULL if the text is a search_path. */
+extern WriteContext *write_context_of_ticket(const char *ticket);
+
+/* Makes the next statement on deals that of the context, and no further one. */
+extern void write_context_expect(WriteContext *context);
+extern void write_context_expect_none(WriteContext *context);
 
 /* Ties the context to the running statement; the trigger that fires first calls it. */
 extern void write_context_claim(void);

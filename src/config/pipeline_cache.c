@@ -256,11 +256,13 @@ static OwnerQuery stages_query = {
 	" s.status::pg_catalog.text, s.probability::pg_catalog.numeric,"
 	" s.archived_at IS NOT NULL, s.required_fields::pg_catalog.text[],"
 	" ARRAY(SELECT coalesce(t.from_stage_id, 0)::pg_catalog.int8 FROM crm_deals.stage_transition AS t"
-	"       WHERE t.to_stage_id OPERATOR(pg_catalog.=) s.id) "
+	"       WHERE t.to_stage_id OPERATOR(pg_catalog.=) s.id),"
+	" ARRAY(SELECT l.value FROM pg_catalog.jsonb_each_text(s.labels) AS l (key, value) ORDER BY l.key) "
 	"FROM crm_deals.stage AS s WHERE s.pipeline_id OPERATOR(pg_catalog.=) $1 ORDER BY s.position",
 	.nargs = 1,
 	.argtypes = {INT8OID},
-	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, NUMERICOID, BOOLOID, TEXTARRAYOID, INT8ARRAYOID),
+	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID, INT4OID, TEXTOID, NUMERICOID, BOOLOID, TEXTARRAYOID, INT8ARRAYOID,
+					   TEXTARRAYOID),
 };
 
 static OwnerQuery pipeline_of_stage_query = {
@@ -299,6 +301,7 @@ read_stage(Stage *stage, Pipeline *pipeline, uint64 row)
 	stage->archived = row_bool(row, 7);
 	read_required_fields(stage, row, 8);
 	stage->allowed_from = keep_int64_array(row, 9, &stage->n_allowed_from);
+	stage->labels = keep_text_array(row, 10, &stage->n_labels);
 	for (int i = 0; i < stage->n_allowed_from; i++)
 		if (stage->allowed_from[i] == 0 && !stage->archived &&
 			(stage->status == STATUS_OPEN || stage->status == STATUS_WON))

@@ -63,6 +63,8 @@ typedef struct Stage
 	struct Pipeline *pipeline;
 	char	   *key;
 	char	   *name;
+	int			n_labels;
+	char	  **labels;			/* its name in other languages */
 	int32		position;
 	DealStatus	status;
 	Numeric		probability;

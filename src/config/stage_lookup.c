@@ -17,16 +17,33 @@ stage_by_key(const Pipeline *pipeline, const char *key)
 	return NULL;
 }
 
-/* Returns the stage of this name; of two, the one that is in use. */
-static const Stage *
-stage_by_name(const Pipeline *pipeline, const char *name)
+/* Returns whether this is the stage's name. */
+static bool
+has_name(const Stage *stage, const char *name)
 {
-	const Stage *named = NULL;
+	return strcmp(stage->name, name) == 0;
+}
+
+/* Returns whether this is the stage's name in any language. */
+static bool
+has_label(const Stage *stage, const char *label)
+{
+	for (int i = 0; i < stage->n_labels; i++)
+		if (strcmp(stage->labels[i], label) == 0)
+			return true;
+	return false;
+}
+
+/* Returns the stage that is called so; of two, the one that is in use. */
+static const Stage *
+stage_called(const Pipeline *pipeline, const char *text, bool (*is_called) (const Stage *stage, const char *text))
+{
+	const Stage *called = NULL;
 
 	for (int i = 0; i < pipeline->n_stages; i++)
-		if (strcmp(pipeline->stages[i].name, name) == 0 && (named == NULL || named->archived))
-			named = &pipeline->stages[i];
-	return named;
+		if (is_called(&pipeline->stages[i], text) && (called == NULL || called->archived))
+			called = &pipeline->stages[i];
+	return called;
 }
 
 /* Returns the stage whose id the text is. */
@@ -42,14 +59,16 @@ stage_by_digits(const char *text)
 	return errno == 0 ? find_stage(id) : NULL;
 }
 
-/* Takes the text for a key, else for a name, else for an id. */
+/* Takes the text for a key, else for a name, else for a label, else for an id. */
 const Stage *
 find_stage_by_text(const Pipeline *pipeline, const char *text)
 {
 	const Stage *stage = stage_by_key(pipeline, text);
 
 	if (stage == NULL)
-		stage = stage_by_name(pipeline, text);
+		stage = stage_called(pipeline, text, has_name);
+	if (stage == NULL)
+		stage = stage_called(pipeline, text, has_label);
 	return stage != NULL ? stage : stage_by_digits(text);
 }
 

@@ -18,9 +18,11 @@
  * SQL expression: false if the deal can only be the duplicate of another deal.
  */
 #define COLUMNS_TO_COMPARE(is_checked) \
+	COLUMNS_TO_COMPARE_IN(is_checked, "p.duplicate_scope")
+#define COLUMNS_TO_COMPARE_IN(is_checked, scope) \
 	"d.id::pg_catalog.int8, d.organization::pg_catalog.text, d.name::pg_catalog.text, d.account_id::pg_catalog.text," \
 	" d.closed_at IS NULL, " is_checked ", p.duplicate_threshold::pg_catalog.float4," \
-	" p.duplicate_scope::pg_catalog.text"
+	" " scope "::pg_catalog.text"
 
 /* The types of these columns */
 #define COMPARED_COLUMNS INT8OID, TEXTOID, TEXTOID, TEXTOID, BOOLOID, BOOLOID, FLOAT4OID, TEXTOID

@@ -278,6 +278,29 @@ flag_and_count_pairs(SimilarPairs *pairs, int64 *cut)
 	return result_int64(1);
 }
 
+static OwnerQuery by_account_query = {
+	.sql = "SELECT pg_catalog.count(*), pg_catalog.count(*) FILTER (WHERE r.differs) FROM ("
+	"SELECT (o.account_id OPERATOR(pg_catalog.=) d.account_id) IS FALSE AS differs,"
+	"  pg_catalog.row_number() OVER (PARTITION BY m.deal_id ORDER BY s.similarity DESC, m.other_deal_id) AS place"
+	" FROM " DUPLICATES
+	" AND p.duplicate_scope OPERATOR(pg_catalog.<>) 'account') AS r WHERE r.place OPERATOR(pg_catalog.<=) $1",
+	.nargs = 1,
+	.argtypes = {INT8OID},
+	.returns = RETURNS(INT8OID, INT8OID),
+	.one_plan = true,
+};
+
+/* Counts the pairs that pipelines of another scope than "account" flag. */
+void
+count_by_account(SimilarPairs *pairs, int64 *all, int64 *different)
+{
+	Datum		limit = Int64GetDatum(setting_duplicate_limit);
+
+	query_pairs(pairs, &by_account_query, &limit, owner_query_run_latest);
+	*all = result_int64(1);
+	*different = result_int64(2);
+}
+
 /* A user whom row security hides deals from gets no number of similar deals. */
 void
 notice_cut_flags(int64 cut)

@@ -33,6 +33,9 @@ extern void flag_pairs(SimilarPairs *pairs, int64 *cut);
 /* Does the same, and returns how many new flags the caller may see. */
 extern int64 flag_and_count_pairs(SimilarPairs *pairs, int64 *cut);
 
+/* Counts the pairs that pipelines of another scope than "account" flag, and those of them of different accounts. */
+extern void count_by_account(SimilarPairs *pairs, int64 *all, int64 *different);
+
 /* Raises a NOTICE about flags that were left out, unless that could tell the user of hidden deals. */
 extern void notice_cut_flags(int64 cut);
 

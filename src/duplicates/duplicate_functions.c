@@ -168,8 +168,8 @@ crm_deals_similar_deals(PG_FUNCTION_ARGS)
  * All deals, in the order of their ids.  If $1 is not NULL, only deals of the
  * organization of this pipeline; if $2 is not NULL, only lower ids.
  */
-#define ALL_DEALS(is_checked) \
-	"SELECT " COLUMNS_TO_COMPARE(is_checked) \
+#define ALL_DEALS(is_checked, scope) \
+	"SELECT " COLUMNS_TO_COMPARE_IN(is_checked, scope) \
 	" FROM crm_deals.deal AS d JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) d.pipeline_id" \
 	" WHERE ($1 IS NULL OR EXISTS (SELECT FROM crm_deals.pipeline AS a WHERE a.id OPERATOR(pg_catalog.=) $1" \
 	"  AND " SAME_ORGANIZATION("a.organization", "d.organization") "))" \
@@ -177,14 +177,23 @@ crm_deals_similar_deals(PG_FUNCTION_ARGS)
 	" ORDER BY d.id"
 
 static CallerQuery visible_deals = {
-	.sql = ALL_DEALS("true"),
+	.sql = ALL_DEALS("true", "p.duplicate_scope"),
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
 	.returns = RETURNS(COMPARED_COLUMNS),
 };
 
 static OwnerQuery all_deals = {
-	.sql = ALL_DEALS(RULE_IS_CHECKED " AND ($1 IS NULL OR p.id OPERATOR(pg_catalog.=) $1)"),
+	.sql = ALL_DEALS(RULE_IS_CHECKED " AND ($1 IS NULL OR p.id OPERATOR(pg_catalog.=) $1)", "p.duplicate_scope"),
+	.nargs = 2,
+	.argtypes = {INT8OID, INT8OID},
+	.returns = RETURNS(COMPARED_COLUMNS),
+};
+
+/* The same as if every pipeline had the scope "account" */
+static OwnerQuery all_deals_by_account = {
+	.sql = ALL_DEALS(RULE_IS_CHECKED " AND ($1 IS NULL OR p.id OPERATOR(pg_catalog.=) $1)"
+					 " AND p.duplicate_scope OPERATOR(pg_catalog.<>) 'account'", "'account'"),
 	.nargs = 2,
 	.argtypes = {INT8OID, INT8OID},
 	.returns = RETURNS(COMPARED_COLUMNS),
@@ -192,7 +201,7 @@ static OwnerQuery all_deals = {
 
 typedef struct Comparison
 {
-	bool		as_owner;
+	OwnerQuery *as_owner;		/* reads the deals; NULL: those that the caller sees */
 	bool		of_one_pipeline;
 	int64		pipeline_id;
 	float4		threshold;		/* of every deal; 0: that of its pipeline */
@@ -209,7 +218,7 @@ read_deals(const Comparison *comparison, bool all, int64 below)
 	Datum		values[2] = {Int64GetDatum(comparison->pipeline_id), Int64GetDatum(below)};
 	char		nulls[3] = {comparison->of_one_pipeline ? ' ' : 'n', all ? 'n' : ' ', '\0'};
 
-	return deal_cursor_open(comparison->as_owner ? owner_query_cursor(&all_deals, values, nulls)
+	return deal_cursor_open(comparison->as_owner != NULL ? owner_query_cursor(comparison->as_owner, values, nulls)
 							: caller_query_cursor(&visible_deals, values, nulls, true), comparison->threshold);
 }
 
@@ -296,11 +305,46 @@ crm_deals_scan_duplicates(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/*
+ * Says how many of the pairs are of different accounts, and how many the scope
+ * "account" would give: on real data most pairs are of different accounts. Deals are
+ * compared a second time only if that matters.
+ */
+static void
+notice_different_accounts(Comparison comparison, SimilarPairs *pairs)
+{
+	SimilarPairs *of_accounts;
+	int64		all;
+	int64		different;
+	int64		by_account;
+	int64		none;
+
+	if (deals_are_hidden())
+		return;
+	count_by_account(pairs, &all, &different);
+	if (different == 0)
+		return;
+	of_accounts = similar_pairs_begin();
+	comparison.as_owner = &all_deals_by_account;
+	comparison.arg = of_accounts;
+	(void) compare_all(&comparison);
+	count_by_account(of_accounts, &by_account, &none);
+	ereport(NOTICE,
+			(errmsg_plural("%lld of %lld pair is of different accounts", "%lld of %lld pairs are of different accounts",
+						   (unsigned long) all, (long long) different, (long long) all),
+			 errdetail_plural("With duplicate_scope \"account\" it would be %lld pair.",
+							  "With duplicate_scope \"account\" it would be %lld pairs.",
+							  (unsigned long) by_account, (long long) by_account),
+			 errhint("Set duplicate_scope of the pipeline to \"account\" "
+					 "if deals of different accounts are no duplicates.")));
+	similar_pairs_end(of_accounts);
+}
+
 /* flag_duplicates(pipeline): returns how many flags are new, of those that the caller may see */
 Datum
 crm_deals_flag_duplicates(PG_FUNCTION_ARGS)
 {
-	Comparison	comparison = {.as_owner = true, .limit = setting_duplicate_limit, .found = similar_pairs_add};
+	Comparison	comparison = {.as_owner = &all_deals, .limit = setting_duplicate_limit, .found = similar_pairs_add};
 	int64		flags = 0;
 	int64		cut;
 	SimilarPairs *pairs;
@@ -315,6 +359,8 @@ crm_deals_flag_duplicates(PG_FUNCTION_ARGS)
 	if (similar_pairs_count(pairs) > 0)
 		flags = flag_and_count_pairs(pairs, &cut);
 	notice_cut_flags(cut);
+	if (similar_pairs_count(pairs) > 0)
+		notice_different_accounts(comparison, pairs);
 	similar_pairs_end(pairs);
 	SPI_finish();
 	PG_RETURN_INT64(flags);

@@ -22,7 +22,7 @@
 #include "rules/derive.h"
 #include "rules/gates.h"
 
-PG_FUNCTION_INFO_V1(crm_deals_broken_rules);
+PG_FUNCTION_INFO_V1(crm_deals_rules_broken_by_move);
 PG_FUNCTION_INFO_V1(crm_deals_why_not);
 PG_FUNCTION_INFO_V1(crm_deals_import_broken_rules);
 
@@ -78,7 +78,7 @@ broken_by_move(const DealRow *deal, const Stage *to, const char *lost_reason)
 
 /* broken_rules(deal, to_stage_id, lost_reason, override): a row for each rule that the move would break */
 Datum
-crm_deals_broken_rules(PG_FUNCTION_ARGS)
+crm_deals_rules_broken_by_move(PG_FUNCTION_ARGS)
 {
 	bool		override = !setting_enforce_gates || bool_argument(fcinfo, 3);
 	ReturnSetInfo *result;
@@ -97,8 +97,10 @@ crm_deals_broken_rules(PG_FUNCTION_ARGS)
 	foreach(cell, broken_by_move(&deal, known_stage(PG_GETARG_INT64(1)), text_argument(fcinfo, 2)))
 	{
 		const BrokenRule *rule = lfirst(cell);
-		Datum		values[2] = {CStringGetTextDatum(rule->rule), CStringGetTextDatum(broken_rule_text(rule))};
-		bool		isnull[2] = {0};
+		Datum		values[3] = {
+			CStringGetTextDatum(rule->rule), CStringGetTextDatum(broken_rule_text(rule)), rule->data
+		};
+		bool		isnull[3] = {false, false, rule->data == (Datum) 0};
 
 		if (!override || !rule->is_gate)
 			result_set_add(result, values, isnull);
@@ -137,8 +139,13 @@ append_rules(StringInfo why, List *broken, bool gates)
 static char *
 why_not(const DealRow *old, DealRow *new, bool gates)
 {
-	List	   *broken = derive_deal(old, new, moment_after(old));
+	List	   *broken;
 	StringInfoData why;
+
+	/* An import's probability of a closed deal is derived. */
+	if (old != NULL && deal_status(old) != STATUS_OPEN)
+		deal_set_from(new, old, DEAL_PROBABILITY);
+	broken = derive_deal(old, new, moment_after(old));
 
 	initStringInfo(&why);
 	append_rules(&why, broken != NIL ? broken : broken_rules(old, new), gates);

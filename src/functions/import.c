@@ -10,7 +10,6 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
@@ -72,7 +71,7 @@ fetch_result(void *arg)
 	Portal		portal;
 
 	spi_arguments(fcinfo, N_ARGUMENTS, values, nulls);
-	values[N_ARGUMENTS] = CStringGetTextDatum(namespace_search_path);
+	values[N_ARGUMENTS] = CStringGetTextDatum(write_context_ticket(&running->context));
 	nulls[N_ARGUMENTS] = ' ';
 	portal = caller_query_cursor(&import_query, values, nulls, false);
 	for (;;)
@@ -94,7 +93,6 @@ run_import(FunctionCallInfo fcinfo)
 	Import		import = {0};
 
 	import.context.imports = true;
-	import.context.every_statement = true;
 	import.context.override_gates = !bool_argument(fcinfo, GATES);
 	import.actor = text_argument(fcinfo, ACTOR);
 	import.context.actor = import.actor;

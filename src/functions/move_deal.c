@@ -16,11 +16,14 @@
 #include "miscadmin.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 
 #include "base/arguments.h"
 #include "base/caller_query.h"
 #include "base/compat.h"
 #include "base/deal_row.h"
+#include "base/installation.h"
 #include "base/retired.h"
 #include "base/search_path.h"
 #include "base/spi_result.h"
@@ -30,8 +33,8 @@
 #include "config/stage_lock.h"
 #include "config/stage_lookup.h"
 
-PG_FUNCTION_INFO_V1(crm_deals_move_deal);
-PG_FUNCTION_INFO_V1(crm_deals_move_deal_to_id);
+PG_FUNCTION_INFO_V1(crm_deals_move_deal_and_write);
+PG_FUNCTION_INFO_V1(crm_deals_move_deal_to_id_and_write);
 PG_FUNCTION_INFO_V1(crm_deals_move_under_path);
 PG_FUNCTION_INFO_V1(crm_deals_moved_subject);
 
@@ -184,6 +187,137 @@ update_in_context(CallerQuery *query, Datum which, int64 stage_id, const char *l
 	caller_query_in_context(query, arguments, lost_reason != NULL ? NULL : "  n", context);
 }
 
+/* ----------
+ * Other fields of the deal, which the same UPDATE writes
+ * ----------
+ */
+
+/* Returns whether users write the column: it is there, and no rule and no expression fills it. */
+static bool
+is_writable(const char *name)
+{
+	static const char *const derived[] = {
+		"id", "organization", "pipeline_id", "stage_id", "status", "probability_overridden", "version",
+		"last_open_stage_id", "stage_entered_at", "created_at", "updated_at"
+	};
+	Oid			deal = installed_table("deal");
+	AttrNumber	number = get_attnum(deal, name);
+
+	for (size_t i = 0; i < lengthof(derived); i++)
+		if (strcmp(name, derived[i]) == 0)
+			return false;
+	return number > 0 && get_attgenerated(deal, number) == '\0';
+}
+
+/* Refuses fields that cannot be written. */
+static void
+check_field(const char *name)
+{
+	const char *key = custom_field_key(name);
+
+	if (key != NULL ? key[0] == '\0' : !is_writable(name))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("move_deal cannot write the field \"%s\"", name),
+				 errdetail("A field is a column of deal that the rules do not fill, or custom_fields.KEY.")));
+}
+
+/* Returns the columns of deal that the fields give, for SQL: "amount", "custom_fields".  A reason is an argument. */
+static char *
+columns_of_fields(Jsonb *fields, const char *prefix)
+{
+	StringInfoData columns;
+	JsonbIterator *iterator = JsonbIteratorInit(&fields->root);
+	JsonbValue	value;
+	JsonbIteratorToken token;
+
+	initStringInfo(&columns);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		char	   *name;
+
+		if (token != WJB_KEY)
+			continue;
+		name = pnstrdup(value.val.string.val, value.val.string.len);
+		check_field(name);
+		if (custom_field_key(name) == NULL && strcmp(name, "custom_fields") != 0 && strcmp(name, "lost_reason") != 0)
+			appendStringInfo(&columns, ", %s%s", prefix, quote_identifier(name));
+	}
+	return columns.data;
+}
+
+/* The custom fields: those that are given one by one are put into the others; a null takes one out. */
+#define EACH_CUSTOM_FIELD(condition) \
+	" FROM pg_catalog.jsonb_each($4) AS k (key, value)" \
+	" WHERE pg_catalog.starts_with(k.key, '" CUSTOM_FIELDS_PREFIX "') AND k.value OPERATOR(pg_catalog." condition ") 'null'"
+#define KEY_OF_CUSTOM_FIELD "pg_catalog.substr(k.key, pg_catalog.length('" CUSTOM_FIELDS_PREFIX "') OPERATOR(pg_catalog.+) 1)"
+#define CUSTOM_FIELDS_WITH_FIELDS \
+	"coalesce(f.custom_fields, d.custom_fields)" \
+	" OPERATOR(pg_catalog.-) ARRAY(SELECT " KEY_OF_CUSTOM_FIELD EACH_CUSTOM_FIELD("=") ")" \
+	" OPERATOR(pg_catalog.||) coalesce((SELECT pg_catalog.jsonb_object_agg(" KEY_OF_CUSTOM_FIELD ", k.value)" \
+	EACH_CUSTOM_FIELD("<>") "), '{}')"
+
+typedef struct FieldsUpdate
+{
+	char	   *sql;
+	Datum		arguments[4];	/* deal, stage, lost reason, fields */
+	const char *nulls;
+} FieldsUpdate;
+
+/* Runs the UPDATE of a FieldsUpdate: the work of write_context_run().  Its text depends on the fields. */
+static void
+run_fields_update(void *arg)
+{
+	FieldsUpdate *update = arg;
+	Oid			types[4] = {INT8OID, INT8OID, TEXTOID, JSONBOID};
+	int			result;
+
+	check_installation();
+	result = SPI_execute_with_args(update->sql, 4, types, update->arguments, update->nulls, false, 0);
+	if (result < 0)
+		elog(ERROR, "could not move the deal: %s", SPI_result_code_string(result));
+	if (SPI_tuptable != NULL)
+		check_columns("the UPDATE of move_deal()", update_one.returns, SPI_tuptable->tupdesc);
+}
+
+/* Runs the UPDATE that moves a deal and writes other fields of it. */
+static void
+update_with_fields(Datum deal, int64 stage_id, const char *lost_reason, Jsonb *fields, WriteContext *context)
+{
+	FieldsUpdate update = {
+		.arguments = {deal, Int64GetDatum(stage_id), (Datum) 0, JsonbPGetDatum(fields)},
+		.nulls = lost_reason != NULL ? NULL : "  n ",
+	};
+
+	if (lost_reason != NULL)
+		update.arguments[2] = CStringGetTextDatum(lost_reason);
+	update.sql = psprintf(
+		"UPDATE crm_deals.deal AS d SET stage_id = $2, (lost_reason, custom_fields%s) ="
+		" (SELECT coalesce($3, f.lost_reason), " CUSTOM_FIELDS_WITH_FIELDS "%s"
+		" FROM pg_catalog.jsonb_populate_record(d.*, $4) AS f)"
+		" WHERE d.id OPERATOR(pg_catalog.=) $1"
+		" RETURNING d.id, d.pipeline_id, d.stage_id, d.status::pg_catalog.text, d.probability, d.closed_at, d.version,"
+		" d.updated_at", columns_of_fields(fields, ""), columns_of_fields(fields, "f."));
+	write_context_run(context, run_fields_update, &update);
+}
+
+/* Returns the argument fields, or NULL if it gives none. */
+static Jsonb *
+fields_argument(FunctionCallInfo fcinfo)
+{
+	Jsonb	   *fields = PG_ARGISNULL(7) ? NULL : PG_GETARG_JSONB_P(7);
+
+	if (fields == NULL)
+		return NULL;
+	if (!JB_ROOT_IS_OBJECT(fields))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("fields must be an object"),
+				 errhint("Such as {\"amount\": 100, \"custom_fields.region\": \"north\"}.")));
+	(void) columns_of_fields(fields, "");
+	return JB_ROOT_COUNT(fields) > 0 ? fields : NULL;
+}
+
 /* Returns the note for the log, with the reason of an override. */
 static const char *
 note_of_event(const char *note, const char *override)
@@ -271,11 +405,11 @@ static CallerQuery read_one = {
 
 /* Returns the row of move_deal(), made of the row that read_one or update_one returned. */
 static HeapTupleHeader
-moved_deal(FunctionCallInfo fcinfo, int64 event_id)
+moved_deal(FunctionCallInfo fcinfo, const WriteContext *context)
 {
 	TupleDesc	desc;
-	Datum		values[9];
-	bool		isnull[9] = {0};
+	Datum		values[10];
+	bool		isnull[10] = {0};
 
 	if (SPI_processed != 1)
 		ereport(ERROR,
@@ -290,8 +424,10 @@ moved_deal(FunctionCallInfo fcinfo, int64 event_id)
 	values[2] = result_column(3, &isnull[2]);
 	for (int i = 4; i < 8; i++)
 		values[i] = result_column(i, &isnull[i]);
-	values[8] = Int64GetDatum(event_id);
-	isnull[8] = event_id == 0;
+	values[8] = Int64GetDatum(context->last_event_id);
+	isnull[8] = context->last_event_id == 0;
+	values[9] = Int64GetDatum(context->batch_id);
+	isnull[9] = context->last_event_id == 0;
 	values[3] = CStringGetTextDatum(known_stage(result_int64(3))->key);
 	desc = BlessTupleDesc(desc);
 	return SPI_returntuple(heap_form_tuple(desc, values, isnull), desc);
@@ -306,18 +442,22 @@ move_locked_deal(FunctionCallInfo fcinfo, const LockedDeal *deal, const Stage *t
 	const char *from = known_stage(deal->stage_id)->name;
 	WriteContext context = {.actor = text_argument(fcinfo, 3)};
 	Datum		id = Int64GetDatum(deal->id);
+	Jsonb	   *fields = fields_argument(fcinfo);
 	HeapTupleHeader result;
 
-	if (!is_change(deal, to, lost_reason))
+	if (fields == NULL && !is_change(deal, to, lost_reason))
 	{
 		caller_query(&read_one, &id, NULL);
-		return moved_deal(fcinfo, 0);
+		return moved_deal(fcinfo, &context);
 	}
 	set_override(&context, text_argument(fcinfo, 6));
 	context.note = note_of_event(note, context.override_reason);
-	update_in_context(&update_one, id, to->id, lost_reason, &context);
+	if (fields == NULL)
+		update_in_context(&update_one, id, to->id, lost_reason, &context);
+	else
+		update_with_fields(id, to->id, lost_reason, fields, &context);
 	refresh_pipelines();
-	result = moved_deal(fcinfo, context.last_event_id);
+	result = moved_deal(fcinfo, &context);
 	if (deal->stage_id != to->id)
 		record_note(deal, moved_subject(from, to->name),
 					note != NULL ? note : psprintf("Deal stage changed from %s to %s", from, to->name),
@@ -344,9 +484,9 @@ begin_move(FunctionCallInfo fcinfo)
 	return deal;
 }
 
-/* move_deal(deal, to_stage text, note, actor, lost_reason, expected_version, override) */
+/* move_deal(deal, to_stage text, note, actor, lost_reason, expected_version, override, fields) */
 Datum
-crm_deals_move_deal(PG_FUNCTION_ARGS)
+crm_deals_move_deal_and_write(PG_FUNCTION_ARGS)
 {
 	LockedDeal	deal = begin_move(fcinfo);
 	HeapTupleHeader result;
@@ -358,7 +498,7 @@ crm_deals_move_deal(PG_FUNCTION_ARGS)
 
 /* move_deal(deal, to_stage_id bigint, …): the rest is the same */
 Datum
-crm_deals_move_deal_to_id(PG_FUNCTION_ARGS)
+crm_deals_move_deal_to_id_and_write(PG_FUNCTION_ARGS)
 {
 	LockedDeal	deal = begin_move(fcinfo);
 	HeapTupleHeader result;

@@ -260,3 +260,11 @@ batch_of_statement(const LogStatement *statement)
 {
 	return statement->batch_id;
 }
+
+/* Lets the events of the statement go on with an earlier batch. */
+void
+batch_of_statement_is(LogStatement *statement, int64 batch_id)
+{
+	if (statement->batch_id == 0)
+		statement->batch_id = batch_id;
+}

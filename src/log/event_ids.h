@@ -17,6 +17,7 @@ extern void event_ids_captured(bool update);
 /* The running statement, and the batch of its events */
 extern LogStatement *running_statement(void);
 extern int64 batch_of_statement(const LogStatement *statement);
+extern void batch_of_statement_is(LogStatement *statement, int64 batch_id);
 
 /* Gives the event its id. */
 extern void event_ids_take(LogStatement *statement, DealEvent *event, Oid sequence);

@@ -136,6 +136,13 @@ event_batch_begin(const DealTable *table, const char *actor)
 	return batch;
 }
 
+/* Makes the events those of an earlier batch. */
+void
+event_batch_join(EventBatch *batch, int64 batch_id)
+{
+	batch_of_statement_is(batch->statement, batch_id);
+}
+
 /* Returns the batch, 0 before its first event. */
 int64
 event_batch_id(const EventBatch *batch)

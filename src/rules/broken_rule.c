@@ -4,6 +4,9 @@
  */
 #include "postgres.h"
 
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+
 #include "base/deal_row.h"
 #include "rules/broken_rule.h"
 
@@ -20,6 +23,23 @@ broken_rule(const char *rule, const char *constraint, DealColumn column, const c
 	result->message = message;
 	result->detail = detail;
 	return result;
+}
+
+/* Gives the rule the data {"key": [names]}. */
+void
+broken_rule_names(BrokenRule *rule, const char *key, char *const *names, int n)
+{
+	StringInfoData json;
+
+	initStringInfo(&json);
+	appendStringInfo(&json, "{\"%s\": [", key);
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(&json, i > 0 ? ", " : "");
+		escape_json(&json, names[i]);
+	}
+	appendStringInfoString(&json, "]}");
+	rule->data = DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data));
 }
 
 /* Returns the detail, or the message if there is no detail. */

@@ -21,10 +21,14 @@ typedef struct BrokenRule
 	const char *message;
 	char	   *detail;			/* or NULL */
 	const char *hint;			/* or NULL */
+	Datum		data;			/* a jsonb of what a program needs to know, or 0 */
 } BrokenRule;
 
 extern BrokenRule *broken_rule(const char *rule, const char *constraint, DealColumn column,
 							   const char *message, char *detail);
+
+/* Tells a program the names in a list: {"missing": ["amount"]}. */
+extern void broken_rule_names(BrokenRule *rule, const char *key, char *const *names, int n);
 
 /* Returns what a program shows of the rule: its detail, else its message. */
 extern const char *broken_rule_text(const BrokenRule *rule);

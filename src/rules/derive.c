@@ -24,6 +24,7 @@
 #include "base/currency.h"
 #include "base/deal_row.h"
 #include "base/settings.h"
+#include "base/texts.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
 #include "rules/derive.h"
@@ -158,6 +159,20 @@ judge_bounds(const DealRow *old, const DealRow *new, TimestampTz now, List **bro
 	judge_amount(old, new, broken);
 }
 
+/* Adds a rule if nothing is seen of the name that the write gives.  NOT NULL refuses one that is missing. */
+static void
+judge_name(const DealRow *old, const DealRow *new, List **broken)
+{
+	text	   *name;
+
+	if (deal_isnull(new, DEAL_NAME) || !stated(old, new, DEAL_NAME))
+		return;
+	name = DatumGetTextPP(deal_get(new, DEAL_NAME));
+	if (is_blank(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)))
+		*broken = lappend(*broken, broken_rule("name", "deal_name", DEAL_NAME, "the name of a deal must not be blank",
+											   pstrdup("It has no character that can be seen.")));
+}
+
 /* ----------
  * Rules 6 and 7: what does not change, and the version
  * ----------
@@ -211,7 +226,8 @@ derive_version(const DealRow *old, DealRow *new, TimestampTz now, bool restores)
 {
 	if (old == NULL)
 	{
-		if (!restores || deal_isnull(new, DEAL_VERSION))
+		/* Some ORMs count from 0. */
+		if (deal_isnull(new, DEAL_VERSION) || (!restores && deal_int32(new, DEAL_VERSION) != 0))
 			deal_set(new, DEAL_VERSION, Int32GetDatum(1));
 		deal_set(new, DEAL_UPDATED_AT, TimestampTzGetDatum(now));
 	}
@@ -425,11 +441,16 @@ derive_status(const DealRow *old, DealRow *new, const Stage *stage, List **broke
  * ----------
  */
 
-/* Stamps a deal that is closed now, and clears the stamp of one that is open. */
+/*
+ * Stamps a deal that is closed now, and clears the stamp of one that is open.  A
+ * deal that is restored keeps its stamp, as far as its stage still has that
+ * status; "was_open" says that it had none.
+ */
 static void
 derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, const WriteContext *context,
-				 List **broken)
+				 bool was_open, List **broken)
 {
+	bool		restores = context_restores(context);
 	bool		given = stated(old, new, DEAL_CLOSED_AT);
 	bool		given_null = given && deal_isnull(new, DEAL_CLOSED_AT);
 	/* An import invents no moment: a closed deal keeps its own. */
@@ -437,7 +458,7 @@ derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, Timestamp
 		(context_imports(context) ? deal_status(old) != STATUS_OPEN : deal_status(old) == stage->status);
 	bool		open = stage->status == STATUS_OPEN;
 
-	if (given && given_null != open)
+	if (given && given_null != open && !restores)
 	{
 		BrokenRule *rule = broken_rule("closed_at", "deal_closed_at", DEAL_CLOSED_AT,
 									   open ? "an open deal has no closing time" : "a closed deal keeps a closing time",
@@ -448,17 +469,17 @@ derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, Timestamp
 	}
 	if (open)
 		deal_set_null(new, DEAL_CLOSED_AT);
-	else if (context_restores(context) ? deal_isnull(new, DEAL_CLOSED_AT) : !given && !status_stays)
+	else if ((restores ? was_open : !given) && !status_stays)
 		deal_set(new, DEAL_CLOSED_AT, TimestampTzGetDatum(now));
 }
 
 /* Clears the reason of a deal that is not lost. */
 static void
-derive_lost_reason(const DealRow *old, DealRow *new, const Stage *stage, List **broken)
+derive_lost_reason(const DealRow *old, DealRow *new, const Stage *stage, bool restores, List **broken)
 {
 	if (stage->status == STATUS_LOST)
 		return;
-	if (stated(old, new, DEAL_LOST_REASON) && !deal_isnull(new, DEAL_LOST_REASON))
+	if (!restores && stated(old, new, DEAL_LOST_REASON) && !deal_isnull(new, DEAL_LOST_REASON))
 		*broken = lappend(*broken, broken_rule("lost_reason", "deal_lost_reason", DEAL_LOST_REASON,
 											   "a deal that is not lost has no lost reason", status_of_stage(stage)));
 	deal_set_null(new, DEAL_LOST_REASON);
@@ -484,18 +505,42 @@ override_goes_on(const DealRow *old, const DealRow *new, const Stage *stage)
 	return stage->status == STATUS_OPEN || deal_int64(old, DEAL_STAGE_ID) == stage->id;
 }
 
-/* Gives the deal its stage's probability, unless somebody overrode it. */
+/* Adds a rule if the write gives a probability of its own to a deal that stays closed.  One of 0.1 stays. */
 static void
-derive_probability(const DealRow *old, DealRow *new, const Stage *stage, bool restores)
+judge_probability(const DealRow *old, const Stage *stage, List **broken)
 {
+	BrokenRule *rule;
+
+	if (old == NULL || deal_status(old) != stage->status)
+		return;
+	rule = broken_rule("probability", "deal_probability", DEAL_PROBABILITY,
+					   psprintf("a deal that is %s keeps the probability of its stage", deal_status_name(stage->status)),
+					   psprintf("Stage \"%s\" has %s per cent.", stage->name,
+								DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(stage->probability)))));
+	rule->hint = "Reopen the deal to give it another probability.";
+	*broken = lappend(*broken, rule);
+}
+
+/*
+ * Gives the deal its stage's probability, unless somebody overrode it.  What
+ * the write says that closes the deal, or an import, counts for nothing.
+ */
+static void
+derive_probability(const DealRow *old, DealRow *new, const Stage *stage, const WriteContext *context, List **broken)
+{
+	bool		says = stated(old, new, DEAL_PROBABILITY) && !deal_isnull(new, DEAL_PROBABILITY);
+	bool		differs = says && !same_number(deal_get(new, DEAL_PROBABILITY), stage->probability);
 	bool		overridden;
 
-	if (restores)
-		overridden = !deal_isnull(new, DEAL_PROBABILITY_OVERRIDDEN) && deal_bool(new, DEAL_PROBABILITY_OVERRIDDEN);
-	else if (stated(old, new, DEAL_PROBABILITY) && !deal_isnull(new, DEAL_PROBABILITY))
-		overridden = !same_number(deal_get(new, DEAL_PROBABILITY), stage->probability);
-	else
+	if (context != NULL && context->restores)
+		overridden = !deal_isnull(new, DEAL_PROBABILITY_OVERRIDDEN) && deal_bool(new, DEAL_PROBABILITY_OVERRIDDEN) &&
+			(stage->status == STATUS_OPEN || override_goes_on(old, new, stage));
+	else if (!says)
 		overridden = !deal_isnull(new, DEAL_PROBABILITY) && override_goes_on(old, new, stage);
+	else
+		overridden = differs && stage->status == STATUS_OPEN;
+	if (differs && stage->status != STATUS_OPEN && (context == NULL || !(context->restores || context->imports)))
+		judge_probability(old, stage, broken);
 
 	deal_set(new, DEAL_PROBABILITY_OVERRIDDEN, BoolGetDatum(overridden));
 	if (!overridden)
@@ -544,7 +589,8 @@ derive_stamps(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz 
 	Datum		moment = TimestampTzGetDatum(now);
 
 	if (old == NULL && deal_isnull(new, DEAL_CREATED_AT))
-		deal_set(new, DEAL_CREATED_AT, moment);
+		deal_set(new, DEAL_CREATED_AT,
+				 TimestampTzGetDatum(deal_isnull(new, DEAL_CLOSED_AT) ? now : Min(now, deal_time(new, DEAL_CLOSED_AT))));
 	if (old == NULL || context_restores(context) ||
 		(context_imports(context) && stated(old, new, DEAL_STAGE_ENTERED_AT)))
 	{
@@ -568,6 +614,15 @@ moment_after(const DealRow *old)
 	return now;
 }
 
+/* Raises the moment of a write to the deal's creation, if that is a little ahead: no stamp is earlier. */
+static TimestampTz
+not_before_creation(const DealRow *row, TimestampTz moment)
+{
+	TimestampTz created_at = deal_time(row, DEAL_CREATED_AT);
+
+	return created_at > moment && created_at <= moment + USECS_PER_DAY ? created_at : moment;
+}
+
 /* Returns moment_after(), or the moment that an import or a restore gives. */
 TimestampTz
 moment_of_change(const DealRow *old, const DealRow *new)
@@ -576,7 +631,7 @@ moment_of_change(const DealRow *old, const DealRow *new)
 	TimestampTz moment;
 
 	if (context == NULL || !stated(old, new, DEAL_UPDATED_AT) || deal_isnull(new, DEAL_UPDATED_AT))
-		return moment_after(old);
+		return not_before_creation(new, moment_after(old));
 	moment = deal_time(new, DEAL_UPDATED_AT);
 	if (!context->imports)
 		return context->restores && old == NULL ? Max(moment_after(NULL), moment + 1) : moment_after(old);
@@ -589,6 +644,7 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 {
 	const WriteContext *context = write_context();
 	bool		restores = context_restores(context);
+	bool		was_open = deal_isnull(new, DEAL_CLOSED_AT);
 	List	   *broken = NIL;
 	const Stage *stage;
 
@@ -603,15 +659,18 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 		judge_version(old, new, &broken);
 	}
 	if (!restores)
+	{
+		judge_name(old, new, &broken);
 		judge_bounds(old, new, now, &broken);
+	}
 	stage = derive_stage(old, new, &broken);
 	if (stage == NULL)
 		return broken;
 	derive_organization(old, new, stage->pipeline, &broken);
 	derive_status(old, new, stage, &broken);
-	derive_closed_at(old, new, stage, now, context, &broken);
-	derive_lost_reason(old, new, stage, &broken);
-	derive_probability(old, new, stage, restores);
+	derive_closed_at(old, new, stage, now, context, was_open, &broken);
+	derive_lost_reason(old, new, stage, restores, &broken);
+	derive_probability(old, new, stage, context, &broken);
 	derive_currency(old, new, stage->pipeline, &broken);
 	derive_last_open_stage(old, new, stage, context);
 	derive_stamps(old, new, stage, now, context);

@@ -286,6 +286,7 @@ judge_required_fields(const Move *move)
 	List	   *missing = missing_fields(move);
 	StringInfoData detail;
 	BrokenRule *result;
+	char	  **names = palloc(sizeof(char *) * Max(list_length(missing), 1));
 	ListCell   *cell;
 
 	if (missing == NIL)
@@ -293,13 +294,17 @@ judge_required_fields(const Move *move)
 	initStringInfo(&detail);
 	appendStringInfo(&detail, "Stage \"%s\" needs ", move->to->name);
 	foreach(cell, missing)
+	{
+		names[foreach_current_index(cell)] = lfirst(cell);
 		appendStringInfo(&detail, "%s%s", foreach_current_index(cell) > 0 ? ", " : "", (char *) lfirst(cell));
+	}
 	appendStringInfoChar(&detail, '.');
 
 	result = broken_rule("required_fields", "deal_required_fields", DEAL_STAGE_ID,
 					"the stage requires fields that are not filled in", detail.data);
 	result->is_gate = true;
 	result->hint = "Fill them in with the same statement, or before.";
+	broken_rule_names(result, "missing", names, list_length(missing));
 	return result;
 }
 
@@ -320,9 +325,13 @@ in_catalogue(const Pipeline *pipeline, const char *reason)
 
 /* Returns that the reason for losing the deal is missing or wrong. */
 static BrokenRule *
-broken_lost_reason(const char *message, char *detail)
+broken_lost_reason(const Pipeline *pipeline, const char *message, char *detail)
 {
-	return broken_rule("lost_reason", "deal_lost_reason", DEAL_LOST_REASON, message, detail);
+	BrokenRule *result = broken_rule("lost_reason", "deal_lost_reason", DEAL_LOST_REASON, message, detail);
+
+	if (pipeline->n_lost_reasons > 0)
+		broken_rule_names(result, "reasons", pipeline->lost_reasons, pipeline->n_lost_reasons);
+	return result;
 }
 
 /* Judges the reason of a lost deal: the pipeline may require one, and one of its catalogue. */
@@ -336,13 +345,13 @@ judge_lost_reason(const Move *move)
 	{
 		if (!pipeline->lost_reason_required)
 			return NULL;
-		return broken_lost_reason("a lost deal needs a reason",
+		return broken_lost_reason(pipeline, "a lost deal needs a reason",
 								  psprintf("Pipeline \"%s\" requires lost_reason in stage \"%s\".",
 										   pipeline->name, move->to->name));
 	}
 	if (in_catalogue(pipeline, reason))
 		return NULL;
-	return broken_lost_reason("the lost reason is not one of the pipeline's",
+	return broken_lost_reason(pipeline, "the lost reason is not one of the pipeline's",
 							  psprintf("\"%s\" is not one of %s.", reason,
 									   quoted_list(pipeline->lost_reasons, pipeline->n_lost_reasons)));
 }

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 
@@ -26,6 +27,7 @@
 #include "base/owner_query.h"
 #include "base/settings.h"
 #include "base/spi_result.h"
+#include "base/texts.h"
 #include "base/transition.h"
 #include "base/write_context.h"
 #include "config/pipeline_cache.h"
@@ -37,7 +39,8 @@
 static const char *const stage_table[] = {"stage", NULL};
 static const char *const pipeline_table[] = {"pipeline", NULL};
 static const char *const exchange_rate_table[] = {"exchange_rate", NULL};
-static const char *const edited_tables[] = {"stage", "pipeline", NULL};
+static const char *const lost_reason_table[] = {"lost_reason", NULL};
+static const char *const edited_tables[] = {"stage", "pipeline", "lost_reason", NULL};
 static const char *const locked_tables[] = {"stage", "stage_transition", NULL};
 
 PG_FUNCTION_INFO_V1(crm_deals_edit_begin);
@@ -48,6 +51,8 @@ PG_FUNCTION_INFO_V1(crm_deals_clear_other_default);
 PG_FUNCTION_INFO_V1(crm_deals_currency_rules);
 PG_FUNCTION_INFO_V1(crm_deals_custom_field_rules);
 PG_FUNCTION_INFO_V1(crm_deals_rederive_deals);
+PG_FUNCTION_INFO_V1(crm_deals_stages_given_up);
+PG_FUNCTION_INFO_V1(crm_deals_rename_lost_reasons);
 PG_FUNCTION_INFO_V1(crm_deals_keep_stage_name);
 
 /* ----------
@@ -167,6 +172,26 @@ check_currency_column(const RowChange *change, const char *column)
 									   psprintf("%s_%s", table, column))));
 }
 
+/* Refuses a name of which nothing is seen. */
+static void
+check_name(const RowChange *change)
+{
+	const char *table = RelationGetRelationName(change->relation);
+	bool		isnull;
+	Datum		value = value_in(change, change->new, "name", &isnull);
+	text	   *name;
+
+	if (isnull || !changes_column(change, "name"))
+		return;
+	name = DatumGetTextPP(value);
+	if (is_blank(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("the name of a %s must not be blank", table),
+				 errdetail("It has no character that can be seen."),
+				 err_column_constraint(change->relation, column_number(change, "name"), psprintf("%s_name", table))));
+}
+
 /* ----------
  * stage
  *
@@ -184,7 +209,7 @@ crm_deals_lock_before_change(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
-/* BEFORE … FOR EACH STATEMENT of stage and pipeline */
+/* BEFORE … FOR EACH STATEMENT of stage, pipeline and lost_reason */
 Datum
 crm_deals_edit_begin(PG_FUNCTION_ARGS)
 {
@@ -245,6 +270,35 @@ check_status(const RowChange *change)
 			 err_column_constraint(change->relation, column_number(change, "status"), "stage_status")));
 }
 
+/* Returns the probability that a stage of this status has, -1 if any will do. */
+static int
+fixed_probability(const RowChange *change)
+{
+	bool		isnull;
+	Datum		value = value_in(change, change->new, "status", &isnull);
+	const char *status = isnull ? "open" : DatumGetCString(DirectFunctionCall1(enum_out, value));
+
+	if (strcmp(status, deal_status_name(STATUS_OPEN)) == 0)
+		return -1;
+	return strcmp(status, deal_status_name(STATUS_WON)) == 0 ? 100 : 0;
+}
+
+/* Gives a stage that becomes a closed one its probability.  One that the write itself gives is left to the CHECK. */
+static HeapTuple
+set_probability(const RowChange *change)
+{
+	int			probability = fixed_probability(change);
+	int			column = column_number(change, "probability");
+	bool		set_null = false;
+	Datum		value;
+
+	if (change->old == NULL || probability < 0 || !changes_column(change, "status") ||
+		changes_column(change, "probability"))
+		return change->new;
+	value = NumericGetDatum(int64_to_numeric(probability));
+	return heap_modify_tuple_by_cols(change->new, RelationGetDescr(change->relation), 1, &column, &value, &set_null);
+}
+
 /* BEFORE and AFTER INSERT OR UPDATE of stage ... FOR EACH ROW */
 Datum
 crm_deals_stage_rules(PG_FUNCTION_ARGS)
@@ -252,9 +306,11 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
 	static const char *const seen_by_writers[] = {
 		"status", "position", "probability", "required_fields", "archived_at"
 	};
-	RowChange change = row_change(trigger_data(fcinfo, ANY_ROW, stage_table));
+	TriggerData *data = trigger_data(fcinfo, ANY_ROW, stage_table);
+	RowChange	change = row_change(data);
 
 	refuse_parent(change.relation);
+	check_name(&change);
 	check_required_fields(&change);
 	check_status(&change);
 	if (change.old != NULL)
@@ -264,7 +320,7 @@ crm_deals_stage_rules(PG_FUNCTION_ARGS)
 		if (changes_any_of(&change, seen_by_writers, lengthof(seen_by_writers)))
 			lock_out_writers();
 	}
-	return PointerGetDatum(change.new);
+	return PointerGetDatum(TRIGGER_FIRED_BEFORE(data->tg_event) ? set_probability(&change) : change.new);
 }
 
 /* ----------
@@ -299,6 +355,7 @@ crm_deals_pipeline_rules(PG_FUNCTION_ARGS)
 	RowChange change = row_change(data);
 
 	refuse_parent(change.relation);
+	check_name(&change);
 	check_currency_column(&change, "currency");
 	if (change.old != NULL)
 	{
@@ -600,6 +657,208 @@ crm_deals_rederive_deals(PG_FUNCTION_ARGS)
 	refuse_without_default_reason(arguments[0]);
 	write_context_run(&context, rederive, arguments);
 	refuse_deals_left_behind(arguments[0]);
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}
+
+/* ----------
+ * Stages that are archived or deleted
+ * ----------
+ */
+
+static OwnerQuery holding_query = {
+	.sql = "SELECT s.name::pg_catalog.text FROM crm_deals.stage AS s WHERE s.id OPERATOR(pg_catalog.=) ANY ($1)"
+	" AND EXISTS (SELECT FROM crm_deals.deal AS d WHERE d.stage_id OPERATOR(pg_catalog.=) s.id)"
+	" ORDER BY s.pipeline_id, s.position LIMIT 1",
+	.nargs = 1,
+	.argtypes = {INT8ARRAYOID},
+	.returns = RETURNS(TEXTOID),
+};
+
+/* A pipeline of which no stage is left is being deleted. */
+static OwnerQuery bereft_query = {
+	.sql = "SELECT p.name::pg_catalog.text, g.status "
+	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS g (pipeline_id, status)"
+	" JOIN crm_deals.pipeline AS p ON p.id OPERATOR(pg_catalog.=) g.pipeline_id "
+	"WHERE (g.status OPERATOR(pg_catalog.=) 'open' OR g.status OPERATOR(pg_catalog.=) 'won')"
+	" AND EXISTS (SELECT FROM crm_deals.stage AS s WHERE s.pipeline_id OPERATOR(pg_catalog.=) p.id)"
+	" AND NOT EXISTS (SELECT FROM crm_deals.stage AS s WHERE s.pipeline_id OPERATOR(pg_catalog.=) p.id"
+	"                 AND s.status::pg_catalog.text OPERATOR(pg_catalog.=) g.status AND s.archived_at IS NULL) "
+	"LIMIT 1",
+	.nargs = 2,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID},
+	.returns = RETURNS(TEXTOID, TEXTOID),
+};
+
+typedef struct GivenUp
+{
+	int			n;
+	ArrayType  *stages;			/* their ids, and, parallel to them, the pipelines that they were in … */
+	ArrayType  *pipelines;
+	List	   *statuses;		/* … and what they were, as char * */
+} GivenUp;
+
+/* Returns the stages that the statement archives or deletes; archived ones were given up before. */
+static GivenUp
+stages_given_up(const TriggerData *data)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	TransitionReader olds = transition_open(data->tg_oldtable, desc);
+	TransitionReader news = transition_open(data->tg_newtable, desc);
+	int64		rows = tuplestore_tuple_count(data->tg_oldtable);
+	GivenUp		result = {0, int8_array_create(Max(rows, 1)), int8_array_create(Max(rows, 1)), NIL};
+	RowChange	change = {.relation = data->tg_relation};
+
+	while (transition_next(&olds) && (news.store == NULL || transition_next(&news)))
+	{
+		bool		was_in_use;
+		bool		is_in_use = false;
+
+		change.old = ExecFetchSlotHeapTuple(olds.slot, true, NULL);
+		(void) value_in(&change, change.old, "archived_at", &was_in_use);
+		if (news.store != NULL)
+			(void) value_in(&change, ExecFetchSlotHeapTuple(news.slot, true, NULL), "archived_at", &is_in_use);
+		if (!was_in_use || is_in_use)
+			continue;
+		int8_array_elements(result.stages)[result.n] = DatumGetInt64(filled_value_in(&change, change.old, "id"));
+		int8_array_elements(result.pipelines)[result.n++] =
+			DatumGetInt64(filled_value_in(&change, change.old, "pipeline_id"));
+		result.statuses = lappend(result.statuses, DatumGetCString(
+			DirectFunctionCall1(enum_out, filled_value_in(&change, change.old, "status"))));
+	}
+	transition_close(&olds);
+	transition_close(&news);
+	int8_array_cut(result.stages, result.n);
+	int8_array_cut(result.pipelines, result.n);
+	return result;
+}
+
+/* Refuses to hide deals: a stage that holds any is not archived.  A DELETE of it is refused by the foreign key. */
+static void
+refuse_holding_deals(const GivenUp *given_up)
+{
+	Datum		argument = PointerGetDatum(given_up->stages);
+
+	owner_query_read_latest(&holding_query, &argument, NULL);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+				 errmsg("stage \"%s\" holds deals", needed_text("stage", 0, 1)),
+				 errdetail("An archived stage takes no deals."),
+				 errhint("Say where they go: crm_deals.remove_stage(stage, move_deals_to)."),
+				 err_deal(DEAL_STAGE_ID, "deal_stage_fkey")));
+}
+
+/* Refuses to take the last open or the last won stage from a pipeline. */
+static void
+refuse_last_of_status(const RowChange *change, const GivenUp *given_up)
+{
+	Datum		arguments[2] = {PointerGetDatum(given_up->pipelines), text_array(given_up->statuses)};
+
+	owner_query_read_latest(&bereft_query, arguments, NULL);
+	if (SPI_processed > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("pipeline \"%s\" needs a stage of status \"%s\"", needed_text("pipeline", 0, 1),
+						needed_text("stage", 0, 2)),
+				 errdetail("This is its last one."),
+				 errhint("Add another one before, or set is_active = false to retire the pipeline."),
+				 err_column_constraint(change->relation, column_number(change, "status"), "stage_last_of_status")));
+}
+
+/* AFTER UPDATE or DELETE of stage ... FOR EACH STATEMENT: writers are locked out, the stages are in place. */
+Datum
+crm_deals_stages_given_up(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, stage_table);
+	RowChange	change = {.relation = data->tg_relation};
+	GivenUp		given_up;
+
+	if (data->tg_oldtable == NULL)
+		return PointerGetDatum(NULL);
+	given_up = stages_given_up(data);
+	if (given_up.n == 0)
+		return PointerGetDatum(NULL);
+
+	/* The queries must see the stages as they are now. */
+	CommandCounterIncrement();
+	SPI_connect();
+	refuse_holding_deals(&given_up);
+	refuse_last_of_status(&change, &given_up);
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}
+
+/* ----------
+ * Deals follow a lost reason that is renamed
+ * ----------
+ */
+
+static OwnerQuery rename_reasons_query = {
+	.sql = "UPDATE crm_deals.deal AS d SET lost_reason = r.new_name "
+	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3))"
+	" AS r (pipeline_id, old_name, new_name)"
+	" JOIN crm_deals.stage AS s ON s.pipeline_id OPERATOR(pg_catalog.=) r.pipeline_id"
+	" AND s.status::pg_catalog.text OPERATOR(pg_catalog.=) 'lost' "
+	"WHERE d.stage_id OPERATOR(pg_catalog.=) s.id AND d.lost_reason OPERATOR(pg_catalog.=) r.old_name",
+	.nargs = 3,
+	.argtypes = {INT8ARRAYOID, TEXTARRAYOID, TEXTARRAYOID},
+};
+
+/* Puts pipelines, old names and new names of the reasons that were renamed into the arguments; returns their number. */
+static int
+renamed_reasons(const TriggerData *data, Datum *arguments)
+{
+	TupleDesc	desc = RelationGetDescr(data->tg_relation);
+	TransitionReader olds = transition_open(data->tg_oldtable, desc);
+	TransitionReader news = transition_open(data->tg_newtable, desc);
+	ArrayType  *pipelines = int8_array_create(Max(tuplestore_tuple_count(data->tg_newtable), 1));
+	List	   *old_names = NIL;
+	List	   *new_names = NIL;
+
+	while (transition_next(&olds) && transition_next(&news))
+	{
+		RowChange	change = {.relation = data->tg_relation};
+
+		change.old = ExecFetchSlotHeapTuple(olds.slot, true, NULL);
+		change.new = ExecFetchSlotHeapTuple(news.slot, true, NULL);
+		if (!changes_column(&change, "name") || changes_column(&change, "pipeline_id"))
+			continue;
+		int8_array_elements(pipelines)[list_length(old_names)] =
+			DatumGetInt64(filled_value_in(&change, change.old, "pipeline_id"));
+		old_names = lappend(old_names, TextDatumGetCString(filled_value_in(&change, change.old, "name")));
+		new_names = lappend(new_names, TextDatumGetCString(filled_value_in(&change, change.new, "name")));
+	}
+	transition_close(&olds);
+	transition_close(&news);
+	int8_array_cut(pipelines, list_length(old_names));
+	arguments[0] = PointerGetDatum(pipelines);
+	arguments[1] = text_array(old_names);
+	arguments[2] = text_array(new_names);
+	return list_length(old_names);
+}
+
+/* Gives the deals their reasons' new names. */
+static void
+rename_reasons(void *arguments)
+{
+	(void) owner_query_run_latest(&rename_reasons_query, arguments, NULL);
+}
+
+/* AFTER UPDATE OF lost_reason FOR EACH STATEMENT: a writer who took the old name is waited for. */
+Datum
+crm_deals_rename_lost_reasons(PG_FUNCTION_ARGS)
+{
+	TriggerData *data = trigger_data(fcinfo, AFTER_STATEMENT, lost_reason_table);
+	WriteContext context = {.actor = current_actor(), .in_owners_name = true, .follows_catalogue = true};
+	Datum		arguments[3];
+
+	if (data->tg_oldtable == NULL || data->tg_newtable == NULL || renamed_reasons(data, arguments) == 0)
+		return PointerGetDatum(NULL);
+	lock_out_writers();
+	CommandCounterIncrement();
+	SPI_connect();
+	write_context_run(&context, rename_reasons, arguments);
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }

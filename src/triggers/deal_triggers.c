@@ -134,7 +134,10 @@ static List *
 judge(Capture *capture, const DealRow *old, const DealRow *new)
 {
 	check_still_derived(old, new);
-	if (in_maintenance() || (capture->context != NULL && capture->context->restores))
+	if (capture->context != NULL && (capture->context->restores || capture->context->maintenance))
+		return NIL;
+	if (capture->context != NULL && capture->context->follows_catalogue && old != NULL &&
+		deal_column_same(old, new, DEAL_STAGE_ID))
 		return NIL;
 	return enforce_rules(broken_rules(old, new), new, capture->bypass_gates);
 }
@@ -279,6 +282,8 @@ capture_statement(TriggerData *data, const DealTable *table)
 	capture.bypass_gates = !setting_enforce_gates ||
 		(capture.context != NULL && capture.context->override_gates);
 	capture.batch = event_batch_begin(capture.table, capture.actor);
+	if (capture.context != NULL && capture.context->one_batch)
+		event_batch_join(capture.batch, capture.context->batch_id);
 	capture.name_changes = name_changes_begin();
 
 	capture_rows(&capture, data);
@@ -288,7 +293,7 @@ capture_statement(TriggerData *data, const DealTable *table)
 	if (event_batch_write(capture.batch) > 0)
 		notify_doorbell();
 	/* Undo and restore are never refused as duplicates, and erased names are not compared. */
-	if (in_maintenance())
+	if (capture.context != NULL && capture.context->maintenance)
 		capture.name_changes.any_checked = false;
 	check_duplicates(&capture.name_changes, capture.context == NULL || !capture.context->restores);
 }

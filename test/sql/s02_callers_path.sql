@@ -86,7 +86,7 @@ SELECT is(seen_by(format('SELECT crm_deals.undo_batch(%s)', :first_batch)),
 SELECT is(seen_by(format('SELECT crm_deals.restore_deal(%s)', :gone)), 'deal insert',
           'section 2: the caller''s path: restore_deal');
 SELECT is(seen_by(format('SELECT crm_deals.merge_deals(%s, %s)', t.deal('d1'), t.deal('d2'))),
-          'activity delete, activity update, deal delete, deal update, deal_contact delete, deal_contact insert, '
+          'activity delete, activity update, deal delete, deal update, deal_contact delete, '
           'deal_contact update, invoice update, lead update', 'section 2: the caller''s path: merge_deals');
 SELECT is(seen_by($$SELECT crm_deals.convert_lead((SELECT id FROM crm_deals.lead WHERE company_name = 'Initech'))$$),
           'account insert, activity update, contact insert, deal insert, lead update',

@@ -33,8 +33,9 @@ SELECT is((SELECT count(*) FROM pg_class
           0::bigint, 'section 2: everything is owned by the caller');
 SELECT is((SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
            WHERE relnamespace = 'crm_deals'::regnamespace AND relkind = 'r'),
-          'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event deal_name '
-          'event_consumer exchange_rate lead log_format log_generation log_pruning lost_reason pipeline stage '
+          'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event '
+          'deal_merge deal_name event_consumer exchange_rate lead log_format log_generation log_pruning lost_reason '
+          'pipeline stage '
           'stage_name '
           'stage_transition',
           'section 3: the tables');

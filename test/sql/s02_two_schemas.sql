@@ -168,6 +168,7 @@ BEGIN
         'SELECT f.deal_count FROM crm_deals.forecast(''Sales'', ''EUR'', as_of => pg_catalog.now()) AS f',
         'SELECT d.id FROM crm_deals.deals_as_of(pg_catalog.now()) AS d ORDER BY 1',
         'SELECT c.change, c.amount FROM crm_deals.pipeline_changes(''2020-01-01'', group_by => ''stage'') AS c',
+        'SELECT a.group_key, a.won FROM crm_deals.attainment(''owner'', convert_to => ''EUR'') AS a',
         'SELECT p.group_key, p.deal_count FROM crm_deals.pipeline_trend(''day'', group_by => ''account'') AS p',
         'SELECT w.won_count FROM crm_deals.win_rate(''owner'', NULL) AS w',
         'SELECT s.stage_key, s.entered_count FROM crm_deals.stage_conversion(NULL, NULL) AS s',

@@ -32,7 +32,7 @@ SELECT crm_deals.create_pipeline('Full', '[{"name": "First one", "key": "f", "pr
     "description": "begins here", "required_fields": ["amount", "custom_fields.budget"], "rots_after": "10 days",
     "next": ["second_one", "w"]},
     {"name": "Second one"}, {"name": "W", "status": "won", "next": []}, {"name": "L", "status": "lost"},
-    {"name": "Abandoned", "status": "abandoned", "probability": 3}]',
+    {"name": "Abandoned", "status": "abandoned", "probability": 0}]',
     'a description', 'CHF', 'acme', gates => '{"forbid_backward": true, "forbid_unlisted": false}') AS full \gset
 SELECT is((SELECT to_jsonb(s) - 'id' - 'pipeline_id' FROM crm_deals.stage AS s WHERE pipeline_id = :full AND key = 'f'),
           '{"key": "f", "name": "First one", "labels": {"de": "Erste", "fr": "Première"}, '
@@ -41,7 +41,7 @@ SELECT is((SELECT to_jsonb(s) - 'id' - 'pipeline_id' FROM crm_deals.stage AS s W
           'section 3: everything that stages may say');
 SELECT is((SELECT string_agg(concat_ws(' ', key, status, probability), ', ' ORDER BY position) FROM crm_deals.stage
            WHERE pipeline_id = :full),
-          'f open 12.5, second_one open 0, w won 100, l lost 0, abandoned abandoned 3',
+          'f open 12.5, second_one open 0, w won 100, l lost 0, abandoned abandoned 0',
           'section 3: keys from names, default probabilities, in their order');
 SELECT is((SELECT string_agg(f.key || '>' || s.key, ' ' ORDER BY s.position) FROM crm_deals.stage_transition AS x
            JOIN crm_deals.stage AS f ON f.id = x.from_stage_id JOIN crm_deals.stage AS s ON s.id = x.to_stage_id),
@@ -87,7 +87,7 @@ FROM (VALUES ('[]'), ('5'), ('null'), ('{"forbid_skipping": "yes"}'), ('{"forbid
              ('{"forbid_everything": true}')) AS v (gates);
 SELECT is(t.try(v.statement), v.result, 'section 10: ' || v.statement)
 FROM (VALUES ('SELECT crm_deals.create_pipeline(NULL)', '23502 pipeline.name'),
-             ('SELECT crm_deals.create_pipeline('' '')', '23514 pipeline pipeline_name'),
+             ('SELECT crm_deals.create_pipeline('' '')', '23514 pipeline.name pipeline_name'),
              ('SELECT crm_deals.create_pipeline(''Sales'')', '23505 pipeline pipeline_organization_name'),
              ('SELECT crm_deals.create_pipeline(''x'', currency => ''XYZ'')',
               '23514 pipeline.currency pipeline_currency')) AS v (statement, result);

@@ -36,7 +36,7 @@ FROM (VALUES ('SELECT crm_deals.add_stage(4711, ''x'')', 'P0002'), ('SELECT crm_
              ('SELECT crm_deals.add_stage(1, ''x'', before_key => ''nowhere'')', 'P0002'),
              ('SELECT crm_deals.add_stage(1, ''x'', status => ''maybe'')', '22023'),
              ('SELECT crm_deals.add_stage(1, NULL)', '23502 stage.name'),
-             ('SELECT crm_deals.add_stage(1, '''')', '23514 stage stage_name'),
+             ('SELECT crm_deals.add_stage(1, '''')', '23514 stage.name stage_name'),
              ('SELECT crm_deals.add_stage(1, ''x'', key => ''lead'')', '23505 stage stage_pipeline_key'),
              ('SELECT crm_deals.add_stage(1, ''x'', probability => 101)', '23514 stage stage_probability'),
              ('SELECT crm_deals.add_stage(1, ''x'', required_fields => ''{nothing}'')',
@@ -109,8 +109,23 @@ UPDATE crm_deals.stage SET archived_at = NULL WHERE id = :trial;
 SELECT is(t.dry(format('UPDATE crm_deals.deal SET stage_id = %s, amount = 1, owner = ''a'' WHERE name = ''r1''',
                        :trial)),
           'done', 'section 3: a stage may come back');
--- Somebody archives a stage by hand while deals are in it: the deals still work.
+-- A stage that holds deals
+CREATE FUNCTION t.archive(key text) RETURNS text LANGUAGE sql
+RETURN format('UPDATE crm_deals.stage SET archived_at = now() WHERE id = %s', t.stage(key));
+SELECT is(t.dry(t.archive('proposal')), '23503 deal.stage_id deal_stage_fkey',
+          'section 3: archiving a stage that holds deals is 23503');
+SELECT is(t.dry('INSERT INTO crm_deals.stage (id, pipeline_id, name) SELECT id, pipeline_id, name FROM crm_deals.stage '
+                'WHERE key = ''proposal'' ON CONFLICT (id) DO UPDATE SET archived_at = now()'),
+          '23503 deal.stage_id deal_stage_fkey', 'section 3: an upsert is refused, too');
+-- In 0.1 one could archive a stage while deals were in it: the deals still work, and verify() lists them.
+SET session_replication_role = replica;
 UPDATE crm_deals.stage SET archived_at = now() WHERE id = t.stage('proposal');
+RESET session_replication_role;
+SELECT is((SELECT string_agg(rule || ' ' || (deal_id = t.deal('r1')), ', ') FROM crm_deals.verify() AS v
+           WHERE deal_id = t.deal('r1') AND detail ~ 'archived'),
+          '0 true', 'verify() lists the deals of an archived stage');
+SELECT is(t.dry('UPDATE crm_deals.stage SET archived_at = archived_at - interval ''1 day'', name = ''Old'' '
+                'WHERE key = ''proposal'''), 'done', 'section 3: such a stage can be changed');
 SELECT is(t.dry($$UPDATE crm_deals.deal SET amount = 5 WHERE name = 'r1'$$), 'done',
           'section 3: a deal in an archived stage goes on');
 SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = t.stage('won') WHERE name = 'r1'$$), 'done',
@@ -126,13 +141,9 @@ UPDATE crm_deals.pipeline SET forbid_skipping = true, forbid_backward = true WHE
 SELECT is(t.after(format('SELECT crm_deals.remove_stage(%s, %s)', t.stage('proposal'), t.stage('lead')),
                   $$SELECT t.state('r1')$$),
           'lead open 10 v3', 'remove_stage: gates do not stop it');
-SELECT is(t.dry(format('SELECT crm_deals.remove_stage(%s, %s)', t.stage('proposal'), t.stage('lost'))),
-          '23514 deal.lost_reason deal_lost_reason', 'rule 4: but a lost stage needs a reason');
-SELECT is(
-    t.after(format('SET LOCAL crm_deals.default_lost_reason = ''cleaned up''; SELECT crm_deals.remove_stage(%s, %s)',
-                   t.stage('proposal'), t.stage('lost')),
-            $$SELECT t.state('r1')$$),
-    'lost lost 0 closed (cleaned up) v3', 'rule 4: crm_deals.default_lost_reason gives it');
+SELECT is(t.dry(format('SELECT crm_deals.remove_stage(%s, %s)', t.stage('proposal'), t.stage(v.target))),
+          '23514 deal.status deal_status_matches_stage', 'section 3: deals do not become ' || v.target || ' with it')
+FROM (VALUES ('won'), ('lost'), ('gone')) AS v (target);
 UPDATE crm_deals.pipeline SET forbid_skipping = false, forbid_backward = false WHERE id = :sales;
 SELECT crm_deals.create_pipeline('Other', '[{"name": "In", "probability": 5}]') AS other \gset
 SELECT is(t.after(format('SELECT crm_deals.remove_stage(%s, %s)', t.stage('proposal'), t.stage('in', 'Other')),
@@ -148,6 +159,27 @@ FROM (VALUES ('an unknown stage', 'SELECT crm_deals.remove_stage(4711)', 'P0002'
 INSERT INTO crm_deals.stage_transition (from_stage_id, to_stage_id) VALUES (t.stage('lead'), t.stage('gone'));
 SELECT is(crm_deals.remove_stage(t.stage('gone')), 0::bigint, 'remove_stage: of a stage that is listed');
 SELECT is((SELECT count(*) FROM crm_deals.stage_transition), 0::bigint, 'remove_stage: the listed moves go with it');
+-- The last stage of a status
+SELECT is(t.dry(t.archive('won')), '23514 stage.status stage_last_of_status',
+          'section 3: archiving the last won stage is 23514');
+SELECT is(t.dry(v.statement), v.result, 'section 3: ' || v.what)
+FROM (VALUES ('removing the last won stage is 23514', 'SELECT crm_deals.remove_stage(t.stage(''won''))',
+              '23514 stage.status stage_last_of_status'),
+             ('so is a plain DELETE', 'DELETE FROM crm_deals.stage WHERE key = ''won''',
+              '23514 stage.status stage_last_of_status'),
+             ('the last open stage', 'SELECT crm_deals.remove_stage(t.stage(''in'', ''Other''))', 'done'),
+             ('a won stage beside another', 'SELECT crm_deals.add_stage(t.pipeline(''Sales''), ''Paid'', status => ''won''); '
+              'DELETE FROM crm_deals.stage WHERE key = ''won''', 'done'),
+             ('an archived one does not count', 'SELECT crm_deals.add_stage(t.pipeline(''Sales''), ''Paid'', '
+              'status => ''won''); UPDATE crm_deals.stage SET archived_at = now() WHERE key = ''paid''; '
+              'DELETE FROM crm_deals.stage WHERE key = ''won''', '23514 stage.status stage_last_of_status'),
+             ('the last lost stage may go', 'DELETE FROM crm_deals.stage WHERE key = ''lost''', 'done'),
+             ('all open ones at once may not', 'UPDATE crm_deals.deal SET stage_id = t.stage(''won''); '
+              'UPDATE crm_deals.stage SET archived_at = now() WHERE status = ''open'' AND pipeline_id = '
+              't.pipeline(''Sales'')', '23514 stage.status stage_last_of_status'),
+             ('a pipeline goes with all of its stages', 'DELETE FROM crm_deals.stage WHERE pipeline_id = '
+              't.pipeline(''Other''); DELETE FROM crm_deals.pipeline WHERE name = ''Other''', 'done'))
+     AS v (what, statement, result);
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
 SELECT is_empty('SELECT * FROM crm_deals.verify()', 'verify() agrees');
 

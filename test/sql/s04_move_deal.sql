@@ -35,10 +35,11 @@ $$;
 SELECT is((SELECT string_agg(format('%s %s', name, format_type(type, NULL)), ', ' ORDER BY position)
            FROM pg_proc,
                 unnest(proargnames, proallargtypes, proargmodes) WITH ORDINALITY AS a (name, type, mode, position)
-           WHERE oid = 'crm_deals.move_deal(bigint, text, text, text, text, integer, text)'::regprocedure
+           WHERE oid = 'crm_deals.move_deal(bigint, text, text, text, text, integer, text, jsonb)'::regprocedure
              AND mode = 'o'),
           'deal_id bigint, pipeline_id bigint, stage_id bigint, stage_key text, status text, probability numeric, '
-          'closed_at timestamp with time zone, version integer, event_id bigint',
+          'closed_at timestamp with time zone, version integer, event_id bigint, '
+          'batch_id bigint',
           'section 12: the columns of move_deal()');
 
 -- Where to: key, name, id

@@ -49,29 +49,77 @@ SELECT is(t.after($$UPDATE crm_deals.deal SET stage_id = t.stage('won') WHERE na
                     UPDATE crm_deals.deal SET stage_id = t.stage('proposal') WHERE name = 'd1'$$,
                   $$SELECT t.chance('d1')$$),
           '50', 'rule 3: reopening does not bring it back');
--- A deal that is closed already and gets a number of its own
-CREATE FUNCTION t.closed_with_override(next text) RETURNS text LANGUAGE sql AS $$
-    SELECT t.after('UPDATE crm_deals.deal SET stage_id = t.stage(''won'') WHERE name = ''d3'';
-                    UPDATE crm_deals.deal SET probability = 80 WHERE name = ''d3'';' || next, 'SELECT t.chance(''d3'')')
-$$;
-SELECT is(t.closed_with_override(v.next), v.result, 'rule 3: an override of a closed deal ' || v.what)
-FROM (VALUES ('', '80 overridden', 'is one'),
-             ($$UPDATE crm_deals.deal SET notes = 'any' WHERE name = 'd3'$$,
-              '80 overridden', 'survives a change of another column'),
-             ($$UPDATE crm_deals.deal SET stage_id = t.stage('proposal') WHERE name = 'd3'$$,
-              '50', 'ends when the deal is reopened'),
-             ($$SELECT crm_deals.move_deal(t.deal('d3'), 'proposal')$$,
-              '50', 'ends when move_deal() reopens the deal'),
-             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lead') WHERE name = 'd3'$$,
-              '10', 'ends when the deal goes back to its old stage'),
-             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lost'), lost_reason = 'price' WHERE name = 'd3'$$,
-              '0', 'ends when the deal is lost'),
-             ($$UPDATE crm_deals.deal SET stage_id = t.stage('lost'), lost_reason = 'price' WHERE name = 'd3';
-                UPDATE crm_deals.deal SET stage_id = t.stage('lead') WHERE name = 'd3'$$,
-              '10', 'does not come back after that'),
-             ($$UPDATE crm_deals.deal SET stage_id = t.stage('proposal'), probability = probability WHERE name = 'd3'$$,
-              '50', 'ends though the statement names the column'))
+-- What is written to a closed deal
+SELECT is(t.after('UPDATE crm_deals.deal SET stage_id = t.stage(''won'') WHERE name = ''d3''; ' || v.next,
+                  'SELECT t.chance(''d3'')'), v.result, 'rule 3: a deal that stays won: ' || v.what)
+FROM (VALUES ('UPDATE crm_deals.deal SET probability = 80 WHERE name = ''d3''', '23514 deal.probability deal_probability',
+              'a number of its own is 23514'),
+             ('UPDATE crm_deals.deal SET probability = 100.00 WHERE name = ''d3''', '100', 'the stage''s is none'),
+             ('UPDATE crm_deals.deal SET probability = NULL WHERE name = ''d3''', '100', 'NULL is none'),
+             ('UPDATE crm_deals.deal SET probability = probability, notes = ''x'' WHERE name = ''d3''', '100',
+              'nor is one that is left as it was'),
+             ('UPDATE crm_deals.deal SET probability_overridden = true WHERE name = ''d3''', '100',
+              'the mark alone says nothing'),
+             ('SELECT crm_deals.create_pipeline(''Two'', ''[{"name": "A"}, {"name": "W", "status": "won"}]''); '
+              'UPDATE crm_deals.deal SET pipeline_id = t.pipeline(''Two''), probability = 80 WHERE name = ''d3''',
+              '23514 deal.probability deal_probability', 'in another pipeline, too'),
+             ('UPDATE crm_deals.deal SET stage_id = t.stage(''lost''), lost_reason = ''x'', probability = 80 '
+              'WHERE name = ''d3''', '0', 'the statement that loses it derives'),
+             ('UPDATE crm_deals.deal SET stage_id = t.stage(''lead''), probability = 80 WHERE name = ''d3''',
+              '80 overridden', 'reopened, it may have one'))
      AS v (next, result, what);
+SELECT is(t.after(format('UPDATE crm_deals.deal SET stage_id = t.stage(%L), lost_reason = %L, probability = 40 '
+                         'WHERE name = ''d3''', v.stage, v.reason), 'SELECT t.chance(''d3'')'),
+          v.result, 'rule 3: what comes along with the closing is derived: ' || v.stage)
+FROM (VALUES ('won', NULL, '100'), ('lost', 'x', '0')) AS v (stage, reason, result);
+SELECT is(t.after('INSERT INTO crm_deals.deal (name, stage_id, probability) VALUES (''a'', t.stage(''won''), 40)',
+                  'SELECT t.chance(''a'')'), '100', 'rule 3: and with an INSERT of a closed deal');
+SELECT is(t.after('CREATE TEMP TABLE i ON COMMIT DROP AS SELECT ''i'' AS external_id, ''i'' AS name, ''won'' AS stage, '
+                  'now() AS closed_at, 40 AS probability; SELECT crm_deals.import_deals(''i''); '
+                  'UPDATE i SET probability = 41; SELECT crm_deals.import_deals(''i'')',
+                  'SELECT t.chance(''i'')'), '100', 'rule 3: and with an import');
+-- 0.1 let a closed deal have a number of its own.
+SET session_replication_role = replica;
+UPDATE crm_deals.deal SET stage_id = t.stage('won'), status = 'won', probability = 80, probability_overridden = true,
+                          closed_at = now()
+WHERE name = 'd4';
+RESET session_replication_role;
+SELECT is(t.after('UPDATE crm_deals.deal ' || v.next || ' WHERE name = ''d4''', 'SELECT t.chance(''d4'')'),
+          v.result, 'rule 3: one of 0.1 ' || v.what)
+FROM (VALUES ('SET notes = ''x''', '80 overridden', 'stays'),
+             ('SET notes = ''x'', probability = 80.0', '80 overridden', 'stays if a client writes it back'),
+             ('SET probability = 70', '23514 deal.probability deal_probability', 'takes no other'),
+             ('SET probability = 100', '100', 'may be put right'),
+             ('SET probability = NULL', '100', 'ends with NULL'),
+             ('SET stage_id = t.stage(''lead'')', '10', 'ends when the deal is reopened'),
+             ('SET stage_id = t.stage(''lost''), lost_reason = ''x''', '0', 'ends when the deal is lost'),
+             ('SET stage_id = t.stage(''lead''), probability = probability', '10', 'ends though the column is named'))
+     AS v (next, result, what);
+SELECT is((SELECT string_agg(rule || ' ' || detail, ', ') FROM crm_deals.verify() AS v
+           WHERE deal_id = t.deal('d4') AND rule = 3),
+          '3 probability is 80, its stage''s is 100, and the deal is closed', 'rule 3: verify() lists it');
+SET session_replication_role = replica;
+DELETE FROM crm_deals.deal WHERE name = 'd4';
+ALTER TABLE crm_deals.deal_event DISABLE TRIGGER USER;
+DELETE FROM crm_deals.deal_event WHERE deal_id NOT IN (SELECT id FROM crm_deals.deal);
+ALTER TABLE crm_deals.deal_event ENABLE TRIGGER USER;
+RESET session_replication_role;
+-- The stage itself
+SELECT is(t.after(v.statement, 'SELECT status || '' '' || probability FROM crm_deals.stage WHERE id = t.stage(''lead'')'),
+          v.result, 'rule 3: a stage: ' || v.statement)
+FROM (VALUES ('UPDATE crm_deals.stage SET status = ''won'' WHERE id = t.stage(''lead'')', 'won 100'),
+             ('UPDATE crm_deals.stage SET status = ''abandoned'' WHERE id = t.stage(''lead'')', 'abandoned 0'),
+             ('UPDATE crm_deals.stage SET status = ''won'', probability = probability WHERE id = t.stage(''lead'')',
+              'won 100'),
+             ('UPDATE crm_deals.stage SET status = ''won'', probability = 40 WHERE id = t.stage(''lead'')',
+              '23514 stage stage_probability'),
+             ('UPDATE crm_deals.stage SET probability = 99 WHERE id = t.stage(''won'')', '23514 stage stage_probability'),
+             ('UPDATE crm_deals.stage SET probability = 1 WHERE id = t.stage(''lost'')', '23514 stage stage_probability'),
+             ('INSERT INTO crm_deals.stage (pipeline_id, name, status, probability) VALUES (1, ''x'', ''won'', 0)',
+              '23514 stage stage_probability'),
+             ('SELECT crm_deals.add_stage(1, ''x'', status => ''lost'', probability => 5)',
+              '23514 stage stage_probability'))
+     AS v (statement, result);
 SELECT is(t.after($$INSERT INTO crm_deals.deal (name, probability) VALUES ('a', 42)$$, $$SELECT t.chance('a')$$),
           '42 overridden', 'rule 3: a value given on INSERT is an override');
 SELECT is(t.after($$INSERT INTO crm_deals.deal (name, probability) VALUES ('a', 10)$$, $$SELECT t.chance('a')$$),

@@ -66,13 +66,13 @@ SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold after closed -> open');
 UPDATE crm_deals.pipeline SET lost_reason_required = false WHERE id = :p;
 SELECT is(
     t.after($$UPDATE crm_deals.stage SET status = 'lost' WHERE id = t.stage('a', 'P')$$, 'SELECT t.states(''a_'')'),
-    'a1: a lost 10 closed v2, a2: a lost 10 closed v2', 'section 3: none is needed where the pipeline asks for none');
+    'a1: a lost 0 closed v2, a2: a lost 0 closed v2', 'section 3: none is needed where the pipeline asks for none');
 UPDATE crm_deals.pipeline SET lost_reason_required = true WHERE id = :p;
 -- Gates do not judge deals that stay.
 UPDATE crm_deals.pipeline SET forbid_skipping = true, forbid_backward = true WHERE id = :p;
 SELECT is(
     t.after($$UPDATE crm_deals.stage SET status = 'won' WHERE id = t.stage('a', 'P')$$, 'SELECT t.states(''a_'')'),
-    'a1: a won 10 closed v2, a2: a won 10 closed v2', 'rule 5: gates do not judge a deal that stays in its stage');
+    'a1: a won 100 closed v2, a2: a won 100 closed v2', 'rule 5: gates do not judge a deal that stays in its stage');
 SELECT is(t.after($$UPDATE crm_deals.stage SET status = 'open' WHERE id = t.stage('w', 'P')$$,
                   'SELECT t.states(''w_'')'),
           'w1: w open 100 v2', 'rule 5: nor does forbid_backward when the stage opens');

@@ -47,18 +47,21 @@ DROP TABLE t.pinned;
 SELECT max(id) AS last_event FROM crm_deals.deal_event \gset
 SELECT is(crm_deals.merge_deals(:survivor, :duplicate, 'merger'), :survivor::bigint,
           'merge_deals: returns the survivor');
-SELECT is((SELECT concat_ws(' ', name, amount, currency, owner, source, notes,
+SELECT is((SELECT concat_ws(' ', name, amount, currency, owner, source, notes IS NULL,
                             to_char(expected_close_date, 'YYYY-MM-DD'), external_id, region, custom_fields)
            FROM crm_deals.deal WHERE id = :survivor),
-          'survivor 5 USD anna web hello 2030-01-01 ext north {"one": 3, "both": 1}',
+          'survivor 5 USD anna web t 2030-01-01 ext north {"one": 3, "both": 1}',
           'merge_deals: values that the survivor lacks move, the amount with its currency');
 SELECT is((SELECT concat_ws(' ', a.name, c.first_name) FROM crm_deals.deal AS d
            JOIN crm_deals.account AS a ON a.id = d.account_id JOIN crm_deals.contact AS c ON c.id = d.primary_contact_id
            WHERE d.id = :survivor),
           'Acme Ann', 'merge_deals: account and contact, too');
 SELECT is(t.state('survivor'), 'lead open 10 v2', 'merge_deals: stage and status are the survivor''s');
-SELECT is((SELECT string_agg(subject, ' ' ORDER BY subject) FROM crm_deals.activity WHERE deal_id = :survivor),
+SELECT is((SELECT string_agg(subject, ' ' ORDER BY subject) FROM crm_deals.activity
+           WHERE deal_id = :survivor AND kind = 'call'),
           'one two', 'merge_deals: activities move');
+SELECT is((SELECT concat_ws('|', subject, body, actor, count(*) OVER ()) FROM crm_deals.activity WHERE kind = 'note'),
+          'Notes of merged deal: duplicate|hello|merger|1', 'merge_deals: notes become a note activity');
 SELECT is((SELECT string_agg(c.first_name || ' ' || s.role, ', ' ORDER BY c.first_name) FROM crm_deals.deal_contact AS s
            JOIN crm_deals.contact AS c ON c.id = s.contact_id WHERE s.deal_id = :survivor),
           'Ann decides, Bob decides', 'merge_deals: stakeholders move');
@@ -81,6 +84,44 @@ SELECT is((SELECT string_agg(kind || ' ' || actor, ', ' ORDER BY id) FROM crm_de
           'updated merger, stage_changed ' || current_user, 'merge_deals: the survivor''s');
 SELECT is(t.try(format('SELECT crm_deals.restore_deal(%s)', :duplicate)), '55000',
           'restore_deal: a merged deal: 55000');
+-- Both roles where they differ; a user's columns of a stakeholder go along
+ALTER TABLE crm_deals.deal_contact ADD COLUMN weight integer;
+INSERT INTO crm_deals.contact (first_name) SELECT n FROM regexp_split_to_table('C1 C2 C3 C4 C5 C6', ' ') AS n;
+SELECT t.new_deals('r', 2, 'lead') AS none \gset
+INSERT INTO crm_deals.deal_contact (deal_id, contact_id, role, weight)
+SELECT t.deal(v.deal), c.id, v.role, v.weight
+FROM (VALUES ('r1', 'C1', 'buyer', 1), ('r2', 'C1', 'decides', 2), ('r1', 'C2', 'buyer', 1), ('r2', 'C2', 'Buyer', 2),
+             ('r1', 'C3', 'a, b', 1), ('r2', 'C3', 'b, c', 2), ('r1', 'C4', NULL, 1), ('r2', 'C4', 'pays', 2),
+             ('r1', 'C5', 'pays', 1), ('r2', 'C5', '', 2), ('r2', 'C6', 'signs', 2)) AS v (deal, contact, role, weight)
+JOIN crm_deals.contact AS c ON c.first_name = v.contact;
+SELECT crm_deals.merge_deals(t.deal('r1'), t.deal('r2')) AS none \gset
+SELECT is((SELECT string_agg(concat_ws(' ', c.first_name, s.role, s.weight), '; ' ORDER BY c.first_name)
+           FROM crm_deals.deal_contact AS s JOIN crm_deals.contact AS c ON c.id = s.contact_id
+           WHERE s.deal_id = t.deal('r1')),
+          'C1 buyer, decides 1; C2 buyer 1; C3 a, b, c 1; C4 pays 1; C5 pays 1; C6 signs 2',
+          'merge_deals: both roles where they differ');
+-- A duplicate goes into a survivor of at least its own rank
+SELECT crm_deals.add_stage(:sales, 'Dropped', 'dropped', status => 'abandoned') AS none \gset
+CREATE TABLE t.rank AS
+    SELECT * FROM (VALUES ('won', 2), ('proposal', 1), ('lost', 0), ('dropped', 0)) AS v (stage, rank);
+SELECT count(t.new_deal(s.stage || '-' || d.stage || '-' || x.x, CASE x.x WHEN 's' THEN s.stage ELSE d.stage END))
+       AS none
+FROM t.rank AS s, t.rank AS d, (VALUES ('s'), ('d')) AS x (x) \gset
+SELECT is((SELECT string_agg(format('%s<-%s: %s', s.stage, d.stage,
+                                    t.try(format('SELECT crm_deals.merge_deals(%s, %s)',
+                                                 t.deal(s.stage || '-' || d.stage || '-s'),
+                                                 t.deal(s.stage || '-' || d.stage || '-d')))), E'\n'
+                             ORDER BY s.stage, d.stage)
+           FROM t.rank AS s, t.rank AS d),
+          (SELECT string_agg(format('%s<-%s: %s', s.stage, d.stage,
+                                    CASE WHEN s.rank < d.rank THEN '23514 deal.status deal_merge_status'
+                                    ELSE 'done' END),
+                             E'\n' ORDER BY s.stage, d.stage)
+           FROM t.rank AS s, t.rank AS d),
+          'merge_deals: won > open > lost and abandoned, else 23514 deal_merge_status');
+SELECT is(t.error(format('SELECT crm_deals.merge_deals(%s, %s)', t.deal('lost-won-s'), t.deal('lost-won-d')), 'hint'),
+          format('Exchange the two: merge_deals(%s, %s).', t.deal('lost-won-d'), t.deal('lost-won-s')),
+          'merge_deals: the hint says to exchange the two');
 -- A chain of merges
 INSERT INTO crm_deals.deal (name, amount) VALUES ('third', 9);
 SELECT t.deal('third') AS third \gset

@@ -70,6 +70,14 @@ SELECT is((SELECT string_agg(format('%s %s %s', coalesce(group_key, '-'), group_
 SELECT is((SELECT string_agg(format('%s %s %s', coalesce(group_key, '-'), group_label, amount), ', ')
            FROM crm_deals.forecast(group_by => 'account', as_of => :'then')),
           'N-2 N-2 200, N-1 Nordvik 100, -  300', 'a label that is gone is the key');
+SELECT is((SELECT string_agg(format('%s %s %s %s %s', coalesce(r.group_key, '-'), r.group_label, r.change, r.deal_count,
+                                    r.amount), ', ' ORDER BY r.ordinality)
+           FROM crm_deals.pipeline_changes(:'then', clock_timestamp(), filter => v.filter, group_by => v.by)
+                WITH ORDINALITY AS r), v.rows, 'pipeline_changes by ' || v.by)
+FROM (VALUES ('owner', NULL, '10 Anna opening 1 200, 10 Anna entered 2 400, 10 Anna deleted -1 -200, '
+              '10 Anna closing 2 400, 7 Tom opening 1 100, 7 Tom left -1 -100, -  opening 1 300, -  left -1 -300'),
+             ('account', '{"account_id": ["N-1", "N-2"]}'::jsonb, 'N-2 N-2 opening 1 200, N-2 N-2 deleted -1 -200, '
+              'N-1 Nordvik opening 1 100, N-1 Nordvik left -1 -100')) AS v (by, filter, rows);
 UPDATE crm_deals.deal SET stage_id = t.stage('won') WHERE name = 'a';
 SELECT is((SELECT string_agg(format('%s %s %s', group_key, group_label, won_count), ', ')
            FROM crm_deals.win_rate('owner', NULL)),

@@ -43,8 +43,7 @@ SET crm_deals.language = 'de';
 SELECT is((SELECT stage_key FROM crm_deals.move_deal(t.deal('d'), 'won')), 'won',
           'section 7: a key is the same in every language');
 SELECT is((SELECT stage_key FROM crm_deals.move_deal(t.deal('d'), 'Proposal')), 'proposal', 'section 7: so is a name');
-SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d''), ''Angebot'')'), 'P0002',
-          'section 7: a label is to be read, not to be written');
+SELECT is((SELECT stage_key FROM crm_deals.move_deal(t.deal('d'), 'Angebot')), 'proposal', 'section 7: and a label');
 SELECT is((SELECT stage_label FROM crm_deals.deal_overview), 'Angebot', 'section 7: and is read');
 RESET crm_deals.language;
 -- Pipelines of one's own carry labels, too

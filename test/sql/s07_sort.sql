@@ -12,7 +12,7 @@ INSERT INTO crm_deals.account (name) VALUES ('zeta'), ('Alpha'), ('ALPHA'), ('É
 -- Ties, NULLs, texts that differ in case alone, numbers that differ in scale alone, microseconds.
 INSERT INTO crm_deals.deal (id, name, stage_id, amount, expected_close_date, probability, account_id, owner, source,
                             created_at, stage_entered_at)
-SELECT CASE n WHEN 60 THEN 9223372036854775806 WHEN 59 THEN -7 ELSE n END,
+SELECT CASE n WHEN 40 THEN 9223372036854775806 WHEN 39 THEN -7 ELSE n END,
        (ARRAY['acme', 'ACME', 'Acme ', 'Ångström', 'ångström', 'b_c', 'B-C', '.', '''" %1$s \'])[1 + n % 9] || repeat('x', n % 3),
        t.stage((ARRAY['lead', 'qualified', 'lead', 'proposal'])[1 + n % 4]),
        (ARRAY[NULL, 100, 100.0, 100.00, 0, 0.1, 123456789012345678, 99999.999999999999999999])[1 + n % 8],
@@ -23,7 +23,7 @@ SELECT CASE n WHEN 60 THEN 9223372036854775806 WHEN 59 THEN -7 ELSE n END,
        (ARRAY[NULL, 'web', 'fair'])[1 + n % 3],
        '2026-01-01'::timestamptz + n % 7 * interval '1 microsecond',
        '2026-02-01'::timestamptz + n % 9 * interval '1 microsecond'
-FROM generate_series(1, 60) AS n;
+FROM generate_series(1, 40) AS n;
 CREATE TABLE t.sort (sort text, expression text);
 INSERT INTO t.sort VALUES
     ('stage_entered_at', 'd.stage_entered_at'), ('amount', 'd.amount'), ('updated_at', 'd.updated_at'),
@@ -74,9 +74,8 @@ $$;
 SELECT is(t.differs(s.sort, g.by, g.column_of, g.condition, g.filter, g.size), NULL,
           format('section 7: sorted by %s, board by %s, pages of %s', s.sort, g.by, g.size))
 FROM t.sort AS s,
-     (VALUES ('stage', '(SELECT key FROM crm_deals.stage WHERE id = d.stage_id)', 'true', NULL::jsonb, 4),
-             ('source', 'd.source', 'd.amount >= 0', '{"amount": {"min": 0}}', 5),
-             ('status', 'd.status', 'd.status = ''open''', '{"status": "open"}', 13))
+     (VALUES ('stage', '(SELECT key FROM crm_deals.stage WHERE id = d.stage_id)', 'true', NULL::jsonb, 7),
+             ('source', 'd.source', 'd.amount >= 0', '{"amount": {"min": 0}}', 9))
      AS g (by, column_of, condition, filter, size);
 
 -- Page keys
@@ -130,6 +129,7 @@ FROM (VALUES ('{"id": 1, "stage_entered_at": "2026-01-01T00:00:00+00:00"}', 'amo
              ('{"id": 1, "sort": "stage", "stage": "lead"}', 'stage', '22023'),
              ('{"id": 1, "sort": "stage", "stage": 2.5}', 'stage', '22023'),
              ('{"id": 1, "sort": "stage", "stage": 2147483648}', 'stage', '22023'),
+             ('{"id": 1, "sort": "stage", "stage": 2147483647}', 'stage', 'done'),
              ('{"id": 1, "sort": "stage", "stage": 2}', 'stage', 'done'),
              ('{"id": 1, "stage_entered_at": null}', NULL, '22023'),
              ('{"id": 1, "stage_entered_at": 5}', NULL, '22023')) AS v (key, sort, state);

@@ -177,7 +177,7 @@ FROM (VALUES ('{}', 'C | lead | EUR | {} | 10'), ('{"name": "N"}', 'N | lead | E
              ('{"pipeline": "Second", "pipeline_id": 1}', '22023'), ('{"stage": "won", "stage_id": 1}', '22023'),
              ('{"Name": "x"}', '22023'), ('{"custom_field": {}}', '22023'), ('[]', '22023'), ('5', '22023'),
              ('null', '22023'), ('{"amount": -1}', '23514 deal deal_amount'), ('{"amount": "much"}', '22P02'),
-             ('{"name": " "}', '23514 deal deal_name'), ('{"stage": "nowhere"}', 'P0002'),
+             ('{"name": " "}', '23514 deal.name deal_name'), ('{"stage": "nowhere"}', 'P0002'),
              ('{"pipeline": "nowhere"}', 'P0002'), ('{"status": "won"}', '23514 deal.status deal_status_matches_stage'),
              ('{"stage": "lost"}', '23514 deal.lost_reason deal_lost_reason'),
              ('{"stage": "lost", "lost_reason": "price"}', 'C | lost | EUR | {} | 0'),
@@ -355,6 +355,75 @@ SELECT is(
                    t.lead('Status')),
             'SELECT status || '' '' || coalesce(deal_id::text, ''none'') FROM crm_deals.lead ORDER BY id DESC LIMIT 1'),
     'converted none', 'section 3: a lead whose deal was deleted stays converted');
+-- Into a deal that is there
+CREATE FUNCTION t.joined(setup text, lead bigint, wanted text DEFAULT 'D') RETURNS text LANGUAGE sql AS $$
+    SELECT t.after(format($query$
+               INSERT INTO crm_deals.deal (name) VALUES ('D');
+               %s;
+               SELECT crm_deals.convert_lead(%s, use_deal => t.deal(%L), actor => 'joiner')$query$, setup, lead, wanted),
+               $query$SELECT concat_ws(' | ', a.name, c.first_name, c.last_name, d.source, d.owner, d.custom_fields,
+                                       'v' || d.version, (SELECT string_agg(k.first_name, ',' ORDER BY k.id)
+                                                          FROM crm_deals.deal_contact AS s
+                                                          JOIN crm_deals.contact AS k ON k.id = s.contact_id
+                                                          WHERE s.deal_id = d.id),
+                                       (SELECT e.actor FROM crm_deals.deal_event AS e
+                                        WHERE e.deal_id = d.id AND e.version = d.version AND e.actor = 'joiner'))
+                      FROM crm_deals.deal AS d
+                      LEFT JOIN crm_deals.account AS a ON a.id = d.account_id
+                      LEFT JOIN crm_deals.contact AS c ON c.id = d.primary_contact_id
+                      WHERE d.name = 'D'$query$)
+$$;
+INSERT INTO crm_deals.custom_field (entity, key, type) VALUES ('deal', 'tier', 'text');
+INSERT INTO crm_deals.lead (company_name, first_name, last_name, email, source, owner, custom_fields)
+VALUES ('ACME', 'Joe', 'Join', 'joe@acme.example', 'fair', 'anna', '{"tier": "5", "region": "north"}')
+RETURNING id AS joins \gset
+SELECT is(t.joined(v.setup, :joins), v.result, 'section 8: use_deal: ' || v.what)
+FROM (VALUES
+    ('an empty deal is filled', 'SELECT 1',
+     'Acme | Joe | Join | fair | {"tier": "5", "region": "north"} | v2 | Joe | joiner'),
+    ('nothing is overwritten', 'UPDATE crm_deals.deal SET account_id = 1, primary_contact_id = 1, source = ''web'', '
+     'owner = ''tom'', custom_fields = ''{"tier": "7"}'' WHERE name = ''D''',
+     'Acme | Ada | Lovelace | web | tom | {"tier": "7", "region": "north"} | v3 | Joe | joiner'),
+    ('what is null or blank is empty', 'UPDATE crm_deals.deal SET source = '' '', custom_fields = '
+     '''{"region": null, "x": null}'' WHERE name = ''D''',
+     'Acme | Joe | Join | fair | {"x": null, "tier": "5", "region": "north"} | v3 | Joe | joiner'),
+    ('a deal that lacks nothing is not changed', 'UPDATE crm_deals.deal SET account_id = 1, primary_contact_id = 1, '
+     'source = ''web'', custom_fields = ''{"tier": "7", "region": "x"}'' WHERE name = ''D''',
+     'Acme | Ada | Lovelace | web | {"tier": "7", "region": "x"} | v2 | Joe'),
+    ('another account', 'UPDATE crm_deals.deal SET account_id = (SELECT max(id) FROM crm_deals.account) '
+     'WHERE name = ''D''', '55000')) AS v (what, setup, result);
+SELECT is(t.joined('UPDATE crm_deals.deal SET account_id = 1 WHERE name = ''D''', t.lead(NULL, 'Solo')),
+          'Acme | Solo | {} | v3 | Solo | joiner', 'section 8: use_deal: a lead without a company joins the deal''s');
+SELECT is(t.after(format($$INSERT INTO crm_deals.deal (id, name) VALUES (9001, 'D'), (9002, 'E');
+                           SELECT crm_deals.merge_deals(9001, 9002);
+                           SELECT crm_deals.convert_lead(%s, use_deal => 9002)$$, :joins),
+                  format('SELECT deal_id::text FROM crm_deals.lead WHERE id = %s', :joins)),
+          '9001', 'section 8: use_deal: a merged deal means the survivor; section 3: the lead says which');
+SELECT is(t.dry(format('SELECT crm_deals.convert_lead(%s, %s)', :joins, v.arguments)), v.result,
+          'section 8: use_deal: ' || v.arguments)
+FROM (VALUES ('use_deal => 4711', 'P0002'), ('use_deal => 1, deal => ''{"amount": 1}''', '22023'),
+             ('use_deal => 1, create_deal => false', '22023'), ('use_deal => 1, deal => ''{}''', 'done'),
+             ('use_deal => 1, create_deal => NULL', 'done'), ('use_deal => 1, use_account => ''2''', '55000'))
+     AS v (arguments, result);
+
+-- A contact that is found gets what it lacks.
+CREATE FUNCTION t.completed(contact text, lead text, arguments text DEFAULT '') RETURNS text LANGUAGE sql AS $$
+    SELECT t.after(format($query$
+               INSERT INTO crm_deals.contact (external_id, first_name, last_name, phone, email) VALUES ('F-1', %s);
+               INSERT INTO crm_deals.lead (external_id, first_name, last_name, phone, email) VALUES ('F-1', %s);
+               SELECT crm_deals.convert_lead((SELECT max(id) FROM crm_deals.lead) %s)$query$, contact, lead, arguments),
+               'SELECT concat_ws('' | '', first_name, last_name, phone, email) '
+               'FROM crm_deals.contact WHERE external_id = ''F-1''')
+$$;
+SELECT is(t.completed(v.contact, v.lead), v.result, 'section 8: contact: ' || v.result)
+FROM (VALUES ('NULL, '' '', NULL, ''f@x.example''', '''Fay'', ''Found'', '' 12 '', NULL',
+              'Fay | Found | 12 | f@x.example'),
+             ('''Faye'', NULL, ''34'', NULL', '''Fay'', ''Found'', ''12'', ''f@x.example''', 'Faye | Found | 34'),
+             ('''Faye'', ''F'', NULL, NULL', '''Fay'', ''Found'', NULL, NULL', 'Faye | F')) AS v (contact, lead, result);
+SELECT is(t.completed('NULL, ''F'', NULL, NULL', '''Fay'', ''Found'', ''12'', NULL',
+                      ', use_contact => (SELECT max(id)::text FROM crm_deals.contact)'), 'F',
+          'section 8: contact: one that is given stays as it is');
+
 -- By a role of level write, and no other
 SELECT t.drop_roles('regress_crm_writer', 'regress_crm_reader') AS none \gset
 CREATE ROLE regress_crm_writer;

@@ -31,24 +31,23 @@ $$;
 SELECT is(t.tables('regress_crm_' || role, 'SELECT'),
           'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event deal_overview '
           'deal_stage_history exchange_rate lead log_format log_generation log_pruning lost_reason open_task pipeline '
-          'stage stage_name '
-          'stage_transition stale_deals',
+          'stage stage_name stage_transition stale_deals target',
           'section 9: ' || role || ': SELECT on all but consumers')
 FROM unnest('{read,write,manager}'::text[]) AS role;
 SELECT is(t.tables('regress_crm_admin', 'SELECT'),
           'account activity consumer_status contact custom_field deal deal_alias deal_contact deal_duplicate '
           'deal_event deal_overview deal_stage_history event_consumer exchange_rate lead log_format log_generation '
           'log_pruning '
-          'lost_reason open_task pipeline stage stage_name stage_transition stale_deals',
+          'lost_reason open_task pipeline stage stage_name stage_transition stale_deals target',
           'section 9: admin: SELECT on all, consumers too: what pruning keeps for them');
 SELECT is(t.tables('regress_crm_' || v.role, v.privilege), v.tables,
           'section 9: ' || v.role || ': ' || v.privilege || ' on ' || coalesce(v.tables, 'nothing'))
 FROM (VALUES ('nobody', NULL), ('consume', NULL), ('read', NULL),
              ('write', 'account activity contact deal deal_contact lead'),
-             ('manager', 'account activity contact deal deal_contact lead'),
+             ('manager', 'account activity contact deal deal_contact lead target'),
              ('admin',
               'account activity contact custom_field deal deal_contact exchange_rate lead lost_reason pipeline stage '
-              'stage_transition')) AS r (role, tables),
+              'stage_transition target')) AS r (role, tables),
      LATERAL (SELECT r.role, p.privilege, r.tables FROM unnest('{INSERT,UPDATE,DELETE}'::text[]) AS p (privilege)) AS v;
 SELECT is((SELECT string_agg(t.tables('regress_crm_' || role, privilege), ' ')
            FROM unnest('{nobody,read,consume,write,manager,admin}'::text[]) AS role,
@@ -66,26 +65,26 @@ $$;
 SELECT is(t.functions('regress_crm_' || v.role), v.functions, 'section 9: ' || v.role || ': functions')
 FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe unsubscribe'),
              ('read',
-              'board board_cards check_move deals_as_of find_duplicates forecast lost_reasons pipeline_changes '
-              'pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion verify '
-              'win_rate'),
+              'attainment board board_cards check_move deals_as_of find_duplicates forecast lost_reasons '
+              'pipeline_changes pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates '
+              'stage_conversion timeline verify win_rate'),
              ('write',
-              'board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates forecast '
-              'import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
-              'pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion start_dispatcher verify '
-              'win_rate'),
+              'attainment board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates '
+              'forecast import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes '
+              'pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion '
+              'start_dispatcher timeline undo_batch verify win_rate'),
              ('manager',
-              'board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates forecast '
-              'import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
-              'pipeline_trend resolve_deal restore_deal sales_velocity scan_duplicates stage_conversion '
-              'start_dispatcher undo_batch verify win_rate'),
+              'attainment board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates '
+              'forecast import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes '
+              'pipeline_summary pipeline_trend resolve_deal restore_deal sales_velocity scan_duplicates '
+              'stage_conversion start_dispatcher timeline undo_batch verify win_rate'),
              ('admin',
-              'ack_events add_stage board board_cards check_move convert_lead create_pipeline deals_as_of '
-              'dismiss_duplicate find_duplicates flag_duplicates forecast import_deals index_custom_field '
-              'lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary pipeline_trend '
-              'prune_events read_events rebuild_duplicates redact remove_stage reorder_stages resolve_deal '
-              'restore_deal sales_velocity scan_duplicates stage_conversion start_dispatcher subscribe undo_batch '
-              'unsubscribe verify win_rate')) AS v (role, functions);
+              'ack_events add_stage attainment board board_cards check_move convert_lead create_pipeline '
+              'deals_as_of dismiss_duplicate find_duplicates flag_duplicates forecast import_deals '
+              'index_custom_field lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
+              'pipeline_trend prune_events read_events rebuild_duplicates redact remove_stage reorder_stages '
+              'resolve_deal restore_deal sales_velocity scan_duplicates stage_conversion start_dispatcher subscribe '
+              'timeline undo_batch unsubscribe verify win_rate')) AS v (role, functions);
 SELECT is(has_schema_privilege('regress_crm_' || v.role, 'crm_deals', 'USAGE') || ' '
           || has_schema_privilege('regress_crm_' || v.role, 'crm_deals', 'CREATE'),
           v.may, 'section 9: ' || v.role || ': the schema')
@@ -209,14 +208,14 @@ SELECT is(t.functions('regress_crm_' || v.role), v.functions,
           'section 9: after a later install(): ' || v.role || ': functions as before')
 FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe unsubscribe'),
              ('read',
-              'board board_cards check_move deals_as_of find_duplicates forecast lost_reasons pipeline_changes '
-              'pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion verify '
-              'win_rate'),
+              'attainment board board_cards check_move deals_as_of find_duplicates forecast lost_reasons '
+              'pipeline_changes pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates '
+              'stage_conversion timeline verify win_rate'),
              ('write',
-              'board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates forecast '
-              'import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
-              'pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion start_dispatcher verify '
-              'win_rate')) AS v (role, functions);
+              'attainment board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates '
+              'forecast import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes '
+              'pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion '
+              'start_dispatcher timeline undo_batch verify win_rate')) AS v (role, functions);
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_write'), '42501',
           'section 9: after a later install(): write may not override');
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_manager'),

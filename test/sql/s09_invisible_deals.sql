@@ -66,6 +66,8 @@ INSERT INTO t.call VALUES
     ('redact', 'redact(actor => ''eve'')'), ('redact', 'redact(actor => ''regress_crm_bob'')'),
     ('convert_lead', 'convert_lead(1, deal => ''{"name": "Secret of bob", "owner": "regress_crm_alice"}'')'),
     ('convert_lead', 'convert_lead(1, deal => ''{"name": "x", "external_id": "b5", "owner": "regress_crm_alice"}'')'),
+    ('convert_lead', 'convert_lead(1, use_deal => H)'),
+    ('timeline', 'timeline(H)'), ('timeline', 'timeline(H, 1, now())'), ('timeline', 'timeline(1)'),
     ('import_deals', 'import_deals(''t.source'')'), ('import_deals', 'import_deals(''t.source'', gates => true)'),
     ('find_duplicates', 'find_duplicates(''Secret of bob'', 0.1)'), ('scan_duplicates', 'scan_duplicates(0.1)'),
     ('flag_duplicates', 'flag_duplicates()'), ('flag_duplicates', 'flag_duplicates(''Sales'')'),
@@ -80,6 +82,7 @@ INSERT INTO t.call VALUES
     ('pipeline_changes', 'pipeline_changes(''-infinity'')'),
     ('pipeline_changes', 'pipeline_changes(''-infinity'', clock_timestamp(), group_by => ''owner'')'),
     ('lost_reasons', 'lost_reasons()'), ('pipeline_summary', 'pipeline_summary()'),
+    ('attainment', 'attainment()'), ('attainment', 'attainment(''owner'', NULL)'),
     ('pipeline_trend', 'pipeline_trend()'), ('pipeline_trend', 'pipeline_trend(group_by => ''account'')'),
     ('subscribe', 'subscribe(''mine'', from_start => true)'), ('ack_events', 'ack_events(''nobody'', H)'),
     ('unsubscribe', 'unsubscribe(''nobody'')'), ('read_events', 'read_events(''nobody'')'),
@@ -88,7 +91,7 @@ INSERT INTO t.call VALUES
     ('reorder_stages', 'reorder_stages(1, ''{won,lead}'')'),
     ('index_custom_field', 'index_custom_field(''deal'', ''x'')'),
     -- for the owner of the tables alone: all are told the same
-    ('install', 'install()'), ('grant_access', 'grant_access(''regress_crm_alice'', ''read'')'),
+    ('install', 'install()'), ('load_sample', 'load_sample()'), ('grant_access', 'grant_access(''regress_crm_alice'', ''read'')'),
     ('revoke_access', 'revoke_access(''regress_crm_alice'')'), ('protect_children', 'protect_children()'),
     -- Their work is about all deals, whoever calls them: the number of events removed, a stage that holds deals.
     ('prune_events', NULL), ('remove_stage', NULL);

@@ -73,7 +73,8 @@ FROM unnest(ARRAY['board()', 'board(group_by => ''owner'')', 'board(''Service'',
                 format('deals_as_of(%L)', :'moment'), 'deals_as_of(clock_timestamp())', 'deals_as_of(''2020-01-01'')',
                 format('pipeline_changes(%L, clock_timestamp(), group_by => ''owner'')', :'moment'),
                 format('pipeline_changes(''2020-01-01'', %L, ''Sales'')', :'moment'),
-                'win_rate()', 'win_rate(''owner'', NULL)', 'lost_reasons()', 'sales_velocity()',
+                'attainment()', 'attainment(''owner'', NULL)', 'win_rate()', 'win_rate(''owner'', NULL)', 'lost_reasons()',
+                'sales_velocity()',
                 'sales_velocity(''account'', NULL)', 'pipeline_summary()', 'pipeline_summary(''owner'')',
                 'stage_conversion()', 'stage_conversion(''owner'', ''day'')', 'verify()']) AS q;
 INSERT INTO t.question

@@ -59,7 +59,7 @@ SELECT is(replace(t.message_as(format('SELECT crm_deals.move_deal(%s, ''won'')',
 SELECT crm_deals.grant_access('regress_crm_alice', 'admin') AS none \gset
 SELECT unalike(t.message_as('SELECT crm_deals.remove_stage(t.stage(''lead''))', 'regress_crm_alice'), '%1 deal%',
                'section 9: remove_stage does not count what the caller cannot see');
-SELECT is(t.dry('SELECT crm_deals.remove_stage(t.stage(''lead''), t.stage(''won''))', 'regress_crm_alice') ~ '^23503',
+SELECT is(t.dry('SELECT crm_deals.remove_stage(t.stage(''lead''), t.stage(''qualified''))', 'regress_crm_alice') ~ '^23503',
           true, 'section 9: nor moves it');
 SELECT crm_deals.grant_access('regress_crm_alice', 'manager') AS none \gset
 -- verify() proves what the caller can see.
@@ -136,6 +136,7 @@ INSERT INTO crm_deals.custom_field (entity, key, type) VALUES ('account', 'x', '
 INSERT INTO crm_deals.exchange_rate VALUES ('USD', 'EUR', 0.9);
 INSERT INTO crm_deals.account (name) VALUES ('Acme');
 INSERT INTO crm_deals.activity (kind, subject) VALUES ('note', 'x');
+INSERT INTO crm_deals.target (starts_on, ends_on, currency, amount) VALUES ('2026-01-01', '2026-01-31', 'EUR', 1);
 SELECT is(t.attach(p.oid::regproc, v.relation, v.timing, v.events, v.level), '39P01',
           'section 9: ' || v.function || ' refuses to run on t.' || v.relation)
 FROM (VALUES ('deal_begin', 'deal', 'BEFORE', 'INSERT', 'STATEMENT'), ('deal_rules', 'deal', 'BEFORE', 'INSERT', 'ROW'),
@@ -148,6 +149,8 @@ FROM (VALUES ('deal_begin', 'deal', 'BEFORE', 'INSERT', 'STATEMENT'), ('deal_rul
              ('lock_before_change', 'stage', 'BEFORE', 'INSERT', 'STATEMENT'),
              ('stage_rules', 'stage', 'BEFORE', 'INSERT', 'ROW'),
              ('rederive_deals', 'stage', 'AFTER', 'INSERT', 'STATEMENT'),
+             ('stages_given_up', 'stage', 'AFTER', 'INSERT', 'STATEMENT'),
+             ('rename_lost_reasons', 'lost_reason', 'AFTER', 'INSERT', 'STATEMENT'),
              ('pipeline_rules', 'pipeline', 'BEFORE', 'INSERT', 'ROW'),
              ('currency_rules', 'exchange_rate', 'BEFORE', 'INSERT', 'ROW'),
              ('custom_field_rules', 'account', 'BEFORE', 'INSERT', 'ROW'),
@@ -156,12 +159,15 @@ FROM (VALUES ('deal_begin', 'deal', 'BEFORE', 'INSERT', 'STATEMENT'), ('deal_rul
              ('stage_defaults', 'stage', 'BEFORE', 'INSERT', 'ROW'),
              ('clear_other_default', 'pipeline', 'BEFORE', 'INSERT', 'ROW'),
              ('keep_names', 'pipeline', 'AFTER', 'INSERT', 'ROW'),
-             ('keep_stage_name', 'stage', 'AFTER', 'INSERT', 'ROW')) AS v (function, relation, timing, events, level)
+             ('keep_stage_name', 'stage', 'AFTER', 'INSERT', 'ROW'),
+             ('lock_targets', 'target', 'BEFORE', 'INSERT', 'STATEMENT'),
+             ('target_organization', 'target', 'BEFORE', 'INSERT', 'ROW'),
+             ('target_rules', 'target', 'AFTER', 'INSERT', 'ROW')) AS v (function, relation, timing, events, level)
 LEFT JOIN pg_proc AS p ON p.proname = v.function AND p.pronamespace = 'crm_deals_internal'::regnamespace;
 SELECT is((SELECT count(*) FROM pg_proc
            WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace)
              AND prorettype = 'trigger'::regtype),
-          20::bigint, 'section 9: these are all of them');
+          25::bigint, 'section 9: these are all of them');
 SELECT is(t.dry('SELECT crm_deals_internal.deal_rules()'), '39P01', 'section 9: a trigger function cannot be called');
 -- Nor in the wrong place on the right table.
 SELECT isnt(t.after(format('CREATE TRIGGER x %s ON crm_deals.deal FOR EACH %s EXECUTE FUNCTION '

@@ -28,6 +28,7 @@ $$;
 -- It does not matter here what a call does. The session must live, and the rules must hold.
 CREATE FUNCTION t.survives(call text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
+    PERFORM set_config('client_min_messages', 'error', true);
     EXECUTE call;
     RAISE EXCEPTION USING ERRCODE = 'TT000';
 EXCEPTION WHEN internal_error THEN

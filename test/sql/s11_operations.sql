@@ -11,7 +11,7 @@ SELECT is((SELECT string_agg(format('%s %s', c.relname, a.attidentity), ', ' ORD
            FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attidentity <> ''
            WHERE relnamespace = 'crm_deals'::regnamespace AND relkind = 'r'),
           'account d, activity d, contact d, custom_field d, deal d, deal_event a, lead d, log_generation a, '
-          'log_pruning a, lost_reason d, pipeline d, stage d, stage_transition d',
+          'log_pruning a, lost_reason d, pipeline d, stage d, stage_transition d, target d',
           'section 11: identity BY DEFAULT on user tables, ALWAYS on the log');
 SELECT is((SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc AS p
            WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace)
@@ -21,14 +21,15 @@ SELECT is((SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc AS p
 SELECT is((SELECT string_agg(DISTINCT proname || ' ' || provolatile::text,
                              ', ' ORDER BY proname || ' ' || provolatile::text)
            FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace),
-          'ack_events v, add_stage v, board s, board_cards s, check_move s, convert_lead v, create_pipeline v, '
-          'deals_as_of s, dismiss_duplicate v, find_duplicates s, flag_duplicates v, forecast s, grant_access v, '
-          'import_deals v, index_custom_field v, install v, lost_reasons s, merge_deals v, move_deal v, move_deals v, '
+          'ack_events v, add_stage v, attainment s, board s, board_cards s, check_move s, convert_lead v, '
+          'create_pipeline v, deals_as_of s, dismiss_duplicate v, find_duplicates s, flag_duplicates v, forecast s, '
+          'grant_access v, '
+          'import_deals v, index_custom_field v, install v, load_sample v, lost_reasons s, merge_deals v, move_deal v, move_deals v, '
           'pipeline_changes s, pipeline_summary s, pipeline_trend s, protect_children v, prune_events v, '
           'read_events v, rebuild_duplicates v, redact v, '
           'remove_stage v, reorder_stages v, resolve_deal s, restore_deal v, revoke_access v, sales_velocity s, '
-          'scan_duplicates s, stage_conversion s, start_dispatcher v, subscribe v, undo_batch v, unsubscribe v, '
-          'verify s, win_rate s',
+          'scan_duplicates s, stage_conversion s, start_dispatcher v, subscribe v, timeline s, undo_batch v, '
+          'unsubscribe v, verify s, win_rate s',
           'section 11: read functions are STABLE, those that write VOLATILE');
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc
            WHERE pronamespace IN ('crm_deals'::regnamespace, 'crm_deals_internal'::regnamespace) AND provolatile = 'v'
@@ -36,9 +37,9 @@ SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc
           NULL, 'section 11: what writes is not parallel safe');
 SELECT is((SELECT string_agg(proname || ' ' || proparallel::text, ', ' ORDER BY proname) FROM pg_proc
            WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 's'),
-          'board s, board_cards s, check_move u, deals_as_of s, find_duplicates u, forecast s, lost_reasons s, '
-          'pipeline_changes s, pipeline_summary s, pipeline_trend s, resolve_deal s, sales_velocity s, scan_duplicates u, '
-          'stage_conversion s, verify u, win_rate s',
+          'attainment s, board s, board_cards s, check_move u, deals_as_of s, find_duplicates u, forecast s, '
+          'lost_reasons s, pipeline_changes s, pipeline_summary s, pipeline_trend s, resolve_deal s, '
+          'sales_velocity s, scan_duplicates u, stage_conversion s, timeline s, verify u, win_rate s',
           'section 11: PARALLEL SAFE where true');
 SELECT is((SELECT string_agg(proname, ' ') FROM pg_proc
            WHERE pronamespace = 'crm_deals'::regnamespace AND provolatile = 's' AND proname <> 'resolve_deal'
@@ -81,15 +82,15 @@ SELECT is((SELECT string_agg(regexp_replace(pg_get_function_arguments(oid), ', O
            FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace AND proname = 'move_deal'),
           'deal bigint, to_stage text, note text DEFAULT NULL::text, actor text DEFAULT NULL::text, '
           'lost_reason text DEFAULT NULL::text, expected_version integer DEFAULT NULL::integer, '
-          'override text DEFAULT NULL::text; deal bigint, to_stage_id bigint, note text DEFAULT NULL::text, '
+          'override text DEFAULT NULL::text, fields jsonb DEFAULT NULL::jsonb; deal bigint, to_stage_id bigint, note text DEFAULT NULL::text, '
           'actor text DEFAULT NULL::text, lost_reason text DEFAULT NULL::text, '
-          'expected_version integer DEFAULT NULL::integer, override text DEFAULT NULL::text',
+          'expected_version integer DEFAULT NULL::integer, override text DEFAULT NULL::text, fields jsonb DEFAULT NULL::jsonb',
           'section 12: move_deal by text and by id');
 SELECT is((SELECT string_agg(name, ' ' ORDER BY position)
            FROM pg_proc, unnest(proargnames, proargmodes) WITH ORDINALITY AS a (name, mode, position)
            WHERE proname = v.name AND pronamespace = 'crm_deals'::regnamespace AND mode = 't'),
           v.columns, 'section 12: columns of ' || v.name)
-FROM (VALUES ('move_deals', 'deal_id outcome detail event_id'), ('check_move', 'rule detail'),
+FROM (VALUES ('move_deals', 'deal_id outcome detail event_id'), ('check_move', 'rule detail data'),
              ('read_events', 'id deal_id kind occurred_at payload'), ('redact', 'relation rows')) AS v (name, columns);
 -- fillfactor and autovacuum where they help
 SELECT is((SELECT string_agg(relname || ' ' || (SELECT option_value FROM pg_options_to_table(reloptions)
@@ -137,6 +138,8 @@ SELECT is((SELECT sum(deal_count) FROM crm_deals.pipeline_changes('-infinity') W
 SELECT is((SELECT sum(deal_count) FROM crm_deals.pipeline_trend(NULL)),
           (SELECT count(*) FROM crm_deals.deal WHERE status = 'open')::numeric,
           'section 11: pipeline_trend() writes nothing');
+SELECT is((SELECT count(*) FROM crm_deals.attainment(NULL, 'day', '2020-01-01', '2020-01-02')), 0::bigint,
+          'section 11: attainment() writes nothing');
 SELECT is((SELECT count(*) FROM crm_deals.win_rate(NULL, NULL)), 1::bigint, 'section 11: win_rate() writes nothing');
 SELECT is((SELECT count(*) FROM crm_deals.stage_conversion(NULL, NULL)), 4::bigint,
           'section 11: stage_conversion() writes nothing');

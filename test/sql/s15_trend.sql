@@ -77,24 +77,24 @@ CREATE FUNCTION t.trend(arguments text) RETURNS text LANGUAGE sql AS $$
 $$;
 SELECT is(t.same(t.trend(v.arguments), t.sums(v.arguments, v.expression, v.condition)), 'same',
           'section 15: pipeline_trend(' || v.arguments || ')')
-FROM (VALUES ('''week'', current_date - 200', 's.key', 'true'),
-             ('''month'', current_date - 400, group_by => ''owner''', 'd.owner', 'true'),
-             ('''month'', current_date - 400, pipeline => ''Service'', group_by => ''pipeline''', 'd.pipeline_id',
+FROM (VALUES ('''week'', current_date - 80', 's.key', 'true'),
+             ('''quarter'', current_date - 400, group_by => ''owner''', 'd.owner', 'true'),
+             ('''quarter'', current_date - 400, pipeline => ''Service'', group_by => ''pipeline''', 'd.pipeline_id',
               'd.pipeline_id = ' || :service),
              ('''quarter'', current_date - 400, group_by => NULL', 'NULL', 'true'),
              ('''month'', current_date - 300, current_date - 40, group_by => ''account''', 'd.account_id', 'true'),
-             ('''month'', current_date - 400, group_by => ''custom_fields.region''', 'd.custom_fields ->> ''region''',
+             ('''quarter'', current_date - 400, group_by => ''custom_fields.region''', 'd.custom_fields ->> ''region''',
               'true'),
-             ('''month'', current_date - 400, filter => ''{"custom_fields": {"hot": true}, "amount": {"min": 40}}''',
+             ('''quarter'', current_date - 400, filter => ''{"custom_fields": {"hot": true}, "amount": {"min": 40}}''',
               's.key', 'd.custom_fields ->> ''hot'' = ''true'' AND d.amount >= 40'),
-             ('''month'', current_date - 400, filter => ''{"owner": ["zoe", null]}'', group_by => ''probability''',
+             ('''quarter'', current_date - 400, filter => ''{"owner": ["zoe", null]}'', group_by => ''probability''',
               'd.probability', '(d.owner = ''zoe'' OR d.owner IS NULL)'),
-             ('''month'', current_date - 400, group_by => ''version''', 'd.version', 'true'),
-             ('''month'', current_date - 400, filter => ''{"overdue": true}''', 's.key',
+             ('''quarter'', current_date - 400, group_by => ''version''', 'd.version', 'true'),
+             ('''quarter'', current_date - 400, filter => ''{"overdue": true}''', 's.key',
               'd.expected_close_date < p.at::date'),
-             ('''month'', current_date - 400, filter => ''{"overdue": false}'', group_by => ''account''',
+             ('''quarter'', current_date - 400, filter => ''{"overdue": false}'', group_by => ''account''',
               'd.account_id', '(d.expected_close_date < p.at::date) IS NOT TRUE'),
-             ('''month'', current_date - 400, group_by => ''custom_fields.tags''',
+             ('''quarter'', current_date - 400, group_by => ''custom_fields.tags''',
               'f.tag', 'true'),
              ('''year'', current_date - 400, group_by => ''expected_close_date''', 'd.expected_close_date', 'true'))
      AS v (arguments, expression, condition);
@@ -156,8 +156,8 @@ ALTER TABLE crm_deals.deal ENABLE ROW LEVEL SECURITY;
 SET ROLE regress_crm_alice;
 SELECT is(t.same(t.trend(v.arguments), t.sums(v.arguments, v.expression)), 'same',
           'section 15: row security: pipeline_trend(' || v.arguments || ')')
-FROM (VALUES ('''month'', current_date - 400', 's.key'),
-             ('''month'', current_date - 400, group_by => ''account''', 'd.account_id')) AS v (arguments, expression);
+FROM (VALUES ('''quarter'', current_date - 400', 's.key'),
+             ('''quarter'', current_date - 400, group_by => ''account''', 'd.account_id')) AS v (arguments, expression);
 RESET ROLE;
 ALTER TABLE crm_deals.deal DISABLE ROW LEVEL SECURITY;
 SELECT t.drop_roles('regress_crm_alice') AS none \gset

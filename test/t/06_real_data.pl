@@ -7,6 +7,7 @@ use warnings;
 use FindBin;
 use lib $FindBin::RealBin;
 
+use Changes;
 use CrmDeals;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -147,7 +148,9 @@ sub rates
 	for my $key (keys %{ { %won, %lost } })
 	{
 		my ($won, $lost) = ($won{$key} // 0, $lost{$key} // 0);
-		$rates{$key} = sprintf '%d %d %.9f %s', $won, $lost, $won / ($won + $lost),
+		# A half is rounded up, which a binary fraction cannot do.
+		my $rate = int((2 * 10_000 * $won + $won + $lost) / (2 * ($won + $lost)));
+		$rates{$key} = sprintf '%d %d %.4f %s', $won, $lost, $rate / 10_000,
 			$won ? sprintf('%.9f', $days{$key} / $won) : '';
 	}
 	return \%rates;
@@ -161,7 +164,7 @@ sub database_rates
 
 	return { map { my ($key, $value) = split /\|/, $_, 2; $key => $value } rows($node, <<"SQL") };
 SELECT coalesce(w.period_start::text, w.group_label, ''),
-       concat_ws(' ', w.won_count, w.lost_count, to_char(w.win_rate, 'FM0.000000000'),
+       concat_ws(' ', w.won_count, w.lost_count, to_char(w.win_rate, 'FM0.0000'),
                  coalesce(to_char(v.mean_days_to_win, 'FM99990.000000000'), ''))
 FROM crm_deals.win_rate($arguments) AS w
 LEFT JOIN crm_deals.sales_velocity($arguments, to_date => '2018-01-31') AS v
@@ -183,6 +186,27 @@ is(value($node,
 		grep { $_->{deal_stage} eq 'Won' && quarter($_->{close_date}) eq '2017-04-01' } @deals; $sum },
 	'won in the second quarter, by the forecast');
 
+# In euros: the dollar falls on 15 July. Cents, so that Perl counts in integers.
+my %cents;
+for my $row (grep { $_->{deal_stage} eq 'Won' } @deals)
+{
+	$cents{ substr $row->{close_date}, 0, 7 } += $row->{close_value} * ($row->{close_date} lt '2017-07-15' ? 90 : 80);
+}
+value($node, "INSERT INTO crm_deals.exchange_rate (currency, base, rate, valid_from)
+			  VALUES ('USD', 'EUR', 0.9, '2017-01-01'), ('USD', 'EUR', 0.8, '2017-07-15'), ('USD', 'EUR', 7, CURRENT_DATE)");
+is_deeply({ map { split /\|/ } rows($node, "SELECT to_char(month, 'YYYY-MM'), (sum(won_amount) * 100)::bigint
+	FROM crm_deals.forecast(convert_to => 'EUR') WHERE won_count > 0 AND currency = 'EUR' GROUP BY 1") },
+	\%cents, 'won by month in euros, each deal at the rate of its day');
+is_deeply({ map { split /\|/ } rows($node, "SELECT stage_label, sum(deal_count) || ' ' || sum(amount)::bigint
+	FROM crm_deals.pipeline_summary() WHERE deal_count > 0 GROUP BY 1") }, tally('deal_stage', @deals),
+	'pipeline_summary by stage');
+is_deeply({ map { split /\|/ } rows($node, "SELECT group_key, sum(deal_count) || ' ' || sum(amount)::bigint
+	FROM crm_deals.lost_reasons('owner', NULL) WHERE deal_count > 0 GROUP BY 1") },
+	tally('sales_agent', grep { $_->{deal_stage} eq 'Lost' } @deals), 'lost_reasons by agent');
+my $engaging = grep { $_->{deal_stage} eq 'Engaging' } @deals;
+is(value($node, "SELECT sum(deal_count) FROM crm_deals.forecast(filter => '{\"stage\": \"Engaging\", \"pipeline\": 1}')"),
+	$engaging, 'the filter by stage');
+
 # The whole load again, as an upsert, changes nothing.
 value($node,
 	"$load ON CONFLICT (organization, external_id) WHERE external_id IS NOT NULL DO UPDATE "
@@ -202,6 +226,43 @@ my $won = grep { $_->{deal_stage} =~ /^(Engaging|Won)$/ } @deals;
 is(value($node, "SELECT count(*) FROM crm_deals.deal WHERE status = 'won' AND closed_at IS NOT NULL"), $won,
 	'as many are won');
 is(value($node, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify() finds nothing');
+
+# The same opportunities, imported with their history: what happened to the pipeline in a quarter of 2017.
+$node->safe_psql('postgres', 'CREATE DATABASE history');
+my %history = (database => 'history');
+value($node, <<"SQL" . told_changes(), %history);
+SET client_min_messages = warning;
+CREATE EXTENSION crm_deals CASCADE;
+SELECT crm_deals.install();
+SELECT crm_deals.create_pipeline('Opportunities', '[{"name": "Prospecting"}, {"name": "Engaging"},
+    {"name": "Won", "status": "won"}, {"name": "Lost", "status": "lost"}]', currency => 'USD');
+UPDATE crm_deals.pipeline SET lost_reason_required = false, duplicate_policy = 'off';
+CREATE TABLE public.opportunity (opportunity_id text, sales_agent text, product text, account text, deal_stage text,
+    engage_date date, close_date date, close_value numeric);
+\\copy public.opportunity FROM '$data/sales_pipeline.csv' (FORMAT csv, HEADER true)
+CREATE TABLE public.source AS
+SELECT opportunity_id AS external_id, product AS name, sales_agent AS owner, deal_stage AS stage, close_value AS amount,
+       coalesce(engage_date, '2017-01-01')::timestamptz AS created_at, close_date + interval '12 hours' AS closed_at
+FROM public.opportunity;
+CREATE TABLE public.history AS
+SELECT external_id, CASE stage WHEN 'Prospecting' THEN stage ELSE 'Engaging' END AS stage, created_at AS entered_at
+FROM public.source
+UNION ALL SELECT external_id, stage, closed_at FROM public.source WHERE closed_at IS NOT NULL;
+SQL
+is(value($node, "SELECT DISTINCT outcome FROM crm_deals.import_deals('public.source', 'public.history')", %history),
+	'created', 'the opportunities are imported with their history');
+sub open_on { my ($day) = @_; return grep { ($_->{engage_date} || '2017-01-01') le $day
+	  && ($_->{close_date} eq '' || $_->{close_date} ge $day) } @deals }
+my $quarter = "'2017-07-01', '2017-10-01'";
+is(value($node, "SELECT string_agg(change || ' ' || deal_count, ' ')
+	FROM crm_deals.pipeline_changes($quarter)", %history), join(' ', 'opening', scalar open_on('2017-07-01'),
+		'created', scalar(grep { $_->{engage_date} gt '2017-07-01' && $_->{engage_date} le '2017-10-01' } @deals),
+		map({ my $stage = $_; lc($stage), -grep { $_->{deal_stage} eq $stage
+			&& $_->{close_date} ge '2017-07-01' && $_->{close_date} lt '2017-10-01' } @deals } qw(Won Lost)),
+		'closing', scalar open_on('2017-10-01')), 'pipeline_changes of a quarter, by the file');
+is(value($node, "SELECT told.compare($quarter, NULL, NULL, NULL, NULL, 'true', $_)", %history), '',
+	'... and by another program, by ' . substr($_, 1, 5))
+  for q('owner', 'ARRAY[d.owner]'), ($ENV{SOAK} ? q('stage', 'ARRAY[d.stage_id::text]') : ());
 
 $node->stop;
 done_testing();

@@ -68,7 +68,11 @@ $primary->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_replica
 	like(value($standby, "SELECT page_key FROM crm_deals.board(sort => '-amount') ORDER BY ordinal LIMIT 1"),
 		qr/"sort": "-amount"/, 'board() sorts there');
 	is(value($standby, 'SELECT count(*) FROM crm_deals.verify()'), 0, 'verify(), too');
+	is(value($standby, "SELECT change, amount FROM crm_deals.pipeline_changes(now() - interval '1 hour', 'infinity',
+		filter => '{\"text\": \"Read on the standby\"}') ORDER BY change"), "closing|7\ncreated|7",
+		'pipeline_changes(), too');
 	is(value($standby, "SELECT count(*) FROM crm_deals.check_move(1, 'won')"), 0, 'check_move(), too');
+	is(value($standby, 'SELECT count(*) >= 0 FROM crm_deals.attainment()'), 't', 'attainment(), too');
 	is(value($standby, 'SELECT sum(deal_count) FROM crm_deals.pipeline_trend(NULL)'),
 		value($standby, "SELECT count(*) FROM crm_deals.deal WHERE status = 'open'"), 'pipeline_trend(), too');
 	is(value($standby, 'SELECT count(*), sum(pending) > 0 FROM crm_deals.consumer_status'), '5|t',

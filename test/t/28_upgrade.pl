@@ -601,6 +601,39 @@ works('taken', 'CREATE SCHEMA crm_deals_internal', 'somebody has made the intern
 is(error_of('taken', $upgrade)->{state}, '42P06', '... then the upgrade is refused');
 
 # ----------
+# Closed stages of 0.1 could have any probability, and so could closed deals
+# ----------
+
+create_database('closed', 'old');
+works('closed', <<'SQL', 'a won stage of 0.1 has 0 per cent, a lost one 60');
+SET session_replication_role = replica;
+UPDATE crm_deals.stage SET probability = CASE status WHEN 'won' THEN 0 ELSE 60 END
+WHERE pipeline_id = 1 AND status IN ('won', 'lost');
+UPDATE crm_deals.deal AS d SET probability = s.probability, probability_overridden = false
+FROM crm_deals.stage AS s WHERE s.id = d.stage_id AND d.pipeline_id = 1 AND d.status IN ('won', 'lost');
+UPDATE crm_deals.deal SET probability = 40, probability_overridden = true
+WHERE id = (SELECT min(id) FROM crm_deals.deal WHERE pipeline_id = 1 AND status = 'won');
+UPDATE crm_deals.deal_event AS e SET probability = d.probability
+FROM crm_deals.deal AS d WHERE d.id = e.deal_id AND e.version = d.version;
+CREATE TABLE followers AS SELECT id FROM crm_deals.deal
+WHERE pipeline_id = 1 AND status IN ('won', 'lost') AND NOT probability_overridden;
+SQL
+like(run_as_superuser('closed', "$upgrade;\n$install"), qr/NOTICE:  the probability of closed stages was corrected/,
+	'the upgrade corrects it with a NOTICE');
+is(value($node, "SELECT string_agg(status || ' ' || probability, ', ' ORDER BY id) FROM crm_deals.stage
+	WHERE pipeline_id = 1 AND status IN ('won', 'lost')", database => 'closed'), 'won 100, lost 0', '... to 100 and 0');
+is(value($node, "SELECT count(*) > 1 AND bool_and(d.probability = s.probability AND NOT d.probability_overridden
+		AND (SELECT count(*) FROM crm_deals.deal_event AS e WHERE e.deal_id = d.id AND e.version = d.version
+			 AND e.kind = 'updated' AND e.changes ? 'probability') = 1)
+	FROM followers AS f JOIN crm_deals.deal AS d ON d.id = f.id JOIN crm_deals.stage AS s ON s.id = d.stage_id",
+	database => 'closed'),
+	't', '... and its deals follow, with an event each');
+is(value($node, "SELECT string_agg(rule || ' ' || detail, ', ') FROM crm_deals.verify() WHERE rule <> 0",
+	database => 'closed'),
+	"3 probability is 40, its stage's is 100, and the deal is closed", '... a deal keeps its own, and verify() lists it');
+is(value($node, $install, database => 'closed'), $new_version, '... install() finds nothing more to do');
+
+# ----------
 # The library serves the functions of both versions
 # ----------
 

@@ -262,6 +262,11 @@ BEGIN
                AND after -> 'probability' = before."row" -> 'probability' THEN
                 RETURN NEXT format('rule 3: deal %s has kept its override', event.deal_id);
             END IF;
+            IF event.status <> 'open' AND (after -> 'probability_overridden' = 'true'
+                                           OR event.probability <> CASE event.status WHEN 'won' THEN 100 ELSE 0 END) THEN
+                RETURN NEXT format('rule 3: deal %s is %s with %s per cent', event.deal_id, event.status,
+                                   event.probability);
+            END IF;
             IF event.to_stage_id IS DISTINCT FROM event.from_stage_id AND kind <> 'created'
                AND (after ->> 'stage_entered_at')::timestamptz <> event.occurred_at THEN
                 RETURN NEXT format('deal %s entered its stage at %s, not %s', event.deal_id, event.occurred_at,
@@ -271,7 +276,9 @@ BEGIN
                 SELECT e.to_stage_id INTO was_in FROM crm_deals.deal_event AS e
                 WHERE e.deal_id = event.deal_id AND e.version < event.version AND e.status = 'open'
                 ORDER BY e.version DESC LIMIT 1;
-                broken := proof.gates_broken(event, after, was_in);
+                -- a closed deal that keeps its status is asked nothing
+                broken := CASE WHEN event.status = event.from_status AND event.status <> 'open' THEN '{}'
+                               ELSE proof.gates_broken(event, after, was_in) END;
                 IF broken <> coalesce(event.bypassed, '{}') AND
                    (event.bypassed IS NULL OR NOT broken <@ event.bypassed OR NOT broken @> event.bypassed) THEN
                     RETURN NEXT format('rule 5: deal %s, version %s breaks %s, bypassed says %s (from %s to %s, '
@@ -279,8 +286,7 @@ BEGIN
                                        event.deal_id, event.version, broken, event.bypassed, event.from_stage_id,
                                        event.to_stage_id, was_in);
                 END IF;
-                IF event.status = 'lost' AND (event.from_stage_id IS DISTINCT FROM event.to_stage_id
-                                              OR event.from_status <> 'lost' OR event.changes ? 'lost_reason')
+                IF event.status = 'lost' AND (event.from_status IS DISTINCT FROM 'lost' OR event.changes ? 'lost_reason')
                    AND NOT proof.lost_reason_holds(event.pipeline_id, event.lost_reason) THEN
                     RETURN NEXT format('rule 4: deal %s, version %s is lost for "%s"', event.deal_id, event.version,
                                        event.lost_reason);

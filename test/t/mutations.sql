@@ -92,6 +92,9 @@ INSERT INTO m.statement (sql) VALUES
     ('SELECT * FROM crm_deals.forecast(as_of => now() - interval ''1 day'')'),
     ('SELECT * FROM crm_deals.deals_as_of(now())'),
     ('SELECT * FROM crm_deals.pipeline_changes(now() - interval ''1 day'', group_by => ''owner'')'),
+    ('SELECT * FROM crm_deals.attainment(''owner'', convert_to => ''EUR'')'),
+    ('INSERT INTO crm_deals.target (starts_on, ends_on, currency, amount)
+      VALUES (''2026-01-01'', ''2026-12-31'', ''EUR'', 1)'),
     ('SELECT * FROM crm_deals.pipeline_trend(''day'')'),
     ('SELECT * FROM crm_deals.pipeline_trend(''day'', group_by => ''account'')'),
     ('SELECT * FROM crm_deals.win_rate(''owner'')'),

@@ -179,7 +179,16 @@ BEGIN
                 PERFORM by_hand.refuse('P0002', '', 'there is no default pipeline');
             END IF;
         END IF;
-        new.stage_id := by_hand.first_open_stage(new.pipeline_id);
+        IF old.status <> 'open' AND new.status IS NOT DISTINCT FROM old.status THEN
+            SELECT s.id INTO new.stage_id FROM crm_deals.stage AS s
+            WHERE s.pipeline_id = new.pipeline_id AND s.status = old.status AND s.archived_at IS NULL
+            ORDER BY s.position LIMIT 1;
+            IF NOT FOUND THEN
+                PERFORM by_hand.refuse('23514', 'deal_status_matches_stage', 'the pipeline has no stage of that status');
+            END IF;
+        ELSE
+            new.stage_id := by_hand.first_open_stage(new.pipeline_id);
+        END IF;
         IF new.stage_id IS NULL AND EXISTS (SELECT FROM crm_deals.pipeline AS p WHERE p.id = new.pipeline_id) THEN
             PERFORM by_hand.refuse('P0002', '', 'the pipeline has no open stage to start in');
         END IF;
@@ -221,7 +230,10 @@ BEGIN
     END IF;
 
     IF new.probability IS NOT NULL AND new.probability IS DISTINCT FROM old.probability THEN
-        new.probability_overridden := new.probability <> target.probability;
+        IF closes AND old.status = new.status AND new.probability <> target.probability THEN
+            PERFORM by_hand.refuse('23514', 'deal_probability', 'a closed deal keeps the probability of its stage');
+        END IF;
+        new.probability_overridden := NOT closes AND new.probability <> target.probability;
     ELSE
         new.probability_overridden := coalesce(new.probability IS NOT NULL AND old.probability_overridden
             AND coalesce(new.probability_overridden, true) AND old.status = new.status
@@ -249,10 +261,13 @@ BEGIN
 
     IF is_new THEN
         new.custom_fields := coalesce(new.custom_fields, '{}');
-        new.created_at := coalesce(new.created_at, moment);
+        new.created_at := coalesce(new.created_at, least(moment, new.closed_at));
+        IF new.created_at > moment AND new.created_at <= moment + interval '1 day' THEN
+            moment := new.created_at;
+        END IF;
         new.stage_entered_at := coalesce(new.stage_entered_at, moment);
         new.updated_at := moment;
-        new.version := 1;
+        new.version := CASE new.version WHEN 0 THEN 0 ELSE 1 END;
         RETURN new;
     END IF;
     new.stage_entered_at := CASE WHEN new.stage_id <> old.stage_id THEN moment ELSE old.stage_entered_at END;
@@ -262,11 +277,11 @@ BEGIN
         new.updated_at := moment;
     END IF;
     -- An insert is judged AFTER: an upsert that becomes an update comes by here, too.
-    IF new.stage_id <> old.stage_id THEN
+    -- A closed deal that keeps its status is asked nothing.
+    IF new.stage_id <> old.stage_id AND (new.status = 'open' OR new.status <> old.status) THEN
         PERFORM by_hand.judge(old, new, target, pipeline);
     END IF;
-    IF new.status = 'lost' AND (new.stage_id <> old.stage_id OR old.status <> 'lost'
-                                OR new.lost_reason IS DISTINCT FROM old.lost_reason) THEN
+    IF new.status = 'lost' AND (old.status <> 'lost' OR new.lost_reason IS DISTINCT FROM old.lost_reason) THEN
         PERFORM by_hand.judge_lost_reason(new.lost_reason, pipeline);
     END IF;
     RETURN new;

@@ -175,27 +175,83 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.deal_of_lead(jsonb, jsonb, text, text) IS
     'Internal: returns the deal that a lead becomes, as an object whose keys are columns.';
 
--- The setting names the actor for this INSERT and for what its triggers write. If the INSERT fails, the end of the
--- (sub)transaction puts the setting back.
+-- ----------
+-- A deal that is there
+-- ----------
+
+-- If the deal is merged into another one while this waits for the lock, the other one is meant.
 -- access: write
-CREATE FUNCTION crm_deals_internal.insert_deal(deal jsonb, actor text, callers_path text) RETURNS bigint
+CREATE FUNCTION crm_deals_internal.lock_deal(deal bigint) RETURNS jsonb
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-    actor_before text := coalesce(current_setting('crm_deals.actor', true), '');
-    new_id bigint;
+    current bigint;
+    locked jsonb;
 BEGIN
-    IF actor IS NOT NULL THEN
-        PERFORM set_config('crm_deals.actor', actor, true);
+    FOR attempt IN 1 .. 2 LOOP
+        current := crm_deals_internal.resolve_deal(deal);
+        SELECT to_jsonb(d.*) INTO locked FROM crm_deals.deal AS d WHERE d.id = current FOR NO KEY UPDATE;
+        EXIT WHEN locked IS NOT NULL;
+    END LOOP;
+    IF locked IS NULL THEN
+        RAISE EXCEPTION 'deal % does not exist', deal USING ERRCODE = 'P0002';
     END IF;
-    new_id := crm_deals_internal.insert_row('crm_deals.deal', 'id', deal, callers_path);
-    IF actor IS NOT NULL THEN
-        PERFORM set_config('crm_deals.actor', actor_before, true);
-    END IF;
-    RETURN new_id;
+    RETURN locked;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.insert_deal(jsonb, text, text) IS
-    'Internal: creates a deal in the name of an actor and returns its id.';
+COMMENT ON FUNCTION crm_deals_internal.lock_deal(bigint) IS
+    'Internal: locks a deal, or the one that it was merged into, and returns it.';
+
+-- access: write
+CREATE FUNCTION crm_deals_internal.check_account_of_deal(deal jsonb, account text) RETURNS void
+LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF deal ->> 'account_id' <> account THEN
+        RAISE EXCEPTION 'deal % is of another account than the lead', deal ->> 'id'
+            USING ERRCODE = '55000',
+                  DETAIL = format('The deal is of account %s, the lead of account %s.', deal ->> 'account_id', account),
+                  HINT = 'If the account of the deal is right, give it as use_account.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.check_account_of_deal(jsonb, text) IS
+    'Internal: refuses to convert a lead into a deal of another account.';
+
+-- Nothing that the deal has is overwritten.
+-- access: write
+CREATE FUNCTION crm_deals_internal.fill_deal_from_lead(deal jsonb, lead jsonb, account text, contact text,
+                                                       callers_path text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    contact_type text := (SELECT h.key_type FROM crm_deals_internal.host('contact') AS h);
+BEGIN
+    IF contact IS NOT NULL THEN
+        PERFORM crm_deals_internal.write_as_caller(callers_path, format($write$
+            INSERT INTO crm_deals.deal_contact (deal_id, contact_id) VALUES ($1, $2::%s) ON CONFLICT DO NOTHING
+            $write$, contact_type), (deal ->> 'id')::bigint, contact);
+    END IF;
+    IF crm_deals_internal.write_as_caller(callers_path, format($write$
+           UPDATE crm_deals.deal AS d
+           SET account_id = coalesce(d.account_id, $2::%s),
+               primary_contact_id = coalesce(d.primary_contact_id, $3::%s),
+               source = coalesce(crm_deals_internal.filled(d.source), $4),
+               custom_fields = d.custom_fields || ($5 - ARRAY(SELECT f.key FROM jsonb_each(d.custom_fields) AS f
+                                                              WHERE f.value <> 'null'))
+           WHERE d.id = $1
+           $write$, (SELECT h.key_type FROM crm_deals_internal.host('account') AS h), contact_type),
+           (deal ->> 'id')::bigint, account, contact, lead ->> 'source',
+           crm_deals_internal.inherited_fields(lead, 'deal', deal ->> 'organization')) <> 1 THEN
+        RAISE EXCEPTION 'deal % was not changed', deal ->> 'id'
+            USING ERRCODE = '09000', DETAIL = 'A trigger or a rule on crm_deals.deal let no row be updated.';
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.fill_deal_from_lead(jsonb, jsonb, text, text, text) IS
+    'Internal: makes the contact of a lead a stakeholder of a deal, and gives the deal what it lacks.';

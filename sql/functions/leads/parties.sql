@@ -62,9 +62,54 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.find_or_create_account(jsonb, text, text) IS
     'Internal: finds the account of a lead, else creates it.';
 
--- The contact is looked for first, as the account can be found by it, but created last, as it names its account.
+-- "lacking" has the columns that are empty. Another conversion may fill them while this one waits for the row.
 -- access: write
-CREATE FUNCTION crm_deals_internal.parties_of_lead(lead jsonb, INOUT account text, INOUT contact text,
+CREATE FUNCTION crm_deals_internal.fill_contact(contact text, lead jsonb, callers_path text) RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+    host record;
+    said jsonb;
+    lacking text[];
+BEGIN
+    SELECT * INTO host FROM crm_deals_internal.host('contact');
+    said := crm_deals_internal.as_columns('contact', jsonb_build_object(
+        'first_name', crm_deals_internal.filled(lead ->> 'first_name'),
+        'last_name', crm_deals_internal.filled(lead ->> 'last_name'),
+        'phone', crm_deals_internal.filled(lead ->> 'phone')), host.columns);
+    IF contact IS NULL OR said = '{}' THEN
+        RETURN;
+    END IF;
+    EXECUTE format('SELECT ARRAY(SELECT f.name FROM (VALUES %s) AS f (name, value)
+                                 WHERE crm_deals_internal.filled(f.value) IS NULL)
+                    FROM %s AS t WHERE t.%I = $1::%s',
+                   (SELECT string_agg(format('(%1$L, t.%1$I::text)', k.name), ', ')
+                    FROM jsonb_object_keys(said) AS k (name)),
+                   host.host, host.key_column, host.key_type)
+    INTO lacking
+    USING contact;
+    IF cardinality(lacking) > 0 THEN
+        PERFORM crm_deals_internal.write_as_caller(
+            callers_path,
+            format('UPDATE %s AS t SET %s FROM jsonb_to_record($2) AS r (%s) WHERE t.%I = $1::%s', host.host,
+                   (SELECT string_agg(format('%1$I = CASE WHEN crm_deals_internal.filled(t.%1$I::text) IS NULL '
+                                             'THEN r.%1$I ELSE t.%1$I END', l.name), ', ')
+                    FROM unnest(lacking) AS l (name)),
+                   (crm_deals_internal.record_columns(host.host, lacking)).definitions,
+                   host.key_column, host.key_type),
+            contact, said);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.fill_contact(text, jsonb, text) IS
+    'Internal: gives a contact the names and the phone number of the lead, as far as it has none.';
+
+-- The contact is looked for first, as the account can be found by it, but created last, as it names its account. A lead
+-- without an account that joins a deal, an object or NULL, belongs to the account of that deal.
+-- access: write
+CREATE FUNCTION crm_deals_internal.parties_of_lead(lead jsonb, INOUT account text, INOUT contact text, deal jsonb,
                                                    callers_path text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -80,9 +125,14 @@ DECLARE
     constraint_name text;
 BEGIN
     entity := 'contact';
-    contact := coalesce(contact, crm_deals_internal.find_contact_or_lock(lead));
+    IF contact IS NULL THEN
+        contact := crm_deals_internal.find_contact_or_lock(lead);
+        PERFORM crm_deals_internal.fill_contact(contact, lead, callers_path);
+    END IF;
     entity := 'account';
     account := coalesce(account, crm_deals_internal.find_or_create_account(lead, contact, callers_path));
+    PERFORM crm_deals_internal.check_account_of_deal(deal, account);
+    account := coalesce(account, deal ->> 'account_id');
     IF contact IS NULL AND crm_deals_internal.names_person(lead) THEN
         entity := 'contact';
         contact := crm_deals_internal.create_contact(lead, account, callers_path);
@@ -93,5 +143,5 @@ EXCEPTION WHEN data_exception OR integrity_constraint_violation OR syntax_error_
     PERFORM crm_deals_internal.raise_refused(entity, state, message, detail, table_name, column_name, constraint_name);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.parties_of_lead(jsonb, text, text, text) IS
+COMMENT ON FUNCTION crm_deals_internal.parties_of_lead(jsonb, text, text, jsonb, text) IS
     'Internal: finds or creates the account and the contact of a lead, those that are not given.';

@@ -197,6 +197,13 @@ SELECT qq1.group_key, qq1.stage_key, qq1.entered_count, qq1.converted_count
 FROM crm_deals.stage_conversion('source', NULL) AS qq1;
 SELECT * FROM crm_deals.pipeline_summary('contact', pipeline => 'Sales');
 SELECT * FROM crm_deals.pipeline_summary();
+INSERT INTO crm_deals.target (pipeline_id, starts_on, ends_on, currency, amount)
+SELECT p.id, '2026-01-01', '2030-12-31', 'EUR', 1000 FROM crm_deals.pipeline AS p WHERE p.name = 'Sales';
+INSERT INTO crm_deals.target (starts_on, ends_on, currency, amount) VALUES ('2026-01-01', '2030-12-31', 'EUR', 10);
+INSERT INTO crm_deals.target (starts_on, ends_on, currency, amount) VALUES ('2026-01-01', '2030-12-31', 'EUR', 20);
+SELECT group_key, group_label, currency, target > 0, won, open_amount, weighted FROM crm_deals.attainment('pipeline');
+SELECT group_key, group_label, currency, target > 0, won, open_amount, weighted
+FROM crm_deals.attainment('owner', 'year', convert_to => 'EUR');
 SELECT group_key, group_label, currency, deal_count, amount, weighted_amount FROM crm_deals.pipeline_trend('day');
 SELECT group_key, group_label, currency, deal_count, amount, weighted_amount
 FROM crm_deals.pipeline_trend('month', group_by => 'account', filter => '{"custom_fields": {"seats": [1, null]}}');
