@@ -18,8 +18,8 @@ duplicates = core/signature core/similarity core/similarity_join concurrent_writ
 	deal_names duplicate_check duplicate_flags duplicate_functions duplicate_join import_duplicates name_groups name_index \
 	progress signature_ops text_numbers trigram
 triggers = append_only config_triggers deal_triggers fill_nulls relatives target_rules
-functions = added_columns board_sums check_move corrections field_index import install maintenance merge move_deal \
-	redact repoint stages undo_merge
+functions = added_columns board_sums check_move corrections field_index import import_texts install maintenance merge \
+	move_deal redact repoint stages undo_merge
 
 MODULE_big = crm_deals
 OBJS = src/crm_deals.o $(foreach room,$(ROOMS),$(patsubst %,src/$(room)/%.o,$($(room))))
@@ -37,7 +37,7 @@ FUNCTIONS = labels rules write_as_caller $(install:%=install/%) pipelines moves 
 install = words versions create migrate bring_back install
 consumers = selection subscriptions delivery payload_facts
 leads = host_tables find create parties deal convert
-import = call columns staging lookup custom_fields resolve refusals history views write judge result
+import = call columns formats staging lookup custom_fields resolve refusals history settle views write judge result
 
 # Earlier releases, oldest first: sql/upgrade has what leads from each of them to the next. And those that change tables.
 RELEASES   = 0.1.0

@@ -445,13 +445,17 @@ COMMENT ON FUNCTION crm_deals.convert_lead(bigint, boolean, jsonb, text, text, t
     'joins one that is there.';
 
 -- access: write
-CREATE FUNCTION crm_deals.import_deals(source regclass, history regclass DEFAULT NULL, gates boolean DEFAULT false,
-                                       create_accounts boolean DEFAULT false, actor text DEFAULT NULL)
+CREATE FUNCTION crm_deals.import_deals(source regclass DEFAULT NULL, history regclass DEFAULT NULL,
+                                       gates boolean DEFAULT false, create_accounts boolean DEFAULT false,
+                                       actor text DEFAULT NULL, columns jsonb DEFAULT NULL, formats jsonb DEFAULT NULL,
+                                       dry_run boolean DEFAULT false, lost_reason text DEFAULT NULL,
+                                       closed_at_from text DEFAULT NULL, rows jsonb DEFAULT NULL)
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
-LANGUAGE c VOLATILE COST 1000000 AS 'MODULE_PATHNAME', 'crm_deals_import_deals';
-COMMENT ON FUNCTION crm_deals.import_deals(regclass, regclass, boolean, boolean, text) IS
-    'Imports deals, and their history, from tables whose columns are named like a deal''s. Returns an outcome for '
-    'each row: created, updated, unchanged, flagged or rejected.';
+LANGUAGE c VOLATILE COST 1000000 AS 'MODULE_PATHNAME', 'crm_deals_import';
+COMMENT ON FUNCTION crm_deals.import_deals(regclass, regclass, boolean, boolean, text, jsonb, jsonb, boolean, text,
+                                           text, jsonb) IS
+    'Imports deals, and their history, from tables or from JSON. Returns an outcome for each row: created, updated, '
+    'unchanged, flagged or rejected. A dry run returns the same and changes nothing.';
 
 -- access: owner
 CREATE FUNCTION crm_deals.load_sample() RETURNS void

@@ -8,7 +8,7 @@
 #include "executor/spi.h"
 #include "utils/snapshot.h"
 
-#define KEPT_QUERY_MAX_ARGS 6
+#define KEPT_QUERY_MAX_ARGS 12
 
 /* A static variable of the code that runs it */
 typedef struct KeptQuery

@@ -40,6 +40,7 @@ check_internal_schema(void)
 
 /* of 0.1 */
 RETIRED(crm_deals_broken_rules)
+RETIRED(crm_deals_import_deals)
 RETIRED(crm_deals_is_currency)
 RETIRED(crm_deals_move)
 RETIRED(crm_deals_move_deal)

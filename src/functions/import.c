@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
 #include "executor/spi.h"
@@ -17,6 +18,7 @@
 #include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 
 #include "base/arguments.h"
 #include "base/caller_query.h"
@@ -24,12 +26,19 @@
 #include "base/result_set.h"
 #include "base/write_context.h"
 
-PG_FUNCTION_INFO_V1(crm_deals_import_deals);
+PG_FUNCTION_INFO_V1(crm_deals_import);
 PG_FUNCTION_INFO_V1(crm_deals_import_as);
 PG_FUNCTION_INFO_V1(crm_deals_next_deal_id);
 
 #define SLICE 1000				/* rows */
-#define ACTOR 4					/* the last argument is for the context; the query gets the caller's path instead */
+#define N_ARGUMENTS 11
+
+/* Arguments that concern this file */
+#define SOURCE 0
+#define GATES 2
+#define ACTOR 4
+#define DRY_RUN 7
+#define ROWS 10
 
 /* The import that is running */
 typedef struct Import
@@ -44,9 +53,10 @@ static Import *running = NULL;
 
 static CallerQuery import_query = {
 	.sql = "SELECT i.row_number, i.external_id, i.outcome, i.deal_id, i.detail"
-	" FROM crm_deals_internal.import_deals($1, $2, $3, $4, $5) AS i",
-	.nargs = ACTOR + 1,
-	.argtypes = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID, TEXTOID},
+	" FROM crm_deals_internal.import_deals($1, $2, $3, $4, $6, $7, $9, $10, $11, $12) AS i",
+	.nargs = N_ARGUMENTS + 1,
+	.argtypes = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID, TEXTOID, JSONBOID, JSONBOID, BOOLOID, TEXTOID, TEXTOID,
+	JSONBOID, TEXTOID},
 	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID, INT8OID, TEXTOID),
 };
 
@@ -56,13 +66,13 @@ fetch_result(void *arg)
 {
 	FunctionCallInfo fcinfo = arg;
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		values[ACTOR + 1];
-	char		nulls[ACTOR + 1];
+	Datum		values[N_ARGUMENTS + 1];
+	char		nulls[N_ARGUMENTS + 1];
 	Portal		portal;
 
-	spi_arguments(fcinfo, ACTOR, values, nulls);
-	values[ACTOR] = CStringGetTextDatum(write_context_ticket(&running->context));
-	nulls[ACTOR] = ' ';
+	spi_arguments(fcinfo, N_ARGUMENTS, values, nulls);
+	values[N_ARGUMENTS] = CStringGetTextDatum(write_context_ticket(&running->context));
+	nulls[N_ARGUMENTS] = ' ';
 	portal = caller_query_cursor(&import_query, values, nulls, false);
 	for (;;)
 	{
@@ -76,25 +86,19 @@ fetch_result(void *arg)
 	cursor_close(portal);
 }
 
-/* import_deals(source, history, gates, create_accounts, actor) */
-Datum
-crm_deals_import_deals(PG_FUNCTION_ARGS)
+/* Runs the import in its context. */
+static void
+run_import(FunctionCallInfo fcinfo)
 {
 	Import		import = {0};
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("import_deals needs a table to import")));
 	import.context.imports = true;
-	import.context.override_gates = !bool_argument(fcinfo, 2);
+	import.context.override_gates = !bool_argument(fcinfo, GATES);
 	import.actor = text_argument(fcinfo, ACTOR);
 	import.context.actor = import.actor;
 	import.memory = AllocSetContextCreate(CurrentMemoryContext, "crm_deals import", ALLOCSET_SMALL_SIZES);
 	import.outer = running;
 
-	(void) result_set_begin(fcinfo);
-	SPI_connect();
 	PG_TRY();
 	{
 		running = &import;
@@ -105,6 +109,64 @@ crm_deals_import_deals(PG_FUNCTION_ARGS)
 		running = import.outer;
 	}
 	PG_END_TRY();
+}
+
+/*
+ * Runs the import in a subtransaction and rolls that back.  The result stands
+ * outside of it.
+ */
+static void
+rehearse_import(FunctionCallInfo fcinfo)
+{
+	MemoryContext memory = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(memory);
+	PG_TRY();
+	{
+		run_import(fcinfo);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(memory);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(memory);
+		CurrentResourceOwner = owner;
+		ReThrowError(error);
+	}
+	PG_END_TRY();
+	RollbackAndReleaseCurrentSubTransaction();
+	MemoryContextSwitchTo(memory);
+	CurrentResourceOwner = owner;
+}
+
+/*
+ * import_deals(source, history, gates, create_accounts, actor, columns, formats,
+ * dry_run, lost_reason, closed_at_from, rows)
+ */
+Datum
+crm_deals_import(PG_FUNCTION_ARGS)
+{
+	if (PG_ARGISNULL(SOURCE) && PG_ARGISNULL(ROWS))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("an import needs a table or rows"),
+				 errhint("Name a table as \"source\", or give an array of objects as \"rows\".")));
+	if (!PG_ARGISNULL(SOURCE) && !PG_ARGISNULL(ROWS))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an import takes either a table or rows, not both")));
+	(void) result_set_begin(fcinfo);
+	SPI_connect();
+	if (bool_argument(fcinfo, DRY_RUN))
+		rehearse_import(fcinfo);
+	else
+		run_import(fcinfo);
 	SPI_finish();
 	return (Datum) 0;
 }

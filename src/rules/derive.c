@@ -29,6 +29,20 @@
 #include "config/pipeline_cache.h"
 #include "rules/derive.h"
 
+/* Returns whether a deal is restored: what it says stays as it is. */
+static bool
+context_restores(const WriteContext *context)
+{
+	return context != NULL && context->restores;
+}
+
+/* Returns whether import_deals() writes. */
+static bool
+context_imports(const WriteContext *context)
+{
+	return context != NULL && context->imports;
+}
+
 /* Returns whether the writer says what the value is. */
 static bool
 stated(const DealRow *old, const DealRow *new, DealColumn column)
@@ -433,12 +447,15 @@ derive_status(const DealRow *old, DealRow *new, const Stage *stage, List **broke
  * status; "was_open" says that it had none.
  */
 static void
-derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, bool restores, bool was_open,
-				 List **broken)
+derive_closed_at(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, const WriteContext *context,
+				 bool was_open, List **broken)
 {
+	bool		restores = context_restores(context);
 	bool		given = stated(old, new, DEAL_CLOSED_AT);
 	bool		given_null = given && deal_isnull(new, DEAL_CLOSED_AT);
-	bool		status_stays = old != NULL && deal_status(old) == stage->status;
+	/* An import invents no moment: a closed deal keeps its own. */
+	bool		status_stays = old != NULL &&
+		(context_imports(context) ? deal_status(old) != STATUS_OPEN : deal_status(old) == stage->status);
 	bool		open = stage->status == STATUS_OPEN;
 
 	if (given && given_null != open && !restores)
@@ -550,13 +567,14 @@ derive_currency(const DealRow *old, DealRow *new, const Pipeline *pipeline, List
 											   pstrdup("Currencies are ISO 4217 codes, three capital letters.")));
 }
 
-/* Remembers the open stage that a closed deal came from. */
+/* Remembers the open stage that a closed deal came from.  An import can say which one it was. */
 static void
-derive_last_open_stage(const DealRow *old, DealRow *new, const Stage *stage, bool restores)
+derive_last_open_stage(const DealRow *old, DealRow *new, const Stage *stage, const WriteContext *context)
 {
-	if (stage->status == STATUS_OPEN || (old == NULL && !restores))
+	if (stage->status == STATUS_OPEN || (old == NULL && !context_restores(context) && !context_imports(context)))
 		deal_set_null(new, DEAL_LAST_OPEN_STAGE_ID);
-	else if (restores)
+	else if (context_restores(context) || (context_imports(context) && stated(old, new, DEAL_LAST_OPEN_STAGE_ID)) ||
+			 old == NULL)
 		return;
 	else if (deal_status(old) == STATUS_OPEN)
 		deal_set(new, DEAL_LAST_OPEN_STAGE_ID, Int64GetDatum(deal_int64(old, DEAL_STAGE_ID)));
@@ -566,14 +584,15 @@ derive_last_open_stage(const DealRow *old, DealRow *new, const Stage *stage, boo
 
 /* Says when the deal was created and when it entered its stage. */
 static void
-derive_stamps(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, bool restores)
+derive_stamps(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz now, const WriteContext *context)
 {
 	Datum		moment = TimestampTzGetDatum(now);
 
 	if (old == NULL && deal_isnull(new, DEAL_CREATED_AT))
 		deal_set(new, DEAL_CREATED_AT,
 				 TimestampTzGetDatum(deal_isnull(new, DEAL_CLOSED_AT) ? now : Min(now, deal_time(new, DEAL_CLOSED_AT))));
-	if (old == NULL || restores)
+	if (old == NULL || context_restores(context) ||
+		(context_imports(context) && stated(old, new, DEAL_STAGE_ENTERED_AT)))
 	{
 		if (deal_isnull(new, DEAL_STAGE_ENTERED_AT))
 			deal_set(new, DEAL_STAGE_ENTERED_AT, moment);
@@ -624,7 +643,7 @@ List *
 derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 {
 	const WriteContext *context = write_context();
-	bool		restores = context != NULL && context->restores;
+	bool		restores = context_restores(context);
 	bool		was_open = deal_isnull(new, DEAL_CLOSED_AT);
 	List	   *broken = NIL;
 	const Stage *stage;
@@ -649,12 +668,12 @@ derive_deal(const DealRow *old, DealRow *new, TimestampTz now)
 		return broken;
 	derive_organization(old, new, stage->pipeline, &broken);
 	derive_status(old, new, stage, &broken);
-	derive_closed_at(old, new, stage, now, restores, was_open, &broken);
+	derive_closed_at(old, new, stage, now, context, was_open, &broken);
 	derive_lost_reason(old, new, stage, restores, &broken);
 	derive_probability(old, new, stage, context, &broken);
 	derive_currency(old, new, stage->pipeline, &broken);
-	derive_last_open_stage(old, new, stage, restores);
-	derive_stamps(old, new, stage, now, restores);
+	derive_last_open_stage(old, new, stage, context);
+	derive_stamps(old, new, stage, now, context);
 	deal_set(new, DEAL_PIPELINE_ID, Int64GetDatum(stage->pipeline->id));
 	deal_set(new, DEAL_STAGE_ID, Int64GetDatum(stage->id));
 	/* The last version has none after it, which must not hide the rules that are broken. */

@@ -15,17 +15,16 @@ UPDATE crm_deals.deal SET external_id = 'stored' WHERE name = 'stored';
 CREATE TABLE t.case AS
 SELECT c.number, c.external_id, c.columns, c.row
 FROM (VALUES
-    (1, NULL, 'stage_id = t.stage(''won''), status = ''open''', '{"stage": "won", "status": "open"}'),
     (2, NULL, 'stage_id = t.stage(''lead''), closed_at = ''2024-03-01''',
      '{"stage": "lead", "closed_at": "2024-03-01"}'),
     (3, NULL, 'stage_id = t.stage(''lead''), lost_reason = ''price''', '{"stage": "lead", "lost_reason": "price"}'),
-    (4, NULL, 'stage_id = t.stage(''lost'')', '{"stage": "lost"}'),
-    (5, NULL, 'stage_id = t.stage(''lost''), lost_reason = ''weather''', '{"stage": "lost", "lost_reason": "weather"}'),
-    (6, NULL, 'currency = ''Eur''', '{"currency": "Eur"}'),
+    (4, NULL, 'stage_id = t.stage(''lost'')', '{"stage": "lost", "closed_at": "2024-03-01"}'),
+    (5, NULL, 'stage_id = t.stage(''lost''), lost_reason = ''weather''',
+     '{"stage": "lost", "lost_reason": "weather", "closed_at": "2024-03-01"}'),
+    (6, NULL, 'currency = ''EURO''', '{"currency": "Euro"}'),
     (7, NULL, 'organization = ''acme''', '{"organization": "acme"}'),
     (8, NULL, 'custom_fields = ''{"seats": "many"}''', '{"custom_fields.seats": "many"}'),
     (9, 'stored', 'created_at = ''2020-01-01''', '{"created_at": "2020-01-01"}'),
-    (10, 'stored', 'stage_id = t.stage(''won''), status = ''lost''', '{"stage": "won", "status": "lost"}'),
     (11, NULL, 'stage_id = t.stage(''proposal'')', '{"stage": "proposal"}'))
     AS c (number, external_id, columns, "row");
 

@@ -39,7 +39,7 @@ CREATE FUNCTION t.renaming(tags text, how text) RETURNS text LANGUAGE sql AS $$
                                    ON CONFLICT (organization, external_id) WHERE external_id IS NOT NULL
                                    DO UPDATE SET name = excluded.name', tags)
         WHEN 'import' THEN format('DELETE FROM source WHERE external_id !~ %L;
-                                   SELECT * FROM crm_deals.import_deals(''source'')', tags)
+                                   SELECT * FROM crm_deals.import_deals(''source'', columns => ''{"pipeline_id": "pipeline_id"}'')', tags)
         WHEN 'flag_duplicates' THEN 'SELECT crm_deals.flag_duplicates()' END
 $$;
 CREATE FUNCTION t.outcome(stored text, policy text, tags text, how text, threshold real) RETURNS text LANGUAGE sql AS $$
@@ -79,7 +79,7 @@ SELECT is(t.after(format('SELECT t.prepare(%L, ''reject'', %L); DELETE FROM sour
                          s.stored, t.threshold, v.without),
                   'SELECT string_agg(i.external_id || '' '' || i.outcome, '', '' ORDER BY i.external_id)
                               FILTER (WHERE i.external_id ~ ''^[abg]'')
-                   FROM crm_deals.import_deals(''source'') AS i'),
+                   FROM crm_deals.import_deals(''source'', columns => ''{"pipeline_id": "pipeline_id"}'') AS i'),
           v.wanted, format('section 6: dismissed, %s, reject from %s on: an import without %s that refuses others',
                            s.stored, t.threshold, v.without))
 FROM t.threshold AS t, (VALUES ('b > a'), ('a > b'), ('unflagged')) AS s (stored),

@@ -17,7 +17,7 @@ SELECT is((SELECT string_agg(concat_ws(' ', external_id, custom_fields, created_
                              ', ' ORDER BY external_id)
            FROM crm_deals.deal),
           'crm-1 {"seats": 40} 2024-01-08 00:00:00+00 2024-02-28 16:45:00+00, crm-2 {} 2024-02-01 00:00:00+00, '
-          'crm-3 {"seats": 12} 2024-01-15 00:00:00+00 2024-03-01 00:00:00+00',
+          'crm-3 {"seats": 12} 2024-01-15 00:00:00+00 2024-03-01 12:00:00+00',
           'import: the deals of the example');
 SELECT is_empty('SELECT t.broken()', 'rules 1 to 7 hold on the data');
 SELECT is_empty('SELECT * FROM crm_deals.verify()', 'verify() agrees');

@@ -55,7 +55,7 @@ SELECT is(t.deals(), 'x of all is row 1, x of acme is row 3, x of globex is row 
 CREATE TEMPORARY TABLE by_pipeline (external_id text, name text, pipeline_id bigint);
 INSERT INTO by_pipeline VALUES ('y', 'first', :acme), ('y', 'second', :second), ('y', 'third', :globex);
 SELECT is((SELECT string_agg(concat_ws(': ', i.outcome, i.detail), ', ' ORDER BY i.row_number)
-           FROM crm_deals.import_deals('by_pipeline') AS i),
+           FROM crm_deals.import_deals('by_pipeline', columns => '{"pipeline_id": "pipeline_id"}') AS i),
           'created, rejected: Row 1 has the same external_id., created', 'import: two pipelines of one organization');
 -- Merged deals: an alias is one of its organization, too.
 SELECT t.import('z acme', 'w acme') AS none \gset

@@ -38,7 +38,7 @@ BEGIN
               UNION ALL
               SELECT n._row, crm_deals_internal.why_not(
                          d.*, jsonb_populate_record(d.*, (SELECT to_jsonb(c.*) FROM (SELECT %s) AS c)), true)
-              FROM crm_deals.deal AS d, pg_temp._crm_deals_changes AS n
+              FROM pg_temp._crm_deals_changes AS n, crm_deals.deal AS d
               WHERE d.id = n.id AND n._row BETWEEN $1 AND $2 AND (%s)) AS j
         WHERE r._row = j._row AND j.why IS NOT NULL AND NOT (r._creates_account AND r.account_id IS NULL)
         $query$, coalesce(changed_values, 'd.id'), coalesce(differs, 'false'))

@@ -5,11 +5,9 @@ CREATE FUNCTION crm_deals_internal.import_result()
 RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET enable_nestloop = on
 AS $$
 #variable_conflict use_variable
 BEGIN
-    PERFORM crm_deals_internal.import_forbid_wrong_plans();
     -- "|| ''" copies a text: a long value that the temporary table keeps out of line is gone when the table is dropped.
     RETURN QUERY
     SELECT r._row, r.external_id || '',
@@ -19,9 +17,9 @@ BEGIN
                 WHEN d.version > r._version THEN 'updated'
                 ELSE 'unchanged' END,
            CASE WHEN r._problem IS NULL OR NOT r._is_new THEN r.id END,
-           left(coalesce(r._problem, u.similar), 4000)
+           left(coalesce(r._problem, nullif(concat_ws(E'\n', r._note, u.similar), '')), 4000)
     FROM pg_temp._crm_deals_rows AS r
-    LEFT JOIN crm_deals.deal AS d ON NOT r._is_new AND d.id = r.id
+    LEFT JOIN LATERAL (SELECT d.version FROM crm_deals.deal AS d WHERE d.id = r.id OFFSET 0) AS d ON NOT r._is_new
     -- If a deal was renamed, it may be the other deal of a flag that was there.
     LEFT JOIN LATERAL (SELECT string_agg(format('Similar to deal %s, "%s".', o.id, o.name), E'\n'
                                          ORDER BY f.similarity DESC, o.id) AS similar
@@ -30,7 +28,7 @@ BEGIN
                              UNION ALL
                              SELECT f.deal_id, f.similarity FROM crm_deals.deal_duplicate AS f
                              WHERE f.other_deal_id = r.id AND f.resolution = 'open' AND NOT r._is_new) AS f
-                       JOIN crm_deals.deal AS o ON o.id = f.id
+                       CROSS JOIN LATERAL (SELECT o.id, o.name FROM crm_deals.deal AS o WHERE o.id = f.id OFFSET 0) AS o
                        WHERE r._problem IS NULL AND r._writes_name AND (r._is_new OR d.version > r._version)) AS u
            ON true
     ORDER BY r._row;

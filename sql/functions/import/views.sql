@@ -10,14 +10,16 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES ('id', 'r.id'), ('external_id', 'r.external_id'), ('name', 's.name'), ('pipeline_id', 'r.pipeline_id'),
            ('stage_id', 'coalesce(f.stage_id, r.stage_id)'), ('account_id', 'r.account_id'),
-           ('primary_contact_id', 's.primary_contact_id'),
-           ('amount', 'CASE WHEN f._row IS NULL THEN s.amount ELSE f.amount END'), ('currency', 's.currency'),
-           ('probability', 'CASE WHEN f._row IS NULL THEN s.probability ELSE f.probability END'),
+           ('primary_contact_id', 'r.primary_contact_id'),
+           ('amount', 'CASE WHEN f.step IS NULL OR f.is_last OR NOT f.has_amounts THEN coalesce(f.amount, s.amount) '
+                      'ELSE f.amount END'), ('currency', 's.currency'),
+           ('probability', 'CASE WHEN f.is_last IS NOT FALSE AND r.closed_at IS NULL THEN s.probability END'),
            ('expected_close_date', 's.expected_close_date'),
-           ('closed_at', 'CASE WHEN f._row IS NULL THEN s.closed_at ELSE f.closed_at END'),
-           ('lost_reason', 'CASE WHEN f._row IS NULL THEN s.lost_reason ELSE f.lost_reason END'),
+           ('closed_at', 'CASE WHEN f.is_last IS NOT FALSE THEN r.closed_at END'),
+           ('lost_reason', 'CASE WHEN f.is_last IS NOT FALSE THEN r.lost_reason ELSE f.lost_reason END'),
+           ('last_open_stage_id', 'CASE WHEN f.is_last IS NOT FALSE THEN r.last_open_stage_id END'),
            ('owner', 'r.owner'), ('source', 's.source'), ('notes', 's.notes'), ('custom_fields', 'r.custom_fields'),
-           ('stage_entered_at', 'CASE WHEN f._row IS NULL THEN s.stage_entered_at END'),
+           ('stage_entered_at', 'CASE WHEN f.is_last IS NOT FALSE THEN r.stage_entered_at END'),
            ('created_at', 'coalesce(s.created_at, f.entered_at)'), ('updated_at', 'f.entered_at')
     UNION ALL
     SELECT o.name, format('s.%I', o.name) FROM unnest(crm_deals_internal.import_own_columns(given)) AS o (name)
@@ -33,14 +35,17 @@ AS $$
     SELECT a.name, a.value
     FROM (VALUES ('name', 's.name', '{name}'::text[]),
                  ('account_id', 'r.account_id', '{account,account_id}'),
-                 ('primary_contact_id', 's.primary_contact_id', '{primary_contact_id}'),
-                 ('pipeline_id', 'r.pipeline_id', '{pipeline,pipeline_id,stage,stage_id}'),
-                 ('stage_id', 'r.stage_id', '{pipeline,pipeline_id,stage,stage_id}'),
+                 ('primary_contact_id', 'r.primary_contact_id', '{primary_contact,primary_contact_id}'),
+                 ('pipeline_id', 'r.pipeline_id', '{pipeline,pipeline_id,stage,stage_id,status}'),
+                 ('stage_id', 'r.stage_id', '{pipeline,pipeline_id,stage,stage_id,status}'),
+                 ('last_open_stage_id', 'r.last_open_stage_id', '{status}'),
                  ('amount', 's.amount', '{amount}'), ('currency', 's.currency', '{currency}'),
-                 ('probability', 's.probability', '{probability}'), ('closed_at', 's.closed_at', '{closed_at}'),
+                 ('probability', 'CASE WHEN r.closed_at IS NULL THEN s.probability END', '{probability}'),
+                 ('closed_at', 'r.closed_at', '{closed_at,pipeline,pipeline_id,stage,stage_id,status}'),
+                 ('stage_entered_at', 'r.stage_entered_at', '{stage_entered_at,pipeline,pipeline_id,stage,stage_id,status}'),
                  ('expected_close_date', 's.expected_close_date', '{expected_close_date}'),
-                 ('lost_reason', 's.lost_reason', '{lost_reason}'),
-                 ('owner', 'r.owner', '{owner}'), ('source', 's.source', '{source}'), ('notes', 's.notes', '{notes}')
+                 ('lost_reason', 'r.lost_reason', '{lost_reason,pipeline,pipeline_id,stage,stage_id,status}'),
+                 ('owner', 'r.owner', '{owner,owner_id}'), ('source', 's.source', '{source}'), ('notes', 's.notes', '{notes}')
          ) AS a (name, value, columns)
     WHERE a.columns && given
     UNION ALL
@@ -96,24 +101,25 @@ COMMENT ON FUNCTION crm_deals_internal.import_written_columns(text) IS
 -- A NULL of the source clears what a deal can be without, and ends an override of the probability. A user's column is
 -- compared byte by byte: its type may have no equality. "d" is the deal, "n" its row in _crm_deals_changes.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_changes(OUT assignments text, OUT changed_values text, OUT differs text)
+CREATE FUNCTION crm_deals_internal.import_changes(OUT columns text, OUT changed_values text, OUT differs text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     WITH given AS (
         SELECT c.name,
-               CASE WHEN c.name IN ('currency', 'closed_at') THEN format('coalesce(n.%1$I, d.%1$I)', c.name)
+               CASE WHEN c.name IN ('currency', 'closed_at', 'stage_entered_at', 'last_open_stage_id')
+                    THEN format('coalesce(n.%1$I, d.%1$I)', c.name)
                     WHEN c.name = 'probability'
                     THEN 'coalesce(n.probability, CASE WHEN NOT d.probability_overridden THEN d.probability END)'
                     ELSE format('n.%I', c.name) END AS value,
                c.name = ANY (crm_deals_internal.import_own_columns(ARRAY[c.name])) AS is_own
         FROM unnest(crm_deals_internal.import_written_columns('_crm_deals_changes')) AS c (name)
     )
-    SELECT string_agg(format('%I = %s', g.name, g.value), ', '),
+    SELECT string_agg(quote_ident(g.name), ', '),
            string_agg(format('%s AS %I', g.value, g.name), ', '),
            string_agg(format(CASE WHEN g.is_own THEN 'record_image_ne(ROW(d.%I), ROW(%s))'
                                   ELSE 'd.%I IS DISTINCT FROM %s' END, g.name, g.value), ' OR ')
     FROM given AS g
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_changes() IS
-    'Internal: returns what the UPDATE sets, as assignments and as columns, and in which deals that is a change.';
+    'Internal: returns the columns that the UPDATE sets, their values, and in which deals that is a change.';

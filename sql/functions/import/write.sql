@@ -47,7 +47,7 @@ DECLARE
     host record;
     name_column text;
     organization_column text;
-    wanted CONSTANT text := '(SELECT r._row, s.account AS name, r._account_organization AS organization '
+    wanted CONSTANT text := '(SELECT r._row, crm_deals_internal.import_folded(s.account) AS name, r._account_organization AS organization '
         'FROM pg_temp._crm_deals_rows AS r '
         'JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
         'WHERE r._row BETWEEN $1 AND $2 AND r._creates_account AND r._problem IS NULL AND NOT r._again)';
@@ -56,7 +56,7 @@ BEGIN
     SELECT * INTO host FROM crm_deals_internal.host('account');
     name_column := host.columns ->> 'name';
     organization_column := host.columns ->> 'organization';
-    same := format('lower(btrim(t.%I::text)) = lower(w.name)', name_column)
+    same := format('lower(crm_deals_internal.import_folded(t.%I::text)) = lower(w.name)', name_column)
             || CASE WHEN organization_column IS NOT NULL
                     THEN format(' AND t.%I::text IS NOT DISTINCT FROM w.organization', organization_column)
                     ELSE '' END;
@@ -115,7 +115,8 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_write_new(bigint, bigint, text) IS
     'Internal: inserts the new deals of these rows.';
 
--- The events after the first: event by event, all deals at once, one UPDATE for each actor.
+-- The events of deals that exist by now: event by event, all deals at once, one UPDATE for each actor. The deals are
+-- looked up by their ids, whatever the planner believes of the table.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_write_history(low bigint, high bigint, callers_path text) RETURNS void
 LANGUAGE plpgsql
@@ -125,28 +126,56 @@ AS $$
 DECLARE
     next record;
 BEGIN
-    FOR next IN SELECT DISTINCT f.step, f.actor FROM pg_temp._crm_deals_steps AS f
-                WHERE f.step > 1 AND f._row BETWEEN low AND high ORDER BY f.step, f.actor LOOP
+    FOR next IN SELECT f.step, f.actor, array_agg(f.id) AS ids
+                FROM pg_temp._crm_deals_steps AS f
+                JOIN pg_temp._crm_deals_rows AS r ON r._row = f._row
+                WHERE f._row BETWEEN low AND high AND r._problem IS NULL AND NOT r._again
+                  AND NOT (r._is_new AND f.step = 1)
+                GROUP BY f.step, f.actor
+                ORDER BY f.step, f.actor LOOP
         PERFORM crm_deals_internal.import_as(next.actor);
         PERFORM crm_deals_internal.write_as_caller(callers_path, $write$
             UPDATE crm_deals.deal AS d
-            SET stage_id = f.stage_id,
-                updated_at = f.entered_at,
-                amount = coalesce(f.amount, d.amount),
-                lost_reason = coalesce(f.lost_reason, d.lost_reason),
-                closed_at = coalesce(f.closed_at, d.closed_at),
-                probability = coalesce(f.probability, d.probability)
-            FROM pg_temp._crm_deals_steps AS f
-            JOIN pg_temp._crm_deals_rows AS r ON r._row = f._row
-            WHERE d.id = r.id AND f.step = $3 AND f.actor IS NOT DISTINCT FROM $4
-              AND r._row BETWEEN $1 AND $2 AND r._problem IS NULL AND NOT r._again
-            $write$, low, high, next.step, next.actor);
+            SET (stage_id, updated_at, amount, lost_reason, closed_at, probability, stage_entered_at, last_open_stage_id)
+                = (SELECT f.stage_id, f.entered_at,
+                          coalesce(f.amount, CASE WHEN f.is_last THEN s.amount END, d.amount),
+                          CASE WHEN f.is_last THEN r.lost_reason ELSE coalesce(f.lost_reason, d.lost_reason) END,
+                          coalesce(CASE WHEN f.is_last THEN r.closed_at END,
+                                   CASE WHEN f.status NOT IN ('open', d.status) THEN f.entered_at END, d.closed_at),
+                          coalesce(CASE WHEN f.is_last AND r.closed_at IS NULL THEN s.probability END, d.probability),
+                          coalesce(CASE WHEN f.is_last THEN r.stage_entered_at END, d.stage_entered_at),
+                          coalesce(CASE WHEN f.is_last THEN r.last_open_stage_id END, d.last_open_stage_id)
+                   FROM pg_temp._crm_deals_steps AS f
+                   JOIN pg_temp._crm_deals_rows AS r ON r._row = f._row
+                   JOIN pg_temp._crm_deals_source AS s ON s._row = f._row
+                   WHERE f.step = $2 AND f.id = d.id)
+            WHERE d.id = ANY ($1)
+            $write$, next.ids, next.step);
     END LOOP;
     PERFORM crm_deals_internal.import_as(NULL);
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_write_history(bigint, bigint, text) IS
     'Internal: writes the later events of the history of these rows.';
+
+-- Finds the deals of these rows that are not as the source says. "differs" comes from import_changes().
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_changed(low bigint, high bigint, differs text)
+RETURNS TABLE (_row bigint, id bigint, version integer)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'SELECT n._row, n.id, x.version FROM pg_temp._crm_deals_changes AS n '
+        'CROSS JOIN LATERAL (SELECT d.version FROM crm_deals.deal AS d WHERE d.id = n.id AND (%s) OFFSET 0) AS x '
+        'WHERE n._row BETWEEN $1 AND $2', differs)
+    USING low, high;
+END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_changed(bigint, bigint, text) IS
+    'Internal: lists the deals of these rows that an UPDATE would change.';
 
 -- Deals that are already as the source says are not touched.
 -- access: write
@@ -157,35 +186,28 @@ AS $$
 #variable_conflict use_variable
 DECLARE
     change record;
+    changed bigint[];
     statement text;
-    expected bigint;
 BEGIN
     SELECT * INTO change FROM crm_deals_internal.import_changes();
-    IF change.assignments IS NULL THEN
+    IF change.columns IS NULL THEN
         RETURN;
     END IF;
-    EXECUTE format('SELECT count(*) FROM crm_deals.deal AS d, pg_temp._crm_deals_changes AS n '
-                   'WHERE d.id = n.id AND n._row BETWEEN $1 AND $2 AND (%s)', change.differs)
-    INTO expected
-    USING low, high;
-    IF expected = 0 THEN
-        RETURN;
-    END IF;
-    statement := format('UPDATE crm_deals.deal AS d SET %s FROM pg_temp._crm_deals_changes AS n '
-                        'WHERE d.id = n.id AND n._row BETWEEN $1 AND $2 AND (%s)', change.assignments, change.differs);
-    IF crm_deals_internal.write_as_caller(callers_path, statement, low, high) < expected THEN
-        EXECUTE format('UPDATE pg_temp._crm_deals_rows AS r '
-                       'SET _problem = ''A trigger or row security suppressed the change.'' '
-                       'FROM pg_temp._crm_deals_changes AS n JOIN crm_deals.deal AS d ON d.id = n.id '
-                       'WHERE r._row = n._row AND n._row BETWEEN $1 AND $2 AND d.version = n._version AND (%s)',
-                       change.differs)
-        USING low, high;
-    END IF;
-    -- A closing time or probability that the deal had before it moved is no statement of the UPDATE that moves it. The
-    -- source does state it: hence once more.
-    IF crm_deals_internal.import_written_columns('_crm_deals_changes') && ARRAY['closed_at', 'probability'] THEN
-        PERFORM crm_deals_internal.write_as_caller(callers_path, statement, low, high);
-    END IF;
+    changed := ARRAY(SELECT c.id FROM crm_deals_internal.import_changed(low, high, change.differs) AS c);
+    statement := format('UPDATE crm_deals.deal AS d SET (%s) = (SELECT %s FROM pg_temp._crm_deals_changes AS n '
+                        'WHERE n.id = d.id) WHERE d.id = ANY ($1)', change.columns, change.changed_values);
+    FOR attempt IN 1..2 LOOP
+        EXIT WHEN changed = '{}';
+        IF crm_deals_internal.write_as_caller(callers_path, statement, changed) < cardinality(changed) THEN
+            UPDATE pg_temp._crm_deals_rows AS r
+            SET _problem = 'A trigger or row security suppressed the change.'
+            FROM crm_deals_internal.import_changed(low, high, change.differs) AS c
+            WHERE r._row = c._row AND c.version = r._version;
+        END IF;
+        -- A closing time or probability that the deal had before it moved is no statement of the UPDATE that moves it. The
+        -- source does state it: hence once more.
+        changed := ARRAY(SELECT c.id FROM crm_deals_internal.import_changed(low, high, change.differs) AS c);
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_write_changes(bigint, bigint, text) IS
@@ -322,8 +344,8 @@ COMMENT ON FUNCTION crm_deals_internal.import_write_all(boolean, text) IS
 -- These rows were to become new deals, but another session inserted deals of their external_id first. They are
 -- resolved once more and become updates.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_write_again(given text[], create_accounts boolean, gates boolean,
-                                                      callers_path text) RETURNS void
+CREATE FUNCTION crm_deals_internal.import_write_again(given text[], create_accounts boolean, lost_reason text,
+                                                      time_zone text, gates boolean, callers_path text) RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -337,15 +359,16 @@ BEGIN
     DELETE FROM pg_temp._crm_deals_rows AS r WHERE r._again;
     PERFORM crm_deals_internal.import_resolve(given, create_accounts, chosen);
     UPDATE pg_temp._crm_deals_rows AS r
-    SET _problem = 'The deal exists already: a history is imported along with a new one.'
+    SET _problem = 'Another session has just created the deal: import its history once more.'
     WHERE r._row = ANY (chosen) AND NOT r._is_new AND r._problem IS NULL
       AND EXISTS (SELECT FROM pg_temp._crm_deals_steps AS f WHERE f._row = r._row);
     DELETE FROM pg_temp._crm_deals_steps AS f
     USING pg_temp._crm_deals_rows AS r
     WHERE r._row = f._row AND r._row = ANY (chosen) AND NOT r._is_new;
+    PERFORM crm_deals_internal.import_settle(given, lost_reason, time_zone, chosen);
     PERFORM crm_deals_internal.import_write(w._row, w._row, gates, false, callers_path)
     FROM unnest(chosen) AS w (_row);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_write_again(text[], boolean, boolean, text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_write_again(text[], boolean, text, text, boolean, text) IS
     'Internal: gives rows that met another session''s deals their second attempt.';
