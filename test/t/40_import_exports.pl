@@ -74,7 +74,7 @@ sub check_reports
 	my @won = grep { $_->[4] eq 'won' } @expected;
 	my @lost = grep { $_->[4] eq 'lost' } @expected;
 
-	is_deeply(fields($database, q{SELECT sum(won), sum(lost) FROM crm_deals.win_rate()}), [ [ 3, 3 ] ],
+	is_deeply(fields($database, q{SELECT sum(won_count), sum(lost_count) FROM crm_deals.win_rate()}), [ [ 3, 3 ] ],
 		"$database: win_rate");
 	is_deeply(
 		fields($database, q{SELECT to_char(month, 'YYYY-MM'), won_count, won_amount::double precision
@@ -87,7 +87,7 @@ sub check_reports
 	my %of;
 	$of{ $_->[7] } += $_->[3] for @lost;
 	is_deeply(
-		fields($database, q{SELECT reason, sum(amount)::double precision FROM crm_deals.lost_reasons() GROUP BY 1
+		fields($database, q{SELECT lost_reason, sum(amount)::double precision FROM crm_deals.lost_reasons() GROUP BY 1
 						  ORDER BY 1 COLLATE "C"}),
 		[ map { [ $_, $of{$_} ] } sort keys %of ],
 		"$database: lost_reasons");
