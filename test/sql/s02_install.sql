@@ -35,9 +35,7 @@ SELECT is((SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class
            WHERE relnamespace = 'crm_deals'::regnamespace AND relkind = 'r'),
           'account activity contact custom_field deal deal_alias deal_contact deal_duplicate deal_event '
           'deal_merge deal_name event_consumer exchange_rate lead log_format log_generation log_pruning lost_reason '
-          'pipeline stage '
-          'stage_name '
-          'stage_transition',
+          'pipeline stage stage_name stage_transition target',
           'section 3: the tables');
 SELECT is((SELECT string_agg(t.typname, ' ') FROM pg_type AS t
            WHERE t.typnamespace = 'crm_deals'::regnamespace AND t.typtype = 'e'),

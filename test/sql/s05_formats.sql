@@ -229,8 +229,8 @@ ALTER TABLE crm_deals.deal ADD COLUMN rate elsewhere.share;
 UPDATE crm_deals.deal SET rate = 50 WHERE name = 'survivor';
 UPDATE crm_deals.deal SET rate = 10 WHERE name = 'survivor';
 ALTER DOMAIN elsewhere.share ADD CHECK (value < 20) NOT VALID;
-SELECT is(t.try(format('SELECT crm_deals.undo_batch(%s)', t.last_batch())), '23514 share_check1',
-          'a domain refuses a value that it forbids now');
+SELECT matches((SELECT u.outcome || ' ' || u.detail FROM crm_deals.undo_batch(t.last_batch()) AS u),
+               '^rejected .*share_check1', 'a domain refuses a value that it forbids now');
 SELECT is_empty('SELECT * FROM crm_deals.verify()', 'verify() finds nothing');
 DROP SCHEMA t, elsewhere CASCADE;
 

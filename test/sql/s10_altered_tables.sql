@@ -129,7 +129,7 @@ SELECT matches(t.refusal('SELECT 1', format('SELECT %s', call)), '^' || result, 
 FROM (VALUES ('crm_deals_internal.why_not(NULL, jsonb_populate_record(NULL::crm_deals.deal, ''{}''), false)', 'done'),
              ('crm_deals_internal.why_not(jsonb_populate_record(NULL::crm_deals.deal, ''{}''), '
               'jsonb_populate_record(NULL::crm_deals.deal, ''{}''), true)',
-              '23502 null value in column "version" of a deal A row of crm_deals.deal is never without it.'),
+              '23502 null value in column "status" of a deal A row of crm_deals.deal is never without it.'),
              ('crm_deals_internal.broken_rules(jsonb_populate_record(d, ''{"status": null}''), t.stage(''won''), NULL, '
               'false) FROM crm_deals.deal AS d',
               '23502 null value in column "status" of a deal A row of crm_deals.deal is never without it.'),
