@@ -222,6 +222,22 @@ check_field(const char *name)
 				 errdetail("A field is a column of deal that the rules do not fill, or custom_fields.KEY.")));
 }
 
+/* Refuses custom fields that are no object: the single ones could not be put into them. */
+static void
+check_custom_fields(const Jsonb *fields)
+{
+	JsonbValue *all = getKeyJsonValueFromContainer((JsonbContainer *) &fields->root, "custom_fields",
+												   strlen("custom_fields"), NULL);
+
+	if (all != NULL && all->type != jbvNull &&
+		!(all->type == jbvBinary && JsonContainerIsObject(all->val.binary.data)))
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("custom fields are an object"),
+				 errhint("Such as {\"region\": \"north\"}."),
+				 err_deal(DEAL_CUSTOM_FIELDS, "deal_custom_fields")));
+}
+
 /* Returns the columns of deal that the fields give, for SQL: "amount", "custom_fields".  A reason is an argument. */
 static char *
 columns_of_fields(Jsonb *fields, const char *prefix)
@@ -315,6 +331,7 @@ fields_argument(FunctionCallInfo fcinfo)
 				 errmsg("fields must be an object"),
 				 errhint("Such as {\"amount\": 100, \"custom_fields.region\": \"north\"}.")));
 	(void) columns_of_fields(fields, "");
+	check_custom_fields(fields);
 	return JB_ROOT_COUNT(fields) > 0 ? fields : NULL;
 }
 

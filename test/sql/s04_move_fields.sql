@@ -38,6 +38,8 @@ FROM (VALUES ('qualified', '{"amount": 5, "custom_fields.legal": "ann", "custom_
              ('lead', '{}', 'lead {"a": 1, "b": 2} v1'),
              ('qualified', '{"amount": -1, "custom_fields.legal": 1}', '23514 deal deal_amount'),
              ('qualified', '{"amount": "much"}', '22P02'),
+             ('lead', '{"custom_fields": 5}', '23514 deal.custom_fields deal_custom_fields'),
+             ('lead', '{"custom_fields": [1], "custom_fields.a": 2}', '23514 deal.custom_fields deal_custom_fields'),
              ('lead', '{"nowhere": 1}', '22023'), ('lead', '{"custom_fields.": 1}', '22023'), ('lead', '[1]', '22023'),
              ('lead', '"x"', '22023'), ('lead', '{"twice": 1}', '22023'), ('lead', '{"ctid": 1}', '22023'),
              ('lead', '{"": 1}', '22023'), ('lead', '{"name\" = 1 --": 1}', '22023')) AS v (stage, fields, result);

@@ -175,6 +175,8 @@ SELECT id, deal_id, kind FROM crm_deals.read_events('erp', 1000, '1 hour');
 SELECT id, deal_id, kind FROM crm_deals.read_events('won');
 SELECT consumer, pending FROM crm_deals.consumer_status ORDER BY consumer;
 UPDATE crm_deals.stage SET name = 'Proposed' WHERE key OPERATOR(pg_catalog.=) 'proposal'::pg_catalog.text;
+SELECT group_key, deal_count, amount FROM crm_deals.pipeline_trend('month', group_by => 'pipeline');
+SELECT * FROM crm_deals.pipeline_changes('today', group_by => 'pipeline');
 SELECT crm_deals.prune_events('now');
 SELECT crm_deals.unsubscribe('erp');
 SELECT crm_deals.prune_events('now');
@@ -198,14 +200,23 @@ INSERT INTO public.history VALUES ('n', 'lead', '2024-01-01', 'joe'), ('n', 'won
 SELECT row_number, external_id, outcome, deal_id, detail
 FROM crm_deals.import_deals('public.source', 'public.history', create_accounts => true, actor => 'mia');
 CREATE TABLE public.invoice (deal_id pg_catalog.int4 REFERENCES crm_deals.deal);
-INSERT INTO public.invoice VALUES (7);
-INSERT INTO crm_deals.deal_contact (deal_id, contact_id) VALUES (7, 1);
-SELECT crm_deals.merge_deals(6, 7);
+INSERT INTO public.invoice VALUES (6);
+INSERT INTO crm_deals.deal_contact (deal_id, contact_id) VALUES (6, 1);
+SELECT crm_deals.merge_deals(7, 6);
+SELECT kind, title FROM crm_deals.timeline(7);
 SELECT deal_id, outcome, detail
 FROM crm_deals.undo_batch((SELECT e.batch_id FROM crm_deals.deal_event AS e ORDER BY e.id DESC LIMIT 1));
 DELETE FROM crm_deals.deal WHERE id OPERATOR(pg_catalog.=) 5;
 SELECT crm_deals.restore_deal(5);
 SELECT deal_id FROM public.invoice;
+INSERT INTO crm_deals.target (pipeline_id, owner, starts_on, ends_on, currency, amount)
+VALUES (1, NULL, '2024-01-01', '2024-03-31', 'EUR', 90), (2, 'mia', '2024-01-01', '2024-12-31', 'USD', 366);
+SELECT group_key, currency, target, won, gap
+FROM crm_deals.attainment('pipeline', 'month', '2024-01-01', '2024-03-31', convert_to => 'EUR');
+UPDATE crm_deals.lost_reason SET name = 'Too dear' WHERE name OPERATOR(pg_catalog.=) 'Price'::pg_catalog.text;
+SELECT stage_key, version, probability
+FROM crm_deals.move_deal(5, 'demo', fields => '{"amount": 12, "custom_fields.seats": 9}');
+SELECT column_key, deal_count, amounts FROM crm_deals.board('Sales', sort => 'amount');
 SELECT rule, deal_id, detail FROM crm_deals.verify();
 SELECT crm_deals.grant_access('clerk', 'write');
 SELECT crm_deals.revoke_access('clerk');

@@ -217,7 +217,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-    what text := coalesce(format('table %s', import_check_columns.source), '"rows"');
+    what text := CASE WHEN source IS NULL THEN '"rows"' ELSE format('table %s', source) END;
     wrong text;
 BEGIN
     PERFORM crm_deals_internal.import_check_mapping(import_check_columns.columns);

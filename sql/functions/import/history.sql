@@ -96,7 +96,7 @@ BEGIN
              THEN format('Stage "%s" of its history needs a lost_reason.', e.stage) END,
         CASE WHEN e.is_last AND e.stage_id <> r.stage_id
              THEN 'Its history ends in another stage than the deal is in.' END,
-        CASE WHEN e.is_last AND 'amount' = ANY (given) AND e.amount <> s.amount
+        CASE WHEN e.is_last AND 'amount' = ANY (import_judge_steps.given) AND e.amount <> s.amount
              THEN format('Its history ends with the amount %s, the deal has %s.', e.amount, s.amount) END,
         CASE WHEN NOT r._is_new AND NOT e.is_known AND e.entered_at <= d.updated_at
              THEN format('Its history has a step of %s that is not in the log, and the deal has changed at %s. What is '

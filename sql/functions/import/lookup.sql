@@ -16,9 +16,10 @@ AS $$
     FROM crm_deals.pipeline AS p
     CROSS JOIN LATERAL (SELECT p.name, 1 UNION ALL SELECT l.value, 2 FROM jsonb_each_text(p.labels) AS l)
         AS n (name, rank)
-    WHERE (p.organization = searched OR p.organization IS NULL)
-      AND lower(crm_deals_internal.import_folded(n.name)) = lower(crm_deals_internal.import_folded(pipeline))
-    ORDER BY p.organization IS NULL, n.rank, n.name <> pipeline, p.id
+    WHERE (p.organization = import_pipeline.searched OR p.organization IS NULL)
+      AND lower(crm_deals_internal.import_folded(n.name))
+          = lower(crm_deals_internal.import_folded(import_pipeline.pipeline))
+    ORDER BY p.organization IS NULL, n.rank, n.name <> import_pipeline.pipeline, p.id
     LIMIT 1
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_pipeline(text, text) IS
@@ -84,12 +85,13 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('Stage "%s" does not exist in pipeline "%s". Its stages are %s.%s', import_unknown_stage.stage,
-                  (SELECT p.name FROM crm_deals.pipeline AS p WHERE p.id = pipeline),
+                  (SELECT p.name FROM crm_deals.pipeline AS p WHERE p.id = import_unknown_stage.pipeline),
                   string_agg(format('"%s"', s.name), ', ' ORDER BY s.position),
                   CASE WHEN import_unknown_stage.stage ~ '^[0-9]+$'
                        THEN ' Ids of ours count only in a column that "columns" maps to stage_id.' ELSE '' END)
     FROM (SELECT s.name, s.position FROM crm_deals.stage AS s
-          WHERE s.pipeline_id = pipeline AND s.archived_at IS NULL ORDER BY s.position LIMIT 50) AS s
+          WHERE s.pipeline_id = import_unknown_stage.pipeline AND s.archived_at IS NULL
+          ORDER BY s.position LIMIT 50) AS s
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_unknown_stage(bigint, text) IS
     'Internal: says that a stage does not exist, and which ones do.';

@@ -82,7 +82,7 @@ BEGIN
               FROM pg_temp._crm_deals_rows AS r
               JOIN pg_temp._crm_deals_source AS s ON s._row = r._row
               JOIN pg_temp._crm_deals_pipelines AS p ON p._place = s._place
-              LEFT JOIN LATERAL (SELECT d AS deal FROM crm_deals.deal AS d WHERE d.id = r.id OFFSET 0) AS d
+              LEFT JOIN LATERAL (SELECT ROW(d.*)::crm_deals.deal AS deal FROM crm_deals.deal AS d WHERE d.id = r.id OFFSET 0) AS d
                      ON NOT r._is_new
               WHERE r.stage_id IS NOT NULL AND jsonb_typeof(r.custom_fields) = 'object'
                 AND ($1 IS NULL OR r._row = ANY ($1)) OFFSET 0) AS j

@@ -137,7 +137,8 @@ AS $$
                 LEFT JOIN LATERAL (SELECT d.pipeline_id, d.stage_id, d.status
                                    FROM crm_deals.deal AS d WHERE d.id = f.deal_id OFFSET 0) AS d
                        ON f.deal_id IS NOT NULL
-                WHERE chosen IS NULL OR f._row = ANY (chosen)) AS x
+                WHERE import_stages_of_rows.chosen IS NULL
+                   OR f._row = ANY (import_stages_of_rows.chosen)) AS x
           LEFT JOIN (SELECT v.status_word, crm_deals_internal.import_status(v.status_word) AS status
                      FROM (SELECT DISTINCT s.status FROM pg_temp._crm_deals_source AS s
                            WHERE s.status IS NOT NULL OFFSET 0) AS v (status_word)) AS w
