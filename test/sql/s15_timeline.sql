@@ -238,6 +238,8 @@ INSERT INTO crm_deals.activity (kind, subject, deal_id)
 SELECT 'call', 'x', 10000 + n FROM generate_series(1, 20000) AS n;
 RESET session_replication_role;
 ANALYZE crm_deals.deal_event, crm_deals.activity;
+-- Else what the session did before counts too
+SELECT pg_stat_force_next_flush() AS none \gset
 BEGIN;
 SELECT count(*) AS entries FROM crm_deals.timeline(:a, 5) \gset
 SELECT is(:entries, 5, 'section 15: a page');

@@ -193,7 +193,7 @@ FROM crm_deals.convert_lead(2, deal => '{"stage": "qualified", "amount": 5}', ac
 CREATE TABLE public.source (external_id pg_catalog.text, name pg_catalog.text, account pg_catalog.text,
     stage pg_catalog.text, lost_reason pg_catalog.text, amount pg_catalog.text, "custom_fields.seats" pg_catalog.text);
 INSERT INTO public.source VALUES ('n', 'Nu', 'Newco', 'won', NULL, '7.5', '8'),
-    ('a', 'Alpha', 'Acme', 'lost', 'Price', '9', NULL), (NULL, 'Bad', 'Acme', 'nowhere', NULL, 'x', NULL);
+    ('a', 'Alpha', 'Acme', 'lost', 'Price', '9', NULL), (NULL, 'Bad', 'Acme', 'nowhere', NULL, '1', NULL);
 CREATE TABLE public.history (external_id pg_catalog.text, stage pg_catalog.text, entered_at pg_catalog.text,
     actor pg_catalog.text);
 INSERT INTO public.history VALUES ('n', 'lead', '2024-01-01', 'joe'), ('n', 'won', '2024-02-02', NULL);

@@ -50,7 +50,8 @@ my @changes = (
 			   account_id = @{[ one('NULL', 1 .. 5) ]}
 		   WHERE id = @{[ deal() ]}" },
 	sub { "UPDATE crm_deals.deal
-		   SET expected_close_date = @{[ one('NULL', text('2030-01-01')) ]}, probability = @{[ int rand 101 ]}
+		   SET expected_close_date = @{[ one('NULL', text('2030-01-01')) ]},
+			   probability = CASE status WHEN 'open' THEN @{[ int rand 101 ]} END
 		   WHERE id = @{[ deal() ]}" },
 	sub { "UPDATE crm_deals.deal
 		   SET custom_fields = custom_fields
