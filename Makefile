@@ -37,7 +37,8 @@ FUNCTIONS = labels rules write_as_caller $(install:%=install/%) pipelines moves 
 install = words versions create migrate bring_back install
 consumers = selection subscriptions delivery payload_facts
 leads = host_tables find create parties deal convert
-import = call columns formats staging lookup custom_fields resolve refusals history settle views write judge result
+import = call columns formats staging lookup custom_fields resolve refusals history settle views write judge result \
+	party party_rows party_write
 
 # Earlier releases, oldest first: sql/upgrade has what leads from each of them to the next. And those that change tables.
 RELEASES   = 0.1.0

@@ -64,7 +64,7 @@ COMMENT ON FUNCTION crm_deals_internal.members() IS
     'Internal: lists the functions of the extension.';
 
 -- Each level may read key and label of the host's tables, since boards and lists show them. A level that writes may
--- also find and create accounts and contacts, by the columns that are mapped, and complete contacts.
+-- also find, create and change accounts and contacts, by the columns that are mapped.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.host_columns()
     RETURNS TABLE (host regclass, level text, privilege text, columns text)
@@ -80,7 +80,7 @@ AS $$
     CROSS JOIN LATERAL (SELECT crm_deals_internal.mapped_column(h.entity, m.field, h.host, i.columns)
                         FROM crm_deals_internal.mappable() AS m
                         WHERE m.entity = h.entity AND (m.in_label OR w.level = 'write')
-                          AND (w.privilege <> 'UPDATE' OR m.field IN ('first_name', 'last_name', 'phone'))
+                          AND (w.privilege <> 'UPDATE' OR m.field NOT IN ('external_id', 'organization'))
                         UNION ALL
                         SELECT k.name FROM crm_deals_internal.primary_key(h.host) AS k
                         WHERE w.privilege = 'SELECT') AS c (name)

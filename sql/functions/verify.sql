@@ -112,6 +112,8 @@ BEGIN
     FROM judged AS j
     WHERE j.status = 'lost' AND btrim(coalesce(j.lost_reason, '')) = ''
       AND j.lost_reason_required AND j.stage_entered_at >= j.lost_reason_required_since
+      -- Else it was lost before it came into this stage, and was asked for no reason
+      AND j.closed_at >= j.stage_entered_at
     UNION ALL
     SELECT 4, j.id, format('status is %s, with a lost reason', j.status)
     FROM judged AS j WHERE j.status <> 'lost' AND j.lost_reason IS NOT NULL

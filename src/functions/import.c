@@ -1,6 +1,7 @@
 /*
  * import.c
- *		import_deals(): what SQL cannot do.
+ *		import_deals(), import_accounts(), import_contacts() and import_leads():
+ *		what SQL cannot do.
  *
  * The work is done by ordinary statements of the caller, in
  * sql/functions/import.  This file gives them their write context, hands their
@@ -25,25 +26,37 @@
 #include "base/catalog.h"
 #include "base/result_set.h"
 #include "base/write_context.h"
+#include "rules/custom_fields.h"
 
 PG_FUNCTION_INFO_V1(crm_deals_import);
+PG_FUNCTION_INFO_V1(crm_deals_import_accounts);
+PG_FUNCTION_INFO_V1(crm_deals_import_contacts);
+PG_FUNCTION_INFO_V1(crm_deals_import_leads);
+PG_FUNCTION_INFO_V1(crm_deals_import_wrong_fields);
 PG_FUNCTION_INFO_V1(crm_deals_import_as);
 PG_FUNCTION_INFO_V1(crm_deals_next_deal_id);
 
 #define SLICE 1000				/* rows */
-#define N_ARGUMENTS 11
+#define MAX_ARGUMENTS 11
 
-/* Arguments that concern this file */
-#define SOURCE 0
-#define GATES 2
-#define ACTOR 4
-#define DRY_RUN 7
-#define ROWS 10
+/* What a function imports, and where its arguments are that concern this file */
+typedef struct ImportKind
+{
+	const char *entity;
+	CallerQuery *query;			/* of the arguments, the ticket and, if it asks, the entity */
+	int			nargs;
+	int			actor;
+	int			dry_run;
+	int			rows;			/* the source is the first one */
+	int			gates;			/* or -1 */
+} ImportKind;
 
 /* The import that is running */
 typedef struct Import
 {
 	WriteContext context;
+	const ImportKind *kind;
+	FunctionCallInfo call;
 	char	   *actor;			/* of what has no actor of its own in the history */
 	MemoryContext memory;		/* for the actors of the history */
 	struct Import *outer;
@@ -51,29 +64,44 @@ typedef struct Import
 
 static Import *running = NULL;
 
-static CallerQuery import_query = {
+static CallerQuery deals_query = {
 	.sql = "SELECT i.row_number, i.external_id, i.outcome, i.deal_id, i.detail"
 	" FROM crm_deals_internal.import_deals($1, $2, $3, $4, $6, $7, $9, $10, $11, $12) AS i",
-	.nargs = N_ARGUMENTS + 1,
+	.nargs = 12,
 	.argtypes = {REGCLASSOID, REGCLASSOID, BOOLOID, BOOLOID, TEXTOID, JSONBOID, JSONBOID, BOOLOID, TEXTOID, TEXTOID,
 	JSONBOID, TEXTOID},
 	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID, INT8OID, TEXTOID),
 };
 
+static CallerQuery parties_query = {
+	.sql = "SELECT i.row_number, i.external_id, i.outcome, i.id, i.detail"
+	" FROM crm_deals_internal.import_parties($8, $1, $2, $3, $4, $6, $7) AS i",
+	.nargs = 8,
+	.argtypes = {REGCLASSOID, TEXTOID, JSONBOID, JSONBOID, BOOLOID, JSONBOID, TEXTOID, TEXTOID},
+	.returns = RETURNS(INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID),
+};
+
+static const ImportKind deals = {"deal", &deals_query, 11, .gates = 2, .actor = 4, .dry_run = 7, .rows = 10};
+static const ImportKind accounts = {"account", &parties_query, 6, .actor = 1, .dry_run = 4, .rows = 5, .gates = -1};
+static const ImportKind contacts = {"contact", &parties_query, 6, .actor = 1, .dry_run = 4, .rows = 5, .gates = -1};
+static const ImportKind leads = {"lead", &parties_query, 6, .actor = 1, .dry_run = 4, .rows = 5, .gates = -1};
+
 /* Runs the import and adds its outcomes to the result, in slices: a million rows at once would be many. */
 static void
 fetch_result(void *arg)
 {
-	FunctionCallInfo fcinfo = arg;
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Datum		values[N_ARGUMENTS + 1];
-	char		nulls[N_ARGUMENTS + 1];
+	Import	   *import = arg;
+	ReturnSetInfo *result = (ReturnSetInfo *) import->call->resultinfo;
+	int			nargs = import->kind->nargs;
+	Datum		values[MAX_ARGUMENTS + 2];
+	char		nulls[MAX_ARGUMENTS + 2];
 	Portal		portal;
 
-	spi_arguments(fcinfo, N_ARGUMENTS, values, nulls);
-	values[N_ARGUMENTS] = CStringGetTextDatum(write_context_ticket(&running->context));
-	nulls[N_ARGUMENTS] = ' ';
-	portal = caller_query_cursor(&import_query, values, nulls, false);
+	spi_arguments(import->call, nargs, values, nulls);
+	values[nargs] = CStringGetTextDatum(write_context_ticket(&import->context));
+	values[nargs + 1] = CStringGetTextDatum(import->kind->entity);
+	nulls[nargs] = nulls[nargs + 1] = ' ';
+	portal = caller_query_cursor(import->kind->query, values, nulls, false);
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -88,13 +116,13 @@ fetch_result(void *arg)
 
 /* Runs the import in its context. */
 static void
-run_import(FunctionCallInfo fcinfo)
+run_import(FunctionCallInfo fcinfo, const ImportKind *kind)
 {
-	Import		import = {0};
+	Import		import = {.kind = kind,.call = fcinfo};
 
 	import.context.imports = true;
-	import.context.override_gates = !bool_argument(fcinfo, GATES);
-	import.actor = text_argument(fcinfo, ACTOR);
+	import.context.override_gates = kind->gates < 0 || !bool_argument(fcinfo, kind->gates);
+	import.actor = text_argument(fcinfo, kind->actor);
 	import.context.actor = import.actor;
 	import.memory = AllocSetContextCreate(CurrentMemoryContext, "crm_deals import", ALLOCSET_SMALL_SIZES);
 	import.outer = running;
@@ -102,7 +130,7 @@ run_import(FunctionCallInfo fcinfo)
 	PG_TRY();
 	{
 		running = &import;
-		write_context_run(&import.context, fetch_result, fcinfo);
+		write_context_run(&import.context, fetch_result, &import);
 	}
 	PG_FINALLY();
 	{
@@ -116,7 +144,7 @@ run_import(FunctionCallInfo fcinfo)
  * outside of it.
  */
 static void
-rehearse_import(FunctionCallInfo fcinfo)
+rehearse_import(FunctionCallInfo fcinfo, const ImportKind *kind)
 {
 	MemoryContext memory = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -125,7 +153,7 @@ rehearse_import(FunctionCallInfo fcinfo)
 	MemoryContextSwitchTo(memory);
 	PG_TRY();
 	{
-		run_import(fcinfo);
+		run_import(fcinfo, kind);
 	}
 	PG_CATCH();
 	{
@@ -145,6 +173,28 @@ rehearse_import(FunctionCallInfo fcinfo)
 	CurrentResourceOwner = owner;
 }
 
+static Datum
+import(FunctionCallInfo fcinfo, const ImportKind *kind)
+{
+	if (PG_ARGISNULL(0) && PG_ARGISNULL(kind->rows))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("an import needs a table or rows"),
+				 errhint("Name a table as \"source\", or give an array of objects as \"rows\".")));
+	if (!PG_ARGISNULL(0) && !PG_ARGISNULL(kind->rows))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("an import takes either a table or rows, not both")));
+	(void) result_set_begin(fcinfo);
+	SPI_connect();
+	if (bool_argument(fcinfo, kind->dry_run))
+		rehearse_import(fcinfo, kind);
+	else
+		run_import(fcinfo, kind);
+	SPI_finish();
+	return (Datum) 0;
+}
+
 /*
  * import_deals(source, history, gates, create_accounts, actor, columns, formats,
  * dry_run, lost_reason, closed_at_from, rows)
@@ -152,23 +202,47 @@ rehearse_import(FunctionCallInfo fcinfo)
 Datum
 crm_deals_import(PG_FUNCTION_ARGS)
 {
-	if (PG_ARGISNULL(SOURCE) && PG_ARGISNULL(ROWS))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("an import needs a table or rows"),
-				 errhint("Name a table as \"source\", or give an array of objects as \"rows\".")));
-	if (!PG_ARGISNULL(SOURCE) && !PG_ARGISNULL(ROWS))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("an import takes either a table or rows, not both")));
-	(void) result_set_begin(fcinfo);
-	SPI_connect();
-	if (bool_argument(fcinfo, DRY_RUN))
-		rehearse_import(fcinfo);
-	else
-		run_import(fcinfo);
-	SPI_finish();
-	return (Datum) 0;
+	return import(fcinfo, &deals);
+}
+
+/* import_accounts(source, actor, columns, formats, dry_run, rows) */
+Datum
+crm_deals_import_accounts(PG_FUNCTION_ARGS)
+{
+	return import(fcinfo, &accounts);
+}
+
+/* import_contacts(source, actor, columns, formats, dry_run, rows) */
+Datum
+crm_deals_import_contacts(PG_FUNCTION_ARGS)
+{
+	return import(fcinfo, &contacts);
+}
+
+/* import_leads(source, actor, columns, formats, dry_run, rows) */
+Datum
+crm_deals_import_leads(PG_FUNCTION_ARGS)
+{
+	return import(fcinfo, &leads);
+}
+
+/* import_wrong_fields(entity, organization, old, stated) */
+Datum
+crm_deals_import_wrong_fields(PG_FUNCTION_ARGS)
+{
+	Jsonb	   *old = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
+	char	   *wrong;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(3) || !JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(3)))
+		PG_RETURN_NULL();
+	if (old != NULL && !JB_ROOT_IS_OBJECT(old))
+		old = NULL;
+	refresh_pipelines();
+	wrong = wrong_custom_fields(custom_fields_of(text_argument(fcinfo, 0), text_argument(fcinfo, 1)), old,
+								PG_GETARG_JSONB_P(3));
+	if (wrong == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_TEXT_P(cstring_to_text(wrong));
 }
 
 /* Raises an error unless an import is running. */

@@ -39,6 +39,9 @@ SELECT is(t.after($$UPDATE crm_deals.deal SET notes = 'any' WHERE name = 'e1'$$,
           'lost lost 0 closed v3',
           'rule 4: a deal lost before the pipeline asked is not judged when another column changes');
 SELECT is_empty('SELECT * FROM crm_deals.verify()', 'rule 4: nor by verify()');
+SELECT is(t.after($$UPDATE crm_deals.deal SET stage_id = t.stage('lost', 'Sales') WHERE name = 'e1'$$,
+                  $$SELECT concat_ws(' ', t.state('e1'), (SELECT count(*) FROM crm_deals.verify()))$$),
+          'lost lost 0 closed v3 0', 'rule 4: nor if it moves on to a lost stage of a pipeline that asks');
 SELECT is(t.dry($$UPDATE crm_deals.deal SET lost_reason = '' WHERE name = 'e1'$$),
           '23514 deal.lost_reason deal_lost_reason', 'rule 4: but when the reason changes');
 SELECT is(t.dry($$UPDATE crm_deals.deal SET stage_id = t.stage('lost', 'Easy') WHERE name = 'e2'$$),

@@ -70,17 +70,20 @@ FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe uns
               'stage_conversion timeline verify win_rate'),
              ('write',
               'attainment board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates '
-              'forecast import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes '
+              'forecast import_accounts import_contacts import_deals import_leads '
+              'lost_reasons merge_deals move_deal move_deals pipeline_changes '
               'pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion '
               'start_dispatcher timeline undo_batch verify win_rate'),
              ('manager',
               'attainment board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates '
-              'forecast import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes '
+              'forecast import_accounts import_contacts import_deals import_leads '
+              'lost_reasons merge_deals move_deal move_deals pipeline_changes '
               'pipeline_summary pipeline_trend resolve_deal restore_deal sales_velocity scan_duplicates '
               'stage_conversion start_dispatcher timeline undo_batch verify win_rate'),
              ('admin',
               'ack_events add_stage attainment board board_cards check_move convert_lead create_pipeline '
-              'deals_as_of dismiss_duplicate find_duplicates flag_duplicates forecast import_deals '
+              'deals_as_of dismiss_duplicate find_duplicates flag_duplicates forecast import_accounts '
+              'import_contacts import_deals import_leads '
               'index_custom_field lost_reasons merge_deals move_deal move_deals pipeline_changes pipeline_summary '
               'pipeline_trend prune_events read_events rebuild_duplicates redact remove_stage reorder_stages '
               'resolve_deal restore_deal sales_velocity scan_duplicates stage_conversion start_dispatcher subscribe '
@@ -213,7 +216,8 @@ FROM (VALUES ('nobody', NULL), ('consume', 'ack_events read_events subscribe uns
               'stage_conversion timeline verify win_rate'),
              ('write',
               'attainment board board_cards check_move convert_lead deals_as_of dismiss_duplicate find_duplicates '
-              'forecast import_deals lost_reasons merge_deals move_deal move_deals pipeline_changes '
+              'forecast import_accounts import_contacts import_deals import_leads '
+              'lost_reasons merge_deals move_deal move_deals pipeline_changes '
               'pipeline_summary pipeline_trend resolve_deal sales_velocity scan_duplicates stage_conversion '
               'start_dispatcher timeline undo_batch verify win_rate')) AS v (role, functions);
 SELECT is(t.dry('SELECT crm_deals.move_deal(t.deal(''d1''), ''won'', override => ''x'')', 'regress_crm_write'), '42501',

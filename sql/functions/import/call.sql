@@ -28,23 +28,22 @@ COMMENT ON FUNCTION crm_deals_internal.import_deals(regclass, regclass, boolean,
     'Internal: what crm_deals.import_deals() does. Functions of ours call this one.';
 
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_check_rights() RETURNS void
+CREATE FUNCTION crm_deals_internal.import_check_rights(entity text, relation regclass) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF NOT (has_any_column_privilege('crm_deals.deal', 'INSERT')
-            AND has_any_column_privilege('crm_deals.deal', 'UPDATE')) THEN
-        RAISE EXCEPTION 'permission denied to import deals' USING ERRCODE = '42501';
+    IF NOT (has_any_column_privilege(relation, 'INSERT') AND has_any_column_privilege(relation, 'UPDATE')) THEN
+        RAISE EXCEPTION 'permission denied to import %s', entity USING ERRCODE = '42501';
     END IF;
     IF current_setting('session_replication_role') = 'replica' THEN
-        RAISE EXCEPTION 'deals cannot be imported while session_replication_role is replica'
+        RAISE EXCEPTION '%s cannot be imported while session_replication_role is replica', entity
             USING ERRCODE = '55000', DETAIL = 'The triggers that derive and log what is imported are off.';
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_check_rights() IS
-    'Internal: refuses a caller who may not write deals at once, not for each row.';
+COMMENT ON FUNCTION crm_deals_internal.import_check_rights(text, regclass) IS
+    'Internal: refuses a caller who may not write the table at once, not for each row.';
 
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_check_rows(rows jsonb) RETURNS void
@@ -75,9 +74,10 @@ BEGIN
     WHERE c.relnamespace = pg_my_temp_schema()
       AND c.relname IN ('_crm_deals_source', '_crm_deals_history', '_crm_deals_pipelines', '_crm_deals_accounts',
                         '_crm_deals_owners', '_crm_deals_contacts', '_crm_deals_stages', '_crm_deals_found', '_crm_deals_rows',
-                        '_crm_deals_steps', '_crm_deals_new', '_crm_deals_changes');
+                        '_crm_deals_steps', '_crm_deals_new', '_crm_deals_changes', '_crm_deals_written',
+                        '_crm_deals_statements');
     IF taken IS NOT NULL THEN
-        RAISE EXCEPTION 'names that import_deals needs are taken: %', taken
+        RAISE EXCEPTION 'names that an import needs are taken: %', taken
             USING ERRCODE = '55006', DETAIL = 'They are free unless an import is at work in this session.',
                   HINT = 'Drop or rename temporary tables of these names.';
     END IF;
@@ -134,7 +134,7 @@ DECLARE
     given text[];    -- the columns that the source has
 BEGIN
     PERFORM crm_deals_internal.check_installed();
-    PERFORM crm_deals_internal.import_check_rights();
+    PERFORM crm_deals_internal.import_check_rights('deal', 'crm_deals.deal');
     PERFORM crm_deals_internal.import_check_names();
     PERFORM crm_deals_internal.import_check_rows(rows);
     gates := coalesce(gates, false);

@@ -28,8 +28,10 @@ BEGIN
                ('stage', 'text', 'name', false), ('entered_at', 'timestamp with time zone', 'moment', false),
                ('position', 'numeric', 'number', false), ('actor', 'text', 'name', false),
                ('lost_reason', 'text', 'name', false), ('amount', 'numeric', 'number', false);
-    ELSE
+    ELSIF entity = 'deal' THEN
         RETURN QUERY SELECT * FROM crm_deals_internal.import_deal_columns();
+    ELSE
+        RETURN QUERY SELECT * FROM crm_deals_internal.import_party_columns(entity);
     END IF;
 END
 $$;
@@ -280,7 +282,7 @@ AS $$
 DECLARE
     entity text;
 BEGIN
-    FOREACH entity IN ARRAY ARRAY['pipeline', 'stage', 'account', 'primary_contact', 'owner'] LOOP
+    FOREACH entity IN ARRAY ARRAY['pipeline', 'stage', 'account', 'primary_contact', 'contact', 'owner'] LOOP
         IF given @> ARRAY[entity, entity || '_id'] THEN
             RAISE EXCEPTION 'the source has both % and %_id', entity, entity
                 USING ERRCODE = '42701', HINT = 'Map one of them to null in the argument "columns": that leaves it out.';

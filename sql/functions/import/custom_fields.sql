@@ -22,18 +22,19 @@ COMMENT ON FUNCTION crm_deals_internal.import_field(text, jsonb) IS
     'Internal: converts a value of the source to the type of a custom field.';
 
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_fields(fields jsonb, organization text) RETURNS jsonb
+CREATE FUNCTION crm_deals_internal.import_fields(fields jsonb, organization text, entity text DEFAULT 'deal')
+RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT jsonb_object_agg(f.key, crm_deals_internal.import_field(
                (SELECT c.type FROM crm_deals.custom_field AS c
-                WHERE c.entity = 'deal' AND c.key = f.key
+                WHERE c.entity = import_fields.entity AND c.key = f.key
                   AND (c.organization = import_fields.organization OR c.organization IS NULL)
                 ORDER BY c.organization IS NULL LIMIT 1), f.value))
     FROM jsonb_each(fields) AS f
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_fields(jsonb, text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_fields(jsonb, text, text) IS
     'Internal: converts the columns custom_fields.KEY of a row, by the definitions of its organization.';
 
 -- A key of the source replaces the value that is there; a NULL of the source removes it.

@@ -155,9 +155,9 @@ COMMENT ON FUNCTION crm_deals_internal.import_status(text) IS
 -- Accounts, contacts and owners
 -- ----------
 
--- "account" is the key of the account in which a contact is looked for first.
+-- "account" is the key of the account in which a contact is looked for first. "imported" is what the rows are.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_names_wanted(entity text)
+CREATE FUNCTION crm_deals_internal.import_names_wanted(entity text, imported text)
 RETURNS TABLE (name text, organization text, account text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
@@ -166,6 +166,15 @@ AS $$
 BEGIN
     IF entity = 'owner' THEN
         RETURN QUERY SELECT DISTINCT s.owner, NULL, NULL FROM pg_temp._crm_deals_source AS s WHERE s.owner IS NOT NULL;
+    ELSIF imported <> 'deal' AND entity = 'account' THEN
+        RETURN QUERY
+        SELECT DISTINCT s.account, s.organization, NULL FROM pg_temp._crm_deals_source AS s WHERE s.account IS NOT NULL;
+    ELSIF imported <> 'deal' THEN
+        RETURN QUERY
+        SELECT DISTINCT s.contact, s.organization, r.account_id::text
+        FROM pg_temp._crm_deals_source AS s
+        JOIN pg_temp._crm_deals_rows AS r ON r._row = s._row
+        WHERE s.contact IS NOT NULL;
     ELSIF entity = 'account' THEN
         RETURN QUERY
         SELECT DISTINCT s.account, coalesce(p.owner, p.searched), NULL
@@ -181,7 +190,7 @@ BEGIN
     END IF;
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_names_wanted(text) IS
+COMMENT ON FUNCTION crm_deals_internal.import_names_wanted(text, text) IS
     'Internal: lists the accounts, contacts or owners that the rows name.';
 
 -- A contact of the row's account goes before any other. Something of the row's organization goes before something of
@@ -245,25 +254,29 @@ COMMENT ON FUNCTION crm_deals_internal.import_make_names(text) IS
     'Internal: makes the empty table _crm_deals_accounts, _crm_deals_contacts or _crm_deals_owners.';
 
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_name_problem(entity text, name text, keys text[]) RETURNS text
+CREATE FUNCTION crm_deals_internal.import_name_problem(entity text, imported text, name text, keys text[])
+RETURNS text
 LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN keys IS NULL
                 THEN format('%s "%s" does not exist. It is looked for by external id, name and e-mail address.%s',
                             initcap(entity), name,
-                            CASE entity WHEN 'account' THEN ' With create_accounts => true it is created.' ELSE '' END)
+                            CASE WHEN entity = 'account' AND imported = 'deal'
+                                 THEN ' With create_accounts => true it is created.' ELSE '' END)
                 WHEN cardinality(keys) > 1
                 THEN format('%s "%s" is ambiguous: it can be %s. Name it by its external id, or give its key in a '
                             'column that "columns" maps to %s.', initcap(entity), name, array_to_string(keys[:20], ', '),
-                            CASE entity WHEN 'contact' THEN 'primary_contact_id' ELSE entity || '_id' END) END
+                            CASE WHEN entity = 'contact' AND imported = 'deal' THEN 'primary_contact_id'
+                                 ELSE entity || '_id' END) END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_name_problem(text, text, text[]) IS
+COMMENT ON FUNCTION crm_deals_internal.import_name_problem(text, text, text, text[]) IS
     'Internal: says why a name means nothing, or more than one thing.';
 
 -- The host's table is read once and joined by hashes: the planner may know nothing of it.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_find_names(entity text, is_given boolean) RETURNS void
+CREATE FUNCTION crm_deals_internal.import_find_names(entity text, is_given boolean, imported text DEFAULT 'deal')
+RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET enable_nestloop = off
@@ -279,14 +292,14 @@ BEGIN
     SELECT * INTO host FROM crm_deals_internal.host(entity);
     IF host.host IS NULL THEN
         EXECUTE format('INSERT INTO pg_temp.%I (name, key) SELECT w.name, crm_deals_internal.import_folded(w.name) '
-                       'FROM crm_deals_internal.import_names_wanted($1) AS w', staging)
-        USING entity;
+                       'FROM crm_deals_internal.import_names_wanted($1, $2) AS w', staging)
+        USING entity, imported;
         RETURN;
     END IF;
     EXECUTE format(
         'WITH wanted AS MATERIALIZED (SELECT w.*, row_number() OVER () AS number, '
         '                                    lower(crm_deals_internal.import_folded(w.name)) AS folded '
-        '                             FROM crm_deals_internal.import_names_wanted($1) AS w), '
+        '                             FROM crm_deals_internal.import_names_wanted($1, $2) AS w), '
         'ranked AS (SELECT DISTINCT w.number, t.%1$I AS key, '
         '                  rank() OVER (PARTITION BY w.number ORDER BY %4$s) AS place '
         '           FROM %2$s AS t CROSS JOIN LATERAL (VALUES %3$s) AS n (name, rank) '
@@ -296,14 +309,14 @@ BEGIN
         '          FROM ranked AS r WHERE r.place = 1 GROUP BY r.number) '
         'INSERT INTO pg_temp.%5$I (name, organization, account, key, is_missing, problem) '
         'SELECT w.name, w.organization, w.account, CASE WHEN cardinality(n.keys) = 1 THEN n.keys[1] END, '
-        '       n.keys IS NULL, crm_deals_internal.import_name_problem($1, w.name, n.keys::text[]) '
+        '       n.keys IS NULL, crm_deals_internal.import_name_problem($1, $2, w.name, n.keys::text[]) '
         'FROM wanted AS w '
         'LEFT JOIN named AS n ON n.number = w.number',
         host.key_column, host.host, crm_deals_internal.import_host_names(host.host, host.columns),
         crm_deals_internal.import_name_rank(host.host, host.columns), staging)
-    USING entity;
+    USING entity, imported;
     EXECUTE format('ANALYZE pg_temp.%I', staging);
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_find_names(text, boolean) IS
+COMMENT ON FUNCTION crm_deals_internal.import_find_names(text, boolean, text) IS
     'Internal: fills _crm_deals_accounts, _crm_deals_contacts or _crm_deals_owners with what the names mean.';

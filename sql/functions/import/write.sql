@@ -220,6 +220,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
+    IF to_regclass('pg_temp._crm_deals_statements') IS NOT NULL THEN    -- accounts, contacts or leads
+        PERFORM crm_deals_internal.import_insert_parties(low, high, callers_path);
+        PERFORM crm_deals_internal.import_update_parties(low, high, callers_path);
+        RETURN;
+    END IF;
     IF EXISTS (SELECT FROM pg_temp._crm_deals_rows AS r WHERE r._row BETWEEN low AND high AND r._creates_account) THEN
         PERFORM crm_deals_internal.import_create_accounts(low, high, callers_path);
     END IF;
@@ -319,7 +324,7 @@ BEGIN
     END IF;
     IF low = high THEN
         PERFORM crm_deals_internal.import_refuse_row(
-            low, failure.problem, may_repeat AND failure.constraint_name IS NOT DISTINCT FROM 'deal_external_id');
+            low, failure.problem, may_repeat AND failure.constraint_name ~ '^(deal|account|contact|lead)_external_id$' IS TRUE);
     ELSE
         PERFORM crm_deals_internal.import_write(low, middle, false, may_repeat, callers_path);
         PERFORM crm_deals_internal.import_write(middle + 1, high, false, may_repeat, callers_path);

@@ -240,6 +240,15 @@ CREATE TEMPORARY TABLE qq_history (external_id text, stage text, entered_at text
 INSERT INTO qq_history VALUES ('i1', 'Lead', '2025-01-01', 'eve'), ('i1', 'Qualified', '2025-02-01', 'eve');
 SELECT * FROM crm_deals.import_deals('qq_source', 'qq_history', create_accounts => true);
 SELECT * FROM crm_deals.import_deals('qq_source', gates => true, actor => 'erp');
+SELECT * FROM crm_deals.import_accounts(rows => '[{"external_id": "p1", "name": "Party", "owner": "anna"}, {"name": ""},
+    {"external_id": "p2", "name": "Party two"}]');
+SELECT * FROM crm_deals.import_accounts(rows => '[{"external_id": "p1", "name": "The party"}]', dry_run => true);
+SELECT * FROM crm_deals.import_accounts(rows => '[{"external_id": "p1", "name": "The party"}]');
+SELECT * FROM crm_deals.import_contacts(rows => '[{"external_id": "p1", "first_name": "Pa", "account": "the party"},
+    {"external_id": "p2", "last_name": "Ra", "account": "nobody"}]');
+SELECT * FROM crm_deals.import_contacts(rows => '[{"external_id": "p1", "email": "pa@x.example"}]');
+SELECT * FROM crm_deals.import_leads(actor => 'erp', rows => '[{"external_id": "p1", "company_name": "Party",
+    "account": "p1", "contact": "pa@x.example", "status": "Working", "custom_fields.seats": 3}]');
 SELECT public.qq_shown(qq1.id) FROM crm_deals.deal AS qq1 ORDER BY qq1.id;
 
 -- Levels, policies, erasure, pruning
