@@ -172,8 +172,8 @@ BEGIN
     SELECT pg_catalog.string_agg(pg_catalog.concat_ws(': ', i.external_id, i.outcome, i.detail), pg_catalog.chr(10))
            FILTER (WHERE i.deal_id IS NULL)
     INTO problems
-    FROM crm_deals_internal.import_deals('pg_temp.crm_deals_sample', 'pg_temp.crm_deals_sample_history', false, true,
-                                         NULL, NULL, NULL, false, NULL, NULL, NULL) AS i;
+    FROM crm_deals_internal.call_import_deals('pg_temp.crm_deals_sample', 'pg_temp.crm_deals_sample_history', false,
+                                              true, NULL, NULL, NULL, false, NULL, NULL, NULL) AS i;
     IF problems IS NOT NULL THEN
         RAISE EXCEPTION 'the deals of the sample cannot be written' USING ERRCODE = '55000', DETAIL = problems;
     END IF;
