@@ -43,11 +43,6 @@ INSERT INTO question (name, function, by_hand) VALUES
  $$SELECT count(*) FROM crm_deals.pipeline_trend('week', date '2026-11-30' - 259 * 7, '2026-11-30',
                                                 group_by => 'owner')$$,
  $$SELECT count(*) FROM crm_deals.deals_as_of('2025-11-30')$$),
-('timeline of a deal, beside its events and activities',
- $$SELECT * FROM crm_deals.timeline(777)$$,
- $$SELECT e.occurred_at, e.kind, e.actor FROM crm_deals.deal_event AS e WHERE e.deal_id = 777
-   UNION ALL
-   SELECT a.occurred_at, a.kind, a.actor FROM crm_deals.activity AS a WHERE a.deal_id = 777 ORDER BY 1 DESC LIMIT 50$$),
 ('attainment: the quarters of a year, by owner',
  $$SELECT * FROM crm_deals.attainment('owner', 'quarter', '2026-01-01', '2026-12-31')$$,
  $$SELECT date_trunc('quarter', coalesce(d.closed_at::date, d.expected_close_date)), d.owner, d.currency,
