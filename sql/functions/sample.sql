@@ -172,8 +172,8 @@ BEGIN
     SELECT pg_catalog.string_agg(pg_catalog.concat_ws(': ', i.external_id, i.outcome, i.detail), pg_catalog.chr(10))
            FILTER (WHERE i.deal_id IS NULL)
     INTO problems
-    FROM crm_deals.import_deals('pg_temp.crm_deals_sample', 'pg_temp.crm_deals_sample_history',
-                                create_accounts => true) AS i;
+    FROM crm_deals_internal.call_import_deals('pg_temp.crm_deals_sample', 'pg_temp.crm_deals_sample_history', false,
+                                              true, NULL, NULL, NULL, false, NULL, NULL, NULL) AS i;
     IF problems IS NOT NULL THEN
         RAISE EXCEPTION 'the deals of the sample cannot be written' USING ERRCODE = '55000', DETAIL = problems;
     END IF;
@@ -211,6 +211,27 @@ END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.load_sample_contacts(text) IS
     'Internal: writes the contacts of load_sample(), and makes them stakeholders.';
+
+-- What is to be won in the quarter of today and in the one before: by each seller, and by the team in each pipeline.
+-- All are of a pipeline, since those without one would add to them.
+-- access: owner
+CREATE FUNCTION crm_deals_internal.load_sample_targets() RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+    INSERT INTO crm_deals.target (pipeline_id, owner, starts_on, ends_on, currency, amount)
+    SELECT p.id, t.owner, q.day, (q.day + interval '3 months')::date - 1, 'EUR', t.amount
+    FROM (SELECT date_trunc('quarter', CURRENT_DATE - n * interval '3 months')::date AS day
+          FROM generate_series(0, 1) AS n) AS q
+    CROSS JOIN (SELECT DISTINCT 'New business', d.owner, 30000 FROM crm_deals.deal AS d WHERE d.owner IS NOT NULL
+                UNION ALL
+                SELECT 'New business', NULL, 100000
+                UNION ALL
+                SELECT 'Renewals', NULL, 50000) AS t (pipeline, owner, amount)
+    JOIN crm_deals.pipeline AS p ON p.name = t.pipeline AND p.organization IS NULL
+$$;
+COMMENT ON FUNCTION crm_deals_internal.load_sample_targets() IS
+    'Internal: writes the targets of load_sample().';
 
 -- What was said and what is to be done, on the open deals; and leads that nobody has converted yet.
 -- access: owner
@@ -259,6 +280,7 @@ BEGIN
     PERFORM crm_deals_internal.check_no_deals();
     PERFORM crm_deals_internal.load_sample_settings(callers_path);
     PERFORM crm_deals_internal.load_sample_deals(callers_path);
+    PERFORM crm_deals_internal.load_sample_targets();
     PERFORM crm_deals_internal.load_sample_contacts(callers_path);
     PERFORM crm_deals_internal.load_sample_activities(callers_path);
 END

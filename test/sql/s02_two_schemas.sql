@@ -48,7 +48,7 @@ SELECT is((SELECT count(*) FROM t.behind), (SELECT count(*) FROM t.face AS f WHE
 CREATE FUNCTION t.traits(p pg_proc) RETURNS text LANGUAGE sql AS $$
     SELECT concat_ws(' ', p.proname,
                      trim_array(p.proargtypes::oid[], ('callers_path' = ANY (coalesce(p.proargnames, '{}')))::integer),
-                     array_remove(p.proargnames, 'callers_path'), p.provolatile, p.proparallel, p.procost, p.prorows,
+                     array_remove(coalesce(p.proargnames, '{}'), 'callers_path'), p.provolatile, p.proparallel, p.procost, p.prorows,
                      p.proretset, p.proisstrict, pg_get_function_result(p.oid))
 $$;
 SELECT is_empty($$SELECT t.traits(f), t.traits(i)

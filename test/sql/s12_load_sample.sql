@@ -39,6 +39,14 @@ SELECT is(concat_ws(', ', (SELECT count(*) FROM crm_deals.account), (SELECT coun
           '10, 10, 4, 4, 25, 2, 1, 2', 'section 12: load_sample: accounts, contacts, sellers, leads, …');
 SELECT is((SELECT count(*) || ' ' || count(*) FILTER (WHERE is_overdue) FROM crm_deals.open_task), '8 2',
           'section 12: load_sample: tasks');
+-- In each quarter: what its days won depends on the day of the test, what is to be won does not.
+SELECT is((SELECT string_agg(concat_ws(' ', a.group_label, a.currency, a.target), ', ' ORDER BY a.group_label)
+           FROM crm_deals.attainment(v.by) AS a WHERE a.target IS NOT NULL), v.wanted,
+          format('section 12: load_sample: targets by %s', v.by))
+FROM (VALUES (NULL, 'EUR 150000'), ('owner', 'anna EUR 30000, ben EUR 30000, clara EUR 30000, david EUR 30000'),
+             ('pipeline', 'New business EUR 100000, Renewals EUR 50000')) AS v (by, wanted);
+SELECT is((SELECT sum(a.won) FROM crm_deals.attainment(period => NULL, from_date => CURRENT_DATE - 200) AS a
+           WHERE a.currency = 'EUR'), 86000::numeric, 'section 12: load_sample: won of them');
 SELECT is_empty('SELECT * FROM crm_deals.verify()', 'section 12: load_sample: no rule is broken');
 SELECT is_empty('SELECT t.broken()', 'section 4: rules 1 to 7 hold on the data');
 SELECT is((SELECT string_agg(DISTINCT origin, ' ') FROM crm_deals.deal_event), 'import',
@@ -66,6 +74,8 @@ SELECT is((SELECT string_agg(DISTINCT a.name, ' ') || ' ' || count(*) || ' ' || 
            FROM crm_deals.deal AS d JOIN t.firm AS a ON a.id = d.account_id), 'One Two 25 0',
           'section 12: load_sample: rows of a host''s table are used, and none are written');
 SELECT is((SELECT count(*) FROM t.firm), 4::bigint, 'section 12: load_sample: nothing is written there');
+SELECT is((SELECT string_agg(DISTINCT concat_ws(' ', owner, amount), ', ') FROM crm_deals.target), '100000, 50000',
+          'section 12: load_sample: without sellers the team has targets');
 SELECT is_empty('SELECT * FROM crm_deals.verify()', 'section 12: load_sample: no rule is broken beside host tables');
 
 SELECT * FROM finish();

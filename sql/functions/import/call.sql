@@ -18,6 +18,16 @@
 --   _crm_deals_changes    a view: the deals to update
 
 -- access: write
+CREATE FUNCTION crm_deals_internal.call_import_deals(source regclass, history regclass, gates boolean,
+                                                     create_accounts boolean, actor text, columns jsonb, formats jsonb,
+                                                     dry_run boolean, lost_reason text, closed_at_from text, rows jsonb)
+RETURNS TABLE (row_number bigint, external_id text, outcome text, deal_id bigint, detail text)
+LANGUAGE c VOLATILE COST 1000000 AS 'MODULE_PATHNAME', 'crm_deals_import';
+COMMENT ON FUNCTION crm_deals_internal.call_import_deals(regclass, regclass, boolean, boolean, text, jsonb, jsonb,
+                                                         boolean, text, text, jsonb) IS
+    'Internal: does the same as crm_deals.import_deals(), for functions of ours.';
+
+-- access: write
 CREATE FUNCTION crm_deals_internal.import_check_rights(entity text, relation regclass) RETURNS void
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
