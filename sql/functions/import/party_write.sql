@@ -121,15 +121,15 @@ BEGIN
     IF fresh = '{}' THEN
         RETURN;
     END IF;
-    DELETE FROM pg_temp._crm_deals_written;
+    TRUNCATE pg_temp._crm_deals_written;    -- attempts that failed would leave dead rows
     IF crm_deals_internal.write_as_caller(callers_path, (SELECT w.inserts FROM pg_temp._crm_deals_statements AS w),
                                           low, high) <> cardinality(fresh) THEN
         RAISE EXCEPTION 'A trigger or row security suppressed the row.' USING ERRCODE = '09000';
     END IF;
-    UPDATE pg_temp._crm_deals_rows AS r
-    SET id = w.id
-    FROM unnest(fresh) WITH ORDINALITY AS f (_row, place), pg_temp._crm_deals_written AS w
-    WHERE w.place = f.place AND r._row = f._row;
+    -- Planned anew each time: the rows are very many or few.
+    EXECUTE 'UPDATE pg_temp._crm_deals_rows AS r SET id = w.id '
+            'FROM unnest($1) WITH ORDINALITY AS f (_row, place), pg_temp._crm_deals_written AS w '
+            'WHERE w.place = f.place AND r._row = f._row' USING fresh;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_insert_parties(bigint, bigint, text) IS
@@ -149,7 +149,7 @@ BEGIN
     IF prepared.changed IS NULL THEN
         RETURN;
     END IF;
-    DELETE FROM pg_temp._crm_deals_written;
+    TRUNCATE pg_temp._crm_deals_written;
     -- What the UPDATE is to write stands here, too: whatever it writes is here twice.
     EXECUTE 'INSERT INTO pg_temp._crm_deals_written (id) ' || prepared.changed USING low, high;
     IF NOT EXISTS (SELECT FROM pg_temp._crm_deals_written) THEN
