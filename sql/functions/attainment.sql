@@ -100,12 +100,12 @@ BEGIN
             GROUP BY 1, 2, d.currency
             UNION ALL
             SELECT d.expected_close_date, %1$s, d.currency, CURRENT_DATE, 0, coalesce(sum(d.amount), 0),
-                   coalesce(sum(d.amount) * (d.probability * 0.01), 0)
+                   coalesce(sum(d.amount * (d.probability * 0.01)), 0)
             FROM crm_deals.deal AS d %2$s
             WHERE d.status = 'open' AND d.stage_id = ANY (%5$L) AND %3$s AND d.expected_close_date IS NOT NULL AND %6$s
-            GROUP BY d.expected_close_date, 2, d.currency, d.probability, scale(d.probability)
+            GROUP BY d.expected_close_date, 2, d.currency
         ), part AS MATERIALIZED (
-            SELECT crm_deals_internal.period_start($1, y.day) AS period_start, y.raw, y.currency, y.rate_day,
+            SELECT date_trunc($1, y.day::timestamp)::date AS period_start, y.raw, y.currency, y.rate_day,
                    NULL::numeric AS target, y.won, y.open, y.weighted
             FROM daily AS y
             UNION ALL
@@ -121,7 +121,7 @@ BEGIN
             SELECT p.period_start, p.raw, CASE WHEN r.times IS NULL THEN p.currency ELSE $4 END AS currency,
                    sum(%8$s) AS target, sum(%9$s) AS won, sum(%10$s) AS open, sum(%11$s) AS weighted
             FROM part AS p
-            LEFT JOIN rate AS r ON r.currency = p.currency AND r.day = p.rate_day
+            %13$s
             GROUP BY p.period_start, p.raw, 3
         )
         SELECT g.period_start, g.raw::text, coalesce(%12$s, g.raw::text), g.currency, g.target, g.won, g.open,
@@ -136,7 +136,8 @@ BEGIN
         crm_deals_internal.converted('p.target', 'r.times', 'r.per'),
         crm_deals_internal.converted('p.won', 'r.times', 'r.per'),
         crm_deals_internal.converted('p.open', 'r.times', 'r.per'),
-        crm_deals_internal.converted('p.weighted', 'r.times', 'r.per'), scope.group_label)
+        crm_deals_internal.converted('p.weighted', 'r.times', 'r.per'), scope.group_label,
+        crm_deals_internal.joined_rates(convert_to))
     USING period, days.from_date, days.to_date, convert_to;
 END
 $$;

@@ -36,17 +36,16 @@ BEGIN
                                  crm_deals_internal.stages_of(pipeline_id, ARRAY['open']), condition);
     END IF;
 
-    -- Deals are summed by day first, since many deals have few days; then the month is found once for each day. The
-    -- scale is a group of its own, since 33 and 33.0 are equal and the sum would show either. What was won is converted
-    -- at the rate of its day.
+    -- Deals are summed by day first, since many deals have few days; then the month is found once for each day. What was
+    -- won is converted at the rate of its day.
     RETURN QUERY EXECUTE format($query$
         WITH part AS %8$s MATERIALIZED (
             SELECT d.expected_close_date AS day, %1$s AS raw, d.currency, count(*) AS deals, sum(d.amount) AS amount,
-                   sum(d.amount) * (d.probability * 0.01) AS weighted, 0 AS won_deals, NULL::numeric AS won_amount,
+                   sum(d.amount * (d.probability * 0.01)) AS weighted, 0 AS won_deals, NULL::numeric AS won_amount,
                    $2 AS rate_day
             FROM %2$s
             WHERE d.status = 'open' AND %7$s AND %4$s
-            GROUP BY d.expected_close_date, 2, d.currency, d.probability, scale(d.probability)
+            GROUP BY d.expected_close_date, 2, d.currency
             UNION ALL
             SELECT d.closed_at::date, %1$s, d.currency, 0, NULL, NULL, count(*), sum(d.amount), d.closed_at::date
             FROM %2$s
@@ -65,7 +64,7 @@ BEGIN
                    sum(p.amount) AS amount, sum(p.weighted) AS weighted,
                    sum(p.won_deals) AS won_deals, sum(p.won_amount) AS won_amount
             FROM part AS p
-            LEFT JOIN rate AS r ON r.currency = p.currency AND r.day = p.rate_day
+            %12$s
             GROUP BY 1, p.raw, p.currency, r.times, r.per
         ), g AS (
             SELECT m.month, m.raw, CASE WHEN m.times IS NULL THEN m.currency ELSE $1 END AS currency,
@@ -85,7 +84,8 @@ BEGIN
         CASE WHEN convert_to IS NULL THEN 'NOT' END,
         crm_deals_internal.converted('m.amount', 'm.times', 'm.per'),
         crm_deals_internal.converted('m.weighted', 'm.times', 'm.per'),
-        crm_deals_internal.converted('m.won_amount', 'm.times', 'm.per'))
+        crm_deals_internal.converted('m.won_amount', 'm.times', 'm.per'),
+        crm_deals_internal.joined_rates(convert_to))
     USING convert_to, today;
 END
 $$;

@@ -106,3 +106,15 @@ AS $$
 $$;
 COMMENT ON FUNCTION crm_deals_internal.converted(text, text, text) IS
     'Internal: returns an amount at a rate of rates(), as a piece of SQL over three expressions.';
+
+-- Without a currency to convert to nothing is joined, since a plan that sorts for it takes a quarter longer.
+-- access: read
+CREATE FUNCTION crm_deals_internal.joined_rates(convert_to text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN convert_to IS NULL THEN 'CROSS JOIN (SELECT NULL::numeric AS times, NULL::numeric AS per) AS r'
+                ELSE 'LEFT JOIN rate AS r ON r.currency = p.currency AND r.day = p.rate_day' END
+$$;
+COMMENT ON FUNCTION crm_deals_internal.joined_rates(text) IS
+    'Internal: returns the join of parts p with their rates r, as a piece of SQL.';

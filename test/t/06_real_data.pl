@@ -264,5 +264,77 @@ is(value($node, "SELECT told.compare($quarter, NULL, NULL, NULL, NULL, 'true', $
 	'... and by another program, by ' . substr($_, 1, 5))
   for q('owner', 'ARRAY[d.owner]'), ($ENV{SOAK} ? q('stage', 'ARRAY[d.stage_id::text]') : ());
 
+# The trend of 2017 by month and stage, and the quarters of a team with targets, from the file.
+sub sums
+{
+	my ($group, @which) = @_;
+	my (%count, %sum);
+
+	for my $row (@which)
+	{
+		my $key = $group->($row);
+		$count{$key}++;
+		$sum{$key} += $row->{close_value} || 0;
+	}
+	return map { $_ => [ $count{$_}, $sum{$_} ] } keys %count;
+}
+my %trend;
+for my $month (map { sprintf '2017-%02d-01', $_ } 2 .. 12)
+{
+	my %stages = sums(sub { $_[0]{deal_stage} eq 'Prospecting' ? 'prospecting' : 'engaging' }, open_on($month));
+	$trend{"$month $_"} = join ' ', @{ $stages{$_} } for keys %stages;
+}
+is_deeply({ map { split /\|/ } rows($node, "SELECT at::date || ' ' || group_key, deal_count || ' ' || amount::bigint
+	FROM crm_deals.pipeline_trend('month', '2017-01-01', '2017-11-30')", %history) }, \%trend,
+	'pipeline_trend of the months of 2017, by the file');
+is(value($node, <<'SQL', %history), 0, '... and by owner and by a column that the log does not track, by deals_as_of');
+SELECT count(*)
+FROM (VALUES ('owner'), ('source')) AS g (name)
+CROSS JOIN LATERAL (SELECT DISTINCT at FROM crm_deals.pipeline_trend('quarter', '2016-10-01', '2018-03-31')) AS p
+CROSS JOIN LATERAL (
+	(SELECT t.group_key, t.deal_count, t.amount, t.weighted_amount
+	 FROM crm_deals.pipeline_trend('quarter', '2016-10-01', '2018-03-31', group_by => g.name) AS t WHERE t.at = p.at)
+	EXCEPT ALL
+	SELECT CASE g.name WHEN 'owner' THEN d.owner END, count(*), coalesce(sum(d.amount), 0),
+		   coalesce(sum(d.amount * d.probability / 100), 0)
+	FROM crm_deals.deals_as_of(p.at) AS d WHERE d.status = 'open' GROUP BY 1) AS difference
+SQL
+
+# 10,000 dollars for each of the team in 2017, split by days: 90, 91, 92 and 92 of 365. What is open is expected after a
+# hundred days.
+my %target = ('2017-01-01' => 2465.75, '2017-04-01' => 2493.15, '2017-07-01' => 2520.55, '2017-10-01' => 2520.55);
+my (%won, %expected, %attained);
+for my $row (@deals)
+{
+	my ($day, $month, $year) = (gmtime(midnight($row->{engage_date} || '2017-01-01') + 100 * 86400))[ 3 .. 5 ];
+	my $closes = sprintf '%d-%02d-%02d', $year + 1900, $month + 1, $day;
+
+	$won{ quarter($row->{close_date}) }{ $row->{sales_agent} } += $row->{close_value} if $row->{deal_stage} eq 'Won';
+	$expected{ quarter($closes) }{ $row->{sales_agent} } += $row->{close_value} || 100 if $row->{close_date} eq '';
+}
+for my $quarter (keys %target)
+{
+	for my $agent (map { $_->{sales_agent} } @deals)
+	{
+		my ($won, $open) = ($won{$quarter}{$agent} // 0, $expected{$quarter}{$agent} // 0);
+		my $gap = $target{$quarter} - $won;
+
+		$attained{"$quarter $agent"} = sprintf '%.2f %.2f %.2f %.2f %s', $target{$quarter}, $won, $open, $gap,
+		  $gap > 0 ? sprintf('%.3f', $open / $gap) : '';
+	}
+}
+value($node, <<'SQL', %history);
+UPDATE crm_deals.deal SET amount = 100, expected_close_date = (created_at AT TIME ZONE 'UTC')::date + 100
+WHERE status = 'open';
+INSERT INTO crm_deals.target (owner, starts_on, ends_on, currency, amount)
+SELECT DISTINCT owner, date '2017-01-01', date '2017-12-31', 'USD', 10000 FROM crm_deals.deal;
+SQL
+is_deeply({ map { split /\|/ } rows($node, <<'SQL', %history) }, \%attained, 'attainment by agent and quarter, by the file');
+SELECT period_start || ' ' || group_key,
+	   concat_ws(' ', target, won::numeric(20, 2), open_amount::numeric(20, 2), gap::numeric(20, 2), '')
+	   || coalesce(coverage::numeric(20, 3)::text, '')
+FROM crm_deals.attainment('owner', 'quarter', '2017-01-01', '2017-12-31')
+SQL
+
 $node->stop;
 done_testing();
