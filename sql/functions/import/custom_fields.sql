@@ -27,12 +27,13 @@ RETURNS jsonb
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT jsonb_object_agg(f.key, crm_deals_internal.import_field(
-               (SELECT c.type FROM crm_deals.custom_field AS c
-                WHERE c.entity = import_fields.entity AND c.key = f.key
-                  AND (c.organization = import_fields.organization OR c.organization IS NULL)
-                ORDER BY c.organization IS NULL LIMIT 1), f.value))
+    SELECT jsonb_object_agg(f.key, CASE WHEN d.type IN ('number', 'boolean', 'multiselect')
+                                        THEN crm_deals_internal.import_field(d.type, f.value) ELSE f.value END)
     FROM jsonb_each(fields) AS f
+    LEFT JOIN LATERAL (SELECT c.type FROM crm_deals.custom_field AS c
+                       WHERE c.entity = import_fields.entity AND c.key = f.key
+                         AND (c.organization = import_fields.organization OR c.organization IS NULL)
+                       ORDER BY c.organization IS NULL LIMIT 1) AS d ON jsonb_typeof(f.value) = 'string'
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_fields(jsonb, text, text) IS
     'Internal: converts the columns custom_fields.KEY of a row, by the definitions of its organization.';

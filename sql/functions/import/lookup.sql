@@ -194,7 +194,7 @@ COMMENT ON FUNCTION crm_deals_internal.import_names_wanted(text, text) IS
     'Internal: lists the accounts, contacts or owners that the rows name.';
 
 -- A contact of the row's account goes before any other. Something of the row's organization goes before something of
--- none; a row of no organization can mean any. "t" is a row of the host's table, "w" what is wanted.
+-- none; a row of no organization can mean any. "c" is a row of the host's table by one of its names, "w" what is wanted.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_name_rank(host regclass, columns jsonb) RETURNS text
 LANGUAGE sql STABLE
@@ -202,14 +202,27 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT concat(
         CASE WHEN has_column_privilege(host, columns ->> 'account_id', 'SELECT')
-             THEN format('CASE WHEN t.%I::text = w.account THEN 0 ELSE 100 END + ', columns ->> 'account_id') END,
+             THEN 'CASE WHEN c.account = w.account THEN 0 ELSE 100 END + ' END,
         CASE WHEN has_column_privilege(host, columns ->> 'organization', 'SELECT')
-             THEN format('CASE WHEN t.%1$I::text IS NOT DISTINCT FROM w.organization THEN 10 '
-                         'WHEN t.%1$I IS NULL OR w.organization IS NULL THEN 20 END + ', columns ->> 'organization') END,
-        'n.rank')
+             THEN 'CASE WHEN c.organization IS NOT DISTINCT FROM w.organization THEN 10 '
+                  'WHEN c.organization IS NULL OR w.organization IS NULL THEN 20 END + ' END,
+        'c.rank')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_name_rank(regclass, jsonb) IS
     'Internal: returns the expression that ranks rows of one name; those without a rank do not count.';
+
+-- Those that the rank needs.
+-- access: write
+CREATE FUNCTION crm_deals_internal.import_host_places(host regclass, columns jsonb) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT string_agg(format(CASE WHEN has_column_privilege(host, columns ->> f.field, 'SELECT') THEN 't.%I::text AS %s'
+                                  ELSE 'NULL::text AS %2$s' END, coalesce(columns ->> f.field, ''), f.name), ', ')
+    FROM (VALUES ('account_id', 'account'), ('organization', 'organization')) AS f (field, name)
+$$;
+COMMENT ON FUNCTION crm_deals_internal.import_host_places(regclass, jsonb) IS
+    'Internal: returns the expressions of the account and the organization of a row of the host''s table.';
 
 -- An external id goes before a name, a name before an e-mail address. Columns that the caller cannot read do not count.
 -- access: write
@@ -273,7 +286,8 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_name_problem(text, text, text, text[]) IS
     'Internal: says why a name means nothing, or more than one thing.';
 
--- The host's table is read once and joined by hashes: the planner may know nothing of it.
+-- The host's table is read once and joined by hashes: the planner may know nothing of it. Its names are materialized:
+-- else what takes them out of the row, a nested loop, would hide from the planner what it costs to join in another one.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_find_names(entity text, is_given boolean, imported text DEFAULT 'deal')
 RETURNS void
@@ -300,10 +314,11 @@ BEGIN
         'WITH wanted AS MATERIALIZED (SELECT w.*, row_number() OVER () AS number, '
         '                                    lower(crm_deals_internal.import_folded(w.name)) AS folded '
         '                             FROM crm_deals_internal.import_names_wanted($1, $2) AS w), '
-        'ranked AS (SELECT DISTINCT w.number, t.%1$I AS key, '
-        '                  rank() OVER (PARTITION BY w.number ORDER BY %4$s) AS place '
-        '           FROM %2$s AS t CROSS JOIN LATERAL (VALUES %3$s) AS n (name, rank) '
-        '           JOIN wanted AS w ON w.folded = lower(crm_deals_internal.import_folded(n.name)) '
+        'called AS MATERIALIZED (SELECT t.%1$I AS key, %6$s, n.rank, '
+        '                               lower(crm_deals_internal.import_folded(n.name)) AS folded '
+        '                        FROM %2$s AS t CROSS JOIN LATERAL (VALUES %3$s) AS n (name, rank)), '
+        'ranked AS (SELECT DISTINCT w.number, c.key, rank() OVER (PARTITION BY w.number ORDER BY %4$s) AS place '
+        '           FROM called AS c JOIN wanted AS w ON w.folded = c.folded '
         '           WHERE %4$s IS NOT NULL), '
         'named AS (SELECT r.number, array_agg(r.key ORDER BY r.key) AS keys '
         '          FROM ranked AS r WHERE r.place = 1 GROUP BY r.number) '
@@ -313,7 +328,8 @@ BEGIN
         'FROM wanted AS w '
         'LEFT JOIN named AS n ON n.number = w.number',
         host.key_column, host.host, crm_deals_internal.import_host_names(host.host, host.columns),
-        crm_deals_internal.import_name_rank(host.host, host.columns), staging)
+        crm_deals_internal.import_name_rank(host.host, host.columns), staging,
+        crm_deals_internal.import_host_places(host.host, host.columns))
     USING entity, imported;
     EXECUTE format('ANALYZE pg_temp.%I', staging);
 END

@@ -69,8 +69,9 @@ BEGIN
         'LEFT JOIN named AS n ON n.external_id = s.external_id AND n.organization IS NOT DISTINCT FROM s.organization '
         'WHERE $1 IS NULL OR s._row = ANY ($1)',
         party.key_column, party.relation,
-        coalesce(format('t.%I::text = w.external_id', party.columns ->> 'external_id'), 'false'),
-        coalesce(format('t.%I::text IS NOT DISTINCT FROM w.organization', party.columns ->> 'organization'), 'true'))
+        coalesce('t.' || quote_ident(party.columns ->> 'external_id') || '::text = w.external_id', 'false'),
+        coalesce('t.' || quote_ident(party.columns ->> 'organization') || '::text IS NOT DISTINCT FROM w.organization',
+                 'true'))
     USING chosen;
     ANALYZE pg_temp._crm_deals_found;
 END
@@ -125,7 +126,7 @@ BEGIN
               WHERE $1 IS NULL OR s._row = ANY ($1)
               ORDER BY s._row
               OFFSET 0) AS j
-        $query$, coalesce(format('t.%I::jsonb', party.columns ->> 'custom_fields'), 'NULL::jsonb'), party.relation,
+        $query$, coalesce('t.' || quote_ident(party.columns ->> 'custom_fields') || '::jsonb', 'NULL::jsonb'), party.relation,
                  party.key_column)
     USING chosen, 'custom_fields' <> ALL (given), entity;
     ANALYZE pg_temp._crm_deals_rows;
@@ -307,7 +308,7 @@ BEGIN
               LEFT JOIN LATERAL (SELECT %2$s AS there FROM %3$s AS t WHERE t.%4$I = r.id OFFSET 0) AS t ON NOT r._is_new
               WHERE $1 IS NULL OR r._row = ANY ($1)) AS j
         WHERE r._row = j._row AND j.problem IS NOT NULL
-        $query$, needed.texts, coalesce(format('coalesce(t.%I::jsonb, ''{}'')', party.columns ->> 'custom_fields'),
+        $query$, needed.texts, coalesce('coalesce(t.' || quote_ident(party.columns ->> 'custom_fields') || '::jsonb, ''{}'')',
                                         '''{}''::jsonb'),
                  party.relation, party.key_column)
     USING chosen, entity, entity = 'account' AND 'name' = ANY (given), needed.message;

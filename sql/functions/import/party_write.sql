@@ -35,27 +35,30 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_party_values(text, text[], boolean) IS
     'Internal: lists the columns to write for accounts, contacts or leads, and the expressions of their values.';
 
--- "typed" is the value as the column would hold it: 5 as 5.00 in a column of numeric(10,2). Only texts keep their length,
--- so that one that is too long is refused and not cut.
+-- "differs" compares byte by byte: a type of the user's may have no equality. So a number is compared as the column would
+-- hold it: 5 as 5.00 in a column of numeric(10,2). Texts keep their length: one that is too long is refused and not cut.
+-- In JSON 5 and 5.0 are the same.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_party_columns_written(entity text, given text[], of_change boolean)
-RETURNS TABLE (name text, value text, typed text)
+RETURNS TABLE (name text, value text, differs text)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 SET quote_all_identifiers = off
 AS $$
     SELECT v.name, format('(%s)::%s', v.value, format_type(a.atttypid, -1)),
-           format('(%s)::%s', v.value, format_type(a.atttypid, CASE WHEN t.typcategory = 'S' THEN -1 ELSE a.atttypmod END))
+           format(CASE WHEN a.atttypid = 'jsonb'::regtype THEN 't.%I IS DISTINCT FROM (%s)::%s'
+                       ELSE 'record_image_ne(ROW(t.%I), ROW((%s)::%s))' END, v.name, v.value,
+                  format_type(a.atttypid, CASE WHEN t.typcategory = 'S' THEN -1 ELSE a.atttypmod END))
     FROM crm_deals_internal.import_party_values(entity, given, of_change) AS v
     JOIN crm_deals_internal.import_party(entity) AS p ON true
     JOIN pg_attribute AS a ON a.attrelid = p.relation AND a.attname = v.name
     JOIN pg_type AS t ON t.oid = a.atttypid
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_party_columns_written(text, text[], boolean) IS
-    'Internal: does the same, with the values in the types of the columns.';
+    'Internal: does the same, with the values in the types of the columns, and in which rows they are a change.';
 
--- "changed" finds, of the rows from $1 to $2, those that an UPDATE would change, byte by byte: a type of the user's may
--- have no equality. The INSERT numbers the new keys in the order of the rows.
+-- "changed" finds, of the rows from $1 to $2, those that the UPDATE would change. The INSERT numbers the new keys in the
+-- order of the rows.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_prepare_parties(entity text, given text[]) RETURNS void
 LANGUAGE plpgsql
@@ -72,7 +75,7 @@ BEGIN
     INTO fresh
     FROM crm_deals_internal.import_party_columns_written(entity, given, false) AS c;
     SELECT string_agg(quote_ident(c.name), ', ') AS names, string_agg(c.value, ', ') AS listed,
-           string_agg(format('record_image_ne(ROW(t.%I), ROW(%s))', c.name, c.typed), ' OR ') AS differs
+           string_agg(c.differs, ' OR ') AS differs
     INTO change
     FROM crm_deals_internal.import_party_columns_written(entity, given, true) AS c;
     CREATE TEMPORARY TABLE pg_temp._crm_deals_statements ON COMMIT DROP AS
@@ -82,11 +85,12 @@ BEGIN
                   'ORDER BY r._row RETURNING t.%I AS id) '
                   'INSERT INTO pg_temp._crm_deals_written (place, id) SELECT row_number() OVER (), w.id FROM w',
                   party.relation, fresh.names, fresh.listed, party.key_column) AS inserts,
+           CASE WHEN change.names IS NOT NULL THEN
            format('SELECT r.id FROM pg_temp._crm_deals_rows AS r '
                   'JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
                   'CROSS JOIN LATERAL (SELECT FROM %s AS t WHERE t.%I = r.id AND (%s) OFFSET 0) AS t '
                   'WHERE r._row BETWEEN $1 AND $2 AND NOT r._is_new AND r._problem IS NULL AND NOT r._again',
-                  party.relation, party.key_column, change.differs) AS changed,
+                  party.relation, party.key_column, change.differs) END AS changed,
            format('WITH w AS (UPDATE %1$s AS t SET (%2$s) = (SELECT %3$s FROM pg_temp._crm_deals_rows AS r '
                   'JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
                   'WHERE r.id = t.%4$I AND NOT r._is_new AND r._problem IS NULL AND NOT r._again) '
@@ -117,15 +121,15 @@ BEGIN
     IF fresh = '{}' THEN
         RETURN;
     END IF;
-    DELETE FROM pg_temp._crm_deals_written;
+    TRUNCATE pg_temp._crm_deals_written;    -- attempts that failed would leave dead rows
     IF crm_deals_internal.write_as_caller(callers_path, (SELECT w.inserts FROM pg_temp._crm_deals_statements AS w),
                                           low, high) <> cardinality(fresh) THEN
         RAISE EXCEPTION 'A trigger or row security suppressed the row.' USING ERRCODE = '09000';
     END IF;
-    UPDATE pg_temp._crm_deals_rows AS r
-    SET id = w.id
-    FROM unnest(fresh) WITH ORDINALITY AS f (_row, place), pg_temp._crm_deals_written AS w
-    WHERE w.place = f.place AND r._row = f._row;
+    -- Planned anew each time: the rows are very many or few.
+    EXECUTE 'UPDATE pg_temp._crm_deals_rows AS r SET id = w.id '
+            'FROM unnest($1) WITH ORDINALITY AS f (_row, place), pg_temp._crm_deals_written AS w '
+            'WHERE w.place = f.place AND r._row = f._row' USING fresh;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_insert_parties(bigint, bigint, text) IS
@@ -145,7 +149,7 @@ BEGIN
     IF prepared.changed IS NULL THEN
         RETURN;
     END IF;
-    DELETE FROM pg_temp._crm_deals_written;
+    TRUNCATE pg_temp._crm_deals_written;
     -- What the UPDATE is to write stands here, too: whatever it writes is here twice.
     EXECUTE 'INSERT INTO pg_temp._crm_deals_written (id) ' || prepared.changed USING low, high;
     IF NOT EXISTS (SELECT FROM pg_temp._crm_deals_written) THEN

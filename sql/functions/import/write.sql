@@ -318,7 +318,7 @@ BEGIN
     IF gates THEN
         judged := crm_deals_internal.import_judge_gates(low, high);
     END IF;
-    IF (judged OR low < high AND failure.constraint_name = 'deal_duplicate')
+    IF (judged OR low < high AND failure.constraint_name IS NOT DISTINCT FROM 'deal_duplicate')
        AND crm_deals_internal.import_try_without_duplicates(low, high, judged, callers_path) THEN
         RETURN;
     END IF;
