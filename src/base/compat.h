@@ -51,6 +51,19 @@
 	getIdentitySequence(relation, attnum, true)
 #endif
 
+/* 19 gives the hook every base relation, and its range table entry: build_simple_rel_hook */
+#if PG_VERSION_NUM < 190000
+#include "optimizer/plancat.h"
+#define build_simple_rel_hook get_relation_info_hook
+#define build_simple_rel_hook_type get_relation_info_hook_type
+#define REL_HOOK_ARGUMENTS PlannerInfo *root, Oid table, bool inhparent, RelOptInfo *rel
+#define call_rel_hook(hook) hook(root, table, inhparent, rel)
+#else
+#include "optimizer/pathnode.h"
+#define REL_HOOK_ARGUMENTS PlannerInfo *root, RelOptInfo *rel, RangeTblEntry *rte
+#define call_rel_hook(hook) hook(root, rel, rte)
+#endif
+
 /* 17 moved it (28f3915b7) */
 #if PG_VERSION_NUM < 170000
 #define my_lxid() (MyProc->lxid)

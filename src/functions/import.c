@@ -15,6 +15,7 @@
 #include "commands/sequence.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "nodes/pathnodes.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -24,6 +25,7 @@
 #include "base/arguments.h"
 #include "base/caller_query.h"
 #include "base/catalog.h"
+#include "base/compat.h"
 #include "base/result_set.h"
 #include "base/write_context.h"
 #include "rules/custom_fields.h"
@@ -37,6 +39,7 @@ PG_FUNCTION_INFO_V1(crm_deals_import_as);
 PG_FUNCTION_INFO_V1(crm_deals_next_deal_id);
 
 #define SLICE 1000				/* rows */
+#define ROWS_OF_A_PAGE 10		/* the planner's guess where statistics say nothing */
 #define MAX_ARGUMENTS 11
 
 /* What a function imports, and where its arguments are that concern this file */
@@ -63,6 +66,8 @@ typedef struct Import
 } Import;
 
 static Import *running = NULL;
+
+static build_simple_rel_hook_type next_rel_hook = NULL;
 
 static CallerQuery deals_query = {
 	.sql = "SELECT i.row_number, i.external_id, i.outcome, i.deal_id, i.detail"
@@ -112,6 +117,41 @@ fetch_result(void *arg)
 		SPI_freetuptable(SPI_tuptable);
 	}
 	cursor_close(portal);
+}
+
+/*
+ * Corrects what the planner believes of a table during an import.  A table that was
+ * analysed while it was empty, or while an import was under way, has pages and no
+ * rows, so all its indexes seem to cost the same: a deal would be looked up by its
+ * id through an index that has the id last, which reads the whole index.
+ */
+static void
+expect_rows(REL_HOOK_ARGUMENTS)
+{
+	if (next_rel_hook != NULL)
+		call_rel_hook(next_rel_hook);
+	if (running == NULL || rel->tuples >= rel->pages)
+		return;
+	rel->tuples = rel->pages * ROWS_OF_A_PAGE;
+	for (int i = 0; i < list_length(rel->indexlist); i++)
+	{
+		IndexOptInfo *index = list_nth_node(IndexOptInfo, rel->indexlist, i);
+
+		index->tuples = rel->tuples;
+	}
+}
+
+/* Has expect_rows() called, from the session's first import on. */
+static void
+watch_plans(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	next_rel_hook = build_simple_rel_hook;
+	build_simple_rel_hook = expect_rows;
+	watching = true;
 }
 
 /* Runs the import in its context. */
@@ -186,6 +226,7 @@ import(FunctionCallInfo fcinfo, const ImportKind *kind)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("an import takes either a table or rows, not both")));
 	(void) result_set_begin(fcinfo);
+	watch_plans();
 	SPI_connect();
 	if (bool_argument(fcinfo, kind->dry_run))
 		rehearse_import(fcinfo, kind);

@@ -107,8 +107,8 @@ BEGIN
     JOIN pg_temp._crm_deals_source AS s ON s._row = e._row
     JOIN crm_deals.pipeline AS p ON p.id = r.pipeline_id
     LEFT JOIN crm_deals.stage AS t ON t.id = e.stage_id
-    LEFT JOIN LATERAL (SELECT d.updated_at FROM crm_deals.deal AS d WHERE d.id = r.id OFFSET 0) AS d
-           ON NOT r._is_new;
+    LEFT JOIN LATERAL (SELECT d.updated_at FROM crm_deals.deal AS d WHERE d.id = r.id AND NOT r._is_new OFFSET 0) AS d
+           ON true;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_judge_steps(text[]) IS

@@ -1,7 +1,8 @@
 -- What is to be done with each row: which deal it means, and the keys of its stage, its account and its owner.
 --
 -- The planner may believe that there are no deals, for example if deal was analysed while it was empty. So each row looks
--- its deal up: a LATERAL query with OFFSET 0, which the planner cannot turn round. It costs the same in any table.
+-- its deal up: a LATERAL query with OFFSET 0, which the planner cannot turn round. Rows of new deals look nothing up: the
+-- condition stands inside the query. src/functions/import.c sees to it that the primary key is used in any table.
 
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_make_tables() RETURNS void

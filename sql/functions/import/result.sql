@@ -19,7 +19,8 @@ BEGIN
            CASE WHEN r._problem IS NULL OR NOT r._is_new THEN r.id END,
            left(coalesce(r._problem, nullif(concat_ws(E'\n', r._note, u.similar), '')), 4000)
     FROM pg_temp._crm_deals_rows AS r
-    LEFT JOIN LATERAL (SELECT d.version FROM crm_deals.deal AS d WHERE d.id = r.id OFFSET 0) AS d ON NOT r._is_new
+    LEFT JOIN LATERAL (SELECT d.version FROM crm_deals.deal AS d WHERE d.id = r.id AND NOT r._is_new OFFSET 0) AS d
+           ON true
     -- If a deal was renamed, it may be the other deal of a flag that was there.
     LEFT JOIN LATERAL (SELECT string_agg(format('Similar to deal %s, "%s".', o.id, o.name), E'\n'
                                          ORDER BY f.similarity DESC, o.id) AS similar

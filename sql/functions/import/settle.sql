@@ -109,7 +109,8 @@ BEGIN
           FROM pg_temp._crm_deals_rows AS r
           JOIN pg_temp._crm_deals_source AS s ON s._row = r._row
           JOIN crm_deals.stage AS t ON t.id = r.stage_id
-          LEFT JOIN LATERAL (SELECT d.* FROM crm_deals.deal AS d WHERE d.id = r.id OFFSET 0) AS d ON NOT r._is_new
+          LEFT JOIN LATERAL (SELECT d.* FROM crm_deals.deal AS d WHERE d.id = r.id AND NOT r._is_new OFFSET 0) AS d
+                 ON true
           LEFT JOIN crm_deals_internal.import_ends_of_histories() AS h ON h._row = r._row
           LEFT JOIN crm_deals_internal.import_reasons() AS k
                  ON k.pipeline_id = r.pipeline_id AND k.folded = lower(crm_deals_internal.import_folded(s.lost_reason))
