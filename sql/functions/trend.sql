@@ -100,19 +100,15 @@ BEGIN
         crm_deals_internal.filter_condition(CASE WHEN filter ? 'overdue' THEN filter - 'overdue' ELSE filter END,
                                             scope.organization, scope.pipeline_id));
     RETURN QUERY EXECUTE format($query$
-        WITH fine AS (
-            SELECT y.until, y.sign, %1$s AS raw, d.currency, d.probability, count(*) AS deals, sum(d.amount) AS amount
+        WITH delta AS (
+            SELECT y.until, %1$s AS raw, d.currency, sum(y.sign)::bigint AS deals,
+                   coalesce(sum(y.sign * d.amount), 0) AS amount,
+                   coalesce(sum(y.sign * d.amount * (d.probability * 0.01)), 0) AS weighted
             FROM %2$s
             %3$s
             %4$s
             WHERE d.status = 'open' AND %5$s
-            GROUP BY y.until, y.sign, 3, d.currency, d.probability, scale(d.probability)
-        ), delta AS (
-            SELECT f.until, f.raw, f.currency, sum(f.sign * f.deals)::bigint AS deals,
-                   coalesce(sum(f.sign * f.amount), 0) AS amount,
-                   coalesce(sum(f.sign * f.amount * (f.probability * 0.01)), 0) AS weighted
-            FROM fine AS f
-            GROUP BY f.until, f.raw, f.currency
+            GROUP BY y.until, 2, d.currency
         ), total AS (
             SELECT t.raw::text AS group_key, t.currency, t.until, lead(t.until, 1, 0) OVER back AS before,
                    sum(t.deals) OVER back AS deals, sum(t.amount) OVER back AS amount,
