@@ -30,7 +30,8 @@ SELECT is(t.import('accounts', '[{"external_id": "a1", "name": "Acme", "owner": 
           'import_accounts: good rows are created, each bad one says why');
 SELECT is((SELECT string_agg(concat_ws(' ', a.id, a.external_id, a.name, a.owner, a.custom_fields), '; ' ORDER BY a.id)
            FROM crm_deals.account AS a),
-          '1 a1 Acme anna {"size": 12}; 2 Initech {}; 3 4 Hooli {"own": true}', 'import_accounts: what they say is stored');
+          '1 a1 Acme anna {"size": 12}; 2 Initech {}; 3 4 Hooli {"own": true}',
+          'import_accounts: what they say is stored');
 SELECT is(t.import('accounts', '[{"external_id": "a1", "name": "Acme", "owner": "anna", "custom_fields.size": 12},
                                  {"external_id": "4", "name": "Hooli", "owner": null, "custom_fields.size": null}]'),
           'a1 unchanged 1; 4 unchanged 3', 'import_accounts: a second run changes nothing');
@@ -123,7 +124,7 @@ SELECT is(t.import('contacts', '[{"external_id": "c1", "First Name": "Ada", "las
                                  {"external_id": "c3", "phone": 4930123, "account": "Nobody"},
                                  {"external_id": "c4", "phone": "1", "account": "twins"},
                                  {"external_id": "c5", "account": "a1", "custom_fields.tier": "z"},
-                                 {"external_id": "c6", "last_name": "S", "organization": "south", "account": "acme"},
+                                 {"external_id": "c6", "last_name": "S", "organization": "south", "account": " aCME"},
                                  {"external_id": "c7", "last_name": "N", "custom_fields.tier": "b"}]'),
           format('c1 created 1; c2 created 2; c3 rejected (Account "Nobody" does not exist. It is looked for by external id, '
                  'name and e-mail address.); c4 rejected (Account "twins" is ambiguous: it can be %s, %s. Name it by its '
@@ -137,9 +138,11 @@ SELECT is((SELECT string_agg(concat_ws(' ', c.external_id, c.first_name, c.last_
           'c1 Ada Byron Acme; c2 b@x.example Acme; c6 S Acme south; c7 N', 'import_contacts: what they say is stored');
 SELECT is(t.import('contacts', '[{"external_id": "c1", "account": null, "e-mail": "ada@x.example"},
                                  {"external_id": "c2", "account": "hooli", "e-mail": "b@x.example"}]',
-                   ', columns => ''{"E-Mail": "email"}'''), 'c1 updated 1; c2 updated 2', 'import_contacts: NULL clears the account');
+                   ', columns => ''{"E-Mail": "email"}'''), 'c1 updated 1; c2 updated 2',
+          'import_contacts: NULL clears the account');
 SELECT is((SELECT string_agg(concat_ws(' ', c.first_name, c.email, c.account_id), '; ' ORDER BY c.id)
-           FROM crm_deals.contact AS c WHERE c.id < 3), 'Ada ada@x.example; b@x.example 3', 'import_contacts: and the rest stays');
+           FROM crm_deals.contact AS c WHERE c.id < 3), 'Ada ada@x.example; b@x.example 3',
+          'import_contacts: and the rest stays');
 SELECT is(t.try($$SELECT * FROM crm_deals.import_contacts(rows => '[{"last_name": "x", "account_id": 1}]')$$), '42703',
           'import_contacts: no foreign id is taken for ours');
 SELECT is(t.import('contacts', '[{"external_id": "k1", "last_name": "K", "account_id": 3},
