@@ -48,6 +48,58 @@ COMMIT;
 TYPED = IMPORT.format("numeric", "date", "timestamptz")
 TEXTS = IMPORT.format("text", "text", "text")
 
+# Deals with five steps of history each, by 50 actors, in place of the source above
+HISTORY_NAME = "import of deals with history"
+HISTORY_BARS = [
+    Bar(figure, "bare", ours=ours, at_most=3, note=ours)
+    for figure in ("seconds", "processor seconds") for ours in ("history", "rehearsal", "after a rehearsal")
+]
+
+EMPTY_EVENTS = EMPTY + """
+DROP TABLE IF EXISTS bare_event;
+CREATE TABLE bare_event (LIKE crm_deals.deal_event INCLUDING ALL);
+"""
+
+WITH_HISTORY = """
+BEGIN;
+CREATE TEMPORARY TABLE source (LIKE made);
+CREATE TEMPORARY TABLE history (LIKE made_history);
+COPY source FROM :'source' (FORMAT csv);
+COPY history FROM :'history' (FORMAT csv);
+SELECT outcome, count(*) FROM crm_deals.import_deals('source', history => 'history', dry_run => {}) GROUP BY outcome;
+COMMIT;
+"""
+
+# Leaves statistics of a table that has pages and no rows
+ANALYSE_EMPTY = "ANALYZE crm_deals.deal, crm_deals.deal_event;"
+
+KEEP_BARE = """
+COPY (TABLE crm_deals.deal) TO :'bare' (FORMAT csv);
+COPY (TABLE crm_deals.deal_event) TO :'events' (FORMAT csv);
+"""
+
+COPY_BARE_HISTORY = """
+BEGIN;
+COPY bare FROM :'bare' (FORMAT csv);
+COPY bare_event FROM :'events' (FORMAT csv);
+COMMIT;
+"""
+
+
+def measure_history(name, deals, results):
+    """Imports deals with history; COPY of what the first import wrote is the other side."""
+    files = {kind: os.path.join(WORKSPACE, "server", f"import_with_{kind}.csv")
+             for kind in ("source", "history", "bare", "events")}
+    sql(name, text_of("sql/import_history.sql"), {"deals": deals, **files})
+    sql(name, EMPTY_EVENTS)
+    works = [("history", WITH_HISTORY.format("false")), ("bare", COPY_BARE_HISTORY),
+             ("rehearsal", WITH_HISTORY.format("true")), ("after a rehearsal", WITH_HISTORY.format("false"))]
+    for side, text in works:
+        results.add(HISTORY_NAME, f"{deals:,} deals", side, timed(name, text, files))
+        if side == "history":
+            sql(name, KEEP_BARE, files)
+        sql(name, ANALYSE_EMPTY if side == "rehearsal" else "" if side == "history" else EMPTY_EVENTS)
+
 
 def measure(plan, results):
     name = "importing"
@@ -61,5 +113,8 @@ def measure(plan, results):
             sql(name, EMPTY)
             for side, text in group:
                 results.add(NAME, f"{plan.bulk:,} deals", side, timed(name, text, files))
+    for deals in (plan.bulk // 100, plan.bulk // 10, plan.bulk):    # the cost grows with the rows, no faster
+        measure_history(name, deals, results)
     sides.drop(name)
     results.compare(NAME, BARS)
+    results.compare(HISTORY_NAME, HISTORY_BARS)
