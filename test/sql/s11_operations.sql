@@ -23,8 +23,8 @@ SELECT is((SELECT string_agg(DISTINCT proname || ' ' || provolatile::text,
            FROM pg_proc WHERE pronamespace = 'crm_deals'::regnamespace),
           'ack_events v, add_stage v, attainment s, board s, board_cards s, check_move s, convert_lead v, '
           'create_pipeline v, deals_as_of s, dismiss_duplicate v, find_duplicates s, flag_duplicates v, forecast s, '
-          'grant_access v, '
-          'import_deals v, index_custom_field v, install v, load_sample v, lost_reasons s, merge_deals v, move_deal v, move_deals v, '
+          'grant_access v, import_accounts v, import_contacts v, import_deals v, import_leads v, '
+          'index_custom_field v, install v, load_sample v, lost_reasons s, merge_deals v, move_deal v, move_deals v, '
           'pipeline_changes s, pipeline_summary s, pipeline_trend s, protect_children v, prune_events v, '
           'read_events v, rebuild_duplicates v, redact v, '
           'remove_stage v, reorder_stages v, resolve_deal s, restore_deal v, revoke_access v, sales_velocity s, '

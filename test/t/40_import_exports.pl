@@ -130,6 +130,12 @@ for my $system (qw(hubspot salesforce pipedrive dynamics vtiger bitrix monday))
 	is($node->safe_psql($system, 'SELECT count(*) FROM crm_deals.verify()'), 0, "$system: no rule is broken");
 }
 
+for my $system (qw(monday dynamics))
+{
+	my ($status, $said) = run_import('hubspot', "$example/samples/$system.csv", '--as', $system);
+	is("$status " . counts($said), '0 12 flagged', "$system: beside the deals of another system");
+}
+
 # ----------
 # Rejected rows
 # ----------

@@ -61,7 +61,9 @@ export class CsvFile {
 
     static async open(path, { encoding, delimiter }) {
         const start = await readBeginning(path);
-        if (encoding !== undefined && !iconv.encodingExists(encoding)) throw new Error(`unknown encoding "${encoding}"`);
+        if (encoding !== undefined && !iconv.encodingExists(encoding)) {
+            throw new Error(`unknown encoding "${encoding}"`);
+        }
         const name = encoding ?? (await findEncoding(path, start));
         return new CsvFile(path, name, delimiter ?? findDelimiter(iconv.decode(start, name)));
     }

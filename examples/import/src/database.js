@@ -6,6 +6,8 @@ import { stringify } from 'csv-stringify';
 import pg from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 
+import { pipelineColumn } from './rows.js';
+
 const quoted = (name) => pg.escapeIdentifier(name);
 
 export async function connect() {
@@ -29,8 +31,10 @@ export async function providePipeline(client, wanted) {
 
 // Copies the rows into a temporary table of texts, as they stand in the file. An empty cell is NULL.
 export async function copyRows(client, rows, progress) {
-    await client.query(`CREATE TEMPORARY TABLE incoming (${rows.names.map((name) => `${quoted(name)} text`).join(', ')})
-                        ON COMMIT DROP`);
+    const names = rows.names.map(quoted);
+    const columns = names.map((name) => `${name} text`);
+    if (rows.pipeline()) columns.push(`${quoted(pipelineColumn)} text DEFAULT ${pg.escapeLiteral(rows.pipeline())}`);
+    await client.query(`CREATE TEMPORARY TABLE incoming (${columns.join(', ')}) ON COMMIT DROP`);
     let count = 0;
     async function* counted() {
         for await (const row of rows) {
@@ -40,7 +44,7 @@ export async function copyRows(client, rows, progress) {
         }
     }
     await pipeline(Readable.from(counted()), stringify({ cast: { string: (cell) => cell } }),
-                   client.query(copyFrom('COPY pg_temp.incoming FROM STDIN (FORMAT csv)')));
+                   client.query(copyFrom(`COPY pg_temp.incoming (${names.join(', ')}) FROM STDIN (FORMAT csv)`)));
     return count;
 }
 
@@ -58,8 +62,11 @@ const importOf = {
 
 // Returns the outcome of each row.
 export async function importRows(client, mapping, columns, settings) {
-    const common = [columns, mapping.formats, settings.dryRun, settings.actor];
-    const ofDeals = [mapping.create_accounts ?? true, settings.lostReason ?? mapping.lost_reason, mapping.closed_at_from];
-    const { rows } = await client.query(importOf[mapping.into], mapping.into === 'deals' ? [...common, ...ofDeals] : common);
+    const values = [columns, mapping.formats, settings.dryRun, settings.actor];
+    if (mapping.into === 'deals') {
+        const { create_accounts: createAccounts = true, lost_reason: lostReason, closed_at_from: closedAtFrom } = mapping;
+        values.push(createAccounts, settings.lostReason ?? lostReason, closedAtFrom);
+    }
+    const { rows } = await client.query(importOf[mapping.into], values);
     return rows;
 }

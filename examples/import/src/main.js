@@ -28,7 +28,8 @@ async function withClock(what, work) {
 async function importFile(client, rows, mapping, settings) {
     await client.query('BEGIN');
     if (await providePipeline(client, mapping.into === 'deals' && mapping.pipeline)) {
-        console.log(`the pipeline "${mapping.pipeline.name}" is made, with the stages that ${mapping.system} has by default`);
+        console.log(`the pipeline "${mapping.pipeline.name}" is made, `
+            + `with the stages that ${mapping.system} has by default`);
     }
     const count = await copyRows(client, rows, sayProgress);
     if (count >= everySo) process.stderr.write('\n');
@@ -44,7 +45,9 @@ async function main(settings) {
     const rows = new Rows(file, mapping);
     await rows.findHeader();
     console.log(`${settings.file}: ${file.encoding}, delimiter "${file.delimiter.replace('\t', '\\t')}"`);
-    if (rows.unknown().length > 0) console.log(`left out, since the mapping does not know them: ${rows.unknown().join(', ')}`);
+    if (rows.unknown().length > 0) {
+        console.log(`left out, since the mapping does not know them: ${rows.unknown().join(', ')}`);
+    }
 
     const client = await connect();
     client.on('notice', ({ message }) => console.log(message));
@@ -69,6 +72,7 @@ try {
     process.exitCode = settings ? await main(settings) : 0;
 } catch (error) {
     const { message, detail, hint } = error;
-    console.error(error instanceof UsageError ? message : ['error: ' + message, detail, hint].filter(Boolean).join('\n'));
+    const report = ['error: ' + message, detail, hint].filter(Boolean).join('\n');
+    console.error(error instanceof UsageError ? message : report);
     process.exitCode = 2;
 }

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 const folder = fileURLToPath(new URL('../mappings/', import.meta.url));
 
 export function mappingNames() {
-    return readdirSync(folder).filter((name) => name.endsWith('.json')).map((name) => name.replace(/\.json$/, '')).sort();
+    const files = readdirSync(folder).filter((name) => name.endsWith('.json'));
+    return files.map((name) => name.replace(/\.json$/, '')).sort();
 }
 
 // Headers are compared as the database does it.

@@ -27,7 +27,8 @@ export function printReasons(rejected) {
         reasons.get(kind).count += 1;
     }
     for (const { count, row, detail } of [...reasons.values()].sort((a, b) => b.count - a.count).slice(0, shown)) {
-        console.log(`\nrow ${row}${count > 1 ? ` and ${count - 1} more` : ''}:\n    ${detail.replace(/\n/g, '\n    ')}`);
+        const others = count > 1 ? ` and ${count - 1} more` : '';
+        console.log(`\nrow ${row}${others}:\n    ${detail.replace(/\n/g, '\n    ')}`);
     }
     if (reasons.size > shown) console.log(`\n... and ${reasons.size - shown} other reasons: the file has them`);
 }

@@ -4,7 +4,11 @@ import { columnOf, folded, isHeader } from './mapping.js';
 // The column that a file of rejected rows has beside those of the export.
 export const problemHeader = 'import_problem';
 
-const sameRecord = (one, other) => one.length === other.length && one.every((cell, i) => folded(cell) === folded(other[i]));
+// The column for the pipeline of the mapping, if the export has none of its own.
+export const pipelineColumn = 'pipeline of the mapping';
+
+const sameRecord = (one, other) =>
+    one.length === other.length && one.every((cell, i) => folded(cell) === folded(other[i]));
 
 // A name stands once in a table, and has at most 63 bytes.
 function distinct(headers) {
@@ -37,9 +41,16 @@ export class Rows {
             + `it should have some of ${wanted.join(', ')}`);
     }
 
+    // Rows that name no pipeline go to that of the mapping. Returns its name.
+    pipeline() {
+        const named = this.header.some((header) => columnOf(this.mapping, header) === 'pipeline');
+        return named || this.mapping.into !== 'deals' ? undefined : this.mapping.pipeline?.name;
+    }
+
     // What the database is told: every column of the export has a name there, or is left out.
     columns() {
-        return Object.fromEntries(this.names.map((name, i) => [name, columnOf(this.mapping, this.header[i]) ?? null]));
+        const columns = this.names.map((name, i) => [name, columnOf(this.mapping, this.header[i]) ?? null]);
+        return Object.fromEntries(this.pipeline() ? [...columns, [pipelineColumn, 'pipeline']] : columns);
     }
 
     unknown() {
