@@ -1,4 +1,4 @@
-// A mapping says what the columns of a system's export are called here. mappings/README.md describes the files.
+// A mapping says what the columns of a system's export are called here. ../README.md describes the files.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -26,8 +26,10 @@ export function columnOf(mapping, header) {
     return entry?.[1];
 }
 
+const names = ['name', 'last_name', 'company_name'];
+
 // An export may begin with titles. The header is the first record that has the names that the mapping asks for.
 export function isHeader(mapping, record) {
-    const known = record.filter((cell) => typeof columnOf(mapping, cell) === 'string');
-    return known.length >= 2 && known.some((cell) => columnOf(mapping, cell) === 'name');
+    const known = record.map((cell) => columnOf(mapping, cell)).filter((column) => typeof column === 'string');
+    return known.length >= 2 && known.some((column) => names.includes(column));
 }
