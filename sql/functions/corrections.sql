@@ -246,6 +246,21 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.folded_changes(jsonb[]) IS
     'Internal: makes one change of the changes that a batch made to a deal.';
 
+-- An import writes several events of a deal. If the earliest that is left is no creation, the log may have lost some.
+-- access: write
+CREATE FUNCTION crm_deals_internal.pruned_import(deal_id bigint, version integer, is_import boolean) RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT 'Its earlier events were pruned, so the log may not have all that the import did.'
+    WHERE pruned_import.is_import
+      AND pruned_import.version > 1
+      AND NOT EXISTS (SELECT FROM crm_deals.deal_event AS e
+                      WHERE e.deal_id = pruned_import.deal_id AND e.version = pruned_import.version - 1)
+$$;
+COMMENT ON FUNCTION crm_deals_internal.pruned_import(bigint, integer, boolean) IS
+    'Internal: says that events of an import may be missing before this version of a deal, or returns NULL.';
+
 -- The number of a batch is the id of its first event; the others have the same transaction and higher ids. An import
 -- writes several events of a deal, so the event here is the deal's last one.
 -- access: write
@@ -261,9 +276,10 @@ BEGIN
     SELECT e.deal_id, max(e.id), max(e.version), (array_agg(e.kind ORDER BY e.version DESC))[1], max(e.merged_into),
            (array_agg(e.from_status::text ORDER BY e.version))[1],
            crm_deals_internal.folded_changes(array_agg(r.readable ORDER BY e.version)),
-           string_agg(CASE WHEN e.kind = 'merged' AND e.id <= crm_deals_internal.last_session_event()
-                           THEN 'Release 0.1 merged it, and did not record what moved.' ELSE r.uncertain END,
-                      ' ' ORDER BY e.version),
+           nullif(concat_ws(' ', string_agg(CASE WHEN e.kind = 'merged' AND e.id <= crm_deals_internal.last_session_event()
+                                          THEN 'Release 0.1 merged it, and did not record what moved.'
+                                          ELSE r.uncertain END, ' ' ORDER BY e.version),
+                     crm_deals_internal.pruned_import(e.deal_id, min(e.version), bool_or(e.origin = 'import'))), ''),
            bool_and(e.actor = actor AND e.session_user_name = session_user)
     FROM crm_deals.deal_event AS f
     JOIN crm_deals.deal_event AS e ON e.transaction = f.transaction AND e.id >= f.id

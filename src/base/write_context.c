@@ -45,12 +45,41 @@ statement_command(void)
 	return GetActiveSnapshot()->curcid;
 }
 
+/*
+ * A batch whose first event is rolled back has no number any more, so the next
+ * event gives a new one.  A subtransaction that began later than the one that
+ * is rolled back was inside it.
+ */
+static void
+forget_rolled_back_batch(SubXactEvent event, SubTransactionId rolled_back,
+						 SubTransactionId parent pg_attribute_unused(), void *arg pg_attribute_unused())
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	for (WriteContext *context = innermost; context != NULL; context = context->outer)
+		if (context->batch_began_in >= rolled_back)
+			context->batch_id = 0;
+}
+
+/* Has forget_rolled_back_batch() called, from the session's first context on. */
+static void
+watch_subtransactions(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	RegisterSubXactCallback(forget_rolled_back_batch, NULL);
+	watching = true;
+}
+
 /* Makes the context the innermost one. */
 static void
 push(WriteContext *context)
 {
 	context->last_event_id = 0;
 	context->batch_id = 0;
+	context->batch_began_in = InvalidSubTransactionId;
 	context->trigger_depth = trigger_depth();
 	context->claimed = context->only_by_ticket;
 	context->command = InvalidCommandId;
@@ -62,6 +91,7 @@ push(WriteContext *context)
 void
 write_context_run(WriteContext *context, void (*work) (void *arg), void *arg)
 {
+	watch_subtransactions();
 	push(context);
 	PG_TRY();
 	{
@@ -150,6 +180,15 @@ write_context(void)
 	if (innermost == NULL || trigger_depth() != innermost->trigger_depth + 1)
 		return NULL;
 	return innermost->claimed && statement_command() == innermost->command ? innermost : NULL;
+}
+
+/* Notes the batch, and where it began. */
+void
+write_context_batch_is(WriteContext *context, int64 batch_id)
+{
+	if (context->batch_id != batch_id)
+		context->batch_began_in = GetCurrentSubTransactionId();
+	context->batch_id = batch_id;
 }
 
 /* Returns whether the statement prunes the log or erases a person. */

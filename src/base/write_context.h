@@ -24,6 +24,7 @@ typedef struct WriteContext
 	int64		batch_id;		/* out: 0 if nothing was logged */
 
 	/* private */
+	SubTransactionId batch_began_in;
 	char	   *callers_path;
 	char	   *ticket;			/* or NULL */
 	int			trigger_depth;
@@ -57,6 +58,9 @@ extern void write_context_claim(void);
 
 /* Returns, in a trigger, the context of its statement, or NULL. */
 extern WriteContext *write_context(void);
+
+/* Notes, in a trigger, the batch of the context's events. */
+extern void write_context_batch_is(WriteContext *context, int64 batch_id);
 
 /*
  * Returns, in a trigger, whether prune_events() or redact() runs the

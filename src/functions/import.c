@@ -161,6 +161,7 @@ run_import(FunctionCallInfo fcinfo, const ImportKind *kind)
 	Import		import = {.kind = kind,.call = fcinfo};
 
 	import.context.imports = true;
+	import.context.one_batch = true;
 	import.context.override_gates = kind->gates < 0 || !bool_argument(fcinfo, kind->gates);
 	import.actor = text_argument(fcinfo, kind->actor);
 	import.context.actor = import.actor;

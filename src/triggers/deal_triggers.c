@@ -288,7 +288,7 @@ capture_statement(TriggerData *data, const DealTable *table)
 
 	capture_rows(&capture, data);
 	if (capture.context != NULL)
-		capture.context->batch_id = event_batch_id(capture.batch);
+		write_context_batch_is(capture.context, event_batch_id(capture.batch));
 	forget_expected(data);
 	if (event_batch_write(capture.batch) > 0)
 		notify_doorbell();
