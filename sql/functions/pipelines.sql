@@ -321,7 +321,9 @@ BEGIN
     END IF;
 
     IF before_key IS NOT NULL THEN
-        SELECT s.position INTO place FROM crm_deals.stage AS s WHERE s.pipeline_id = pipeline AND s.key = before_key;
+        SELECT s.position INTO place
+        FROM crm_deals.stage AS s
+        WHERE s.pipeline_id = pipeline AND s.id = crm_deals_internal.find_stage(pipeline, before_key);
         IF NOT FOUND THEN
             PERFORM crm_deals_internal.raise_unknown_stage(before_key, pipeline);
         END IF;

@@ -23,7 +23,7 @@ SELECT is(t.stages() || ' ' || (SELECT probability FROM crm_deals.stage WHERE id
 SELECT is(t.after(format('SELECT crm_deals.add_stage(%s, ''Zero'', before_key => ''lead'')', :sales),
                   'SELECT t.stages()'),
           'zero lead qualified proposal trial_run negotiation won lost gone', 'add_stage: before the first');
-SELECT is(t.after(format('SELECT crm_deals.add_stage(%s, ''Zero'', before_key => ''lead''); '
+SELECT is(t.after(format('SELECT crm_deals.add_stage(%s, ''Zero'', before_key => ''Lead''); '
                          'INSERT INTO crm_deals.deal (name) VALUES (''x'')',
                          :sales),
                   'SELECT t.state(''x'')'),
