@@ -320,10 +320,14 @@ AS $$
 BEGIN
     PERFORM crm_deals_internal.enter_as_writer();
     PERFORM FROM crm_deals.deal AS d
-    WHERE d.id IN (SELECT e.deal_id FROM crm_deals_internal.deals_of_batch(lock_batch.batch_id, NULL) AS e
-                   UNION ALL
-                   SELECT crm_deals_internal.place_of_deal(e.merged_into)
-                   FROM crm_deals_internal.deals_of_batch(lock_batch.batch_id, NULL) AS e)
+    WHERE d.id IN (SELECT p.deal_id
+                   FROM crm_deals.deal_event AS f
+                   JOIN crm_deals.deal_event AS e ON e.transaction = f.transaction AND e.id >= f.id
+                   CROSS JOIN LATERAL (SELECT e.deal_id
+                                       UNION ALL
+                                       SELECT crm_deals_internal.place_of_deal(e.merged_into)
+                                       WHERE e.merged_into IS NOT NULL) AS p
+                   WHERE f.id = lock_batch.batch_id AND e.batch_id = lock_batch.batch_id)
     ORDER BY d.id
     FOR UPDATE;
 END
