@@ -1,8 +1,8 @@
 -- The history: each row of it becomes an event of the log.
 
 -- Rows of a history that are about one deal and one stage, one after the other, are one stay: only the first of them
--- counts, unless the amount changes. Rows of one moment are taken in the order of "position", else in their own; each is a
--- microsecond later than the one before it.
+-- counts, unless the amount changes. Rows of one moment are taken in the order of "position", else in their own; each
+-- that counts is a microsecond later than the one before it.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_steps()
 RETURNS TABLE (_row bigint, entered_at timestamptz, place bigint, stage_id bigint, stage text, problem text,
@@ -10,19 +10,24 @@ RETURNS TABLE (_row bigint, entered_at timestamptz, place bigint, stage_id bigin
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT e._row, e.entered_at + (e.tie - 1) * interval '1 microsecond', e.place, e.stage_id, e.stage, e.problem,
-           e.stage_id = lag(e.stage_id) OVER deal AND (e.amount IS NULL OR e.amount = lag(e.amount) OVER deal) IS TRUE,
-           e.actor, e.lost_reason, e.amount, lag(e.amount) OVER deal
-    FROM (SELECT r._row, h.entered_at, h.stage, m.id AS stage_id, h.actor, h.lost_reason, h.amount,
-                 concat_ws(E'\n', h._problem, m.problem) AS problem,
-                 row_number() OVER (PARTITION BY r._row, h.entered_at ORDER BY h.position, h._row) AS tie,
-                 row_number() OVER (PARTITION BY r._row ORDER BY h.entered_at, h.position, h._row) AS place
-          FROM pg_temp._crm_deals_history AS h
-          JOIN pg_temp._crm_deals_rows AS r
-            ON r.external_id = h.external_id AND (h.organization IS NULL OR h.organization = r.organization)
-          LEFT JOIN pg_temp._crm_deals_stages AS m ON m.pipeline_id = r.pipeline_id AND m.stage = h.stage
-          WHERE r._problem IS NULL) AS e
-    WINDOW deal AS (PARTITION BY e._row ORDER BY e.place)
+    SELECT e._row, e.entered_at + (greatest(e.tie, 1) - 1) * interval '1 microsecond', e.place, e.stage_id, e.stage,
+           e.problem, e.is_repeated, e.actor, e.lost_reason, e.amount, e.previous_amount
+    FROM (SELECT e.*,
+                 count(*) FILTER (WHERE e.is_repeated IS NOT TRUE)
+                     OVER (PARTITION BY e._row, e.entered_at ORDER BY e.place) AS tie
+          FROM (SELECT e.*, lag(e.amount) OVER deal AS previous_amount,
+                       e.stage_id = lag(e.stage_id) OVER deal
+                           AND (e.amount IS NULL OR e.amount = lag(e.amount) OVER deal) IS TRUE AS is_repeated
+                FROM (SELECT r._row, h.entered_at, h.stage, m.id AS stage_id, h.actor, h.lost_reason, h.amount,
+                             concat_ws(E'\n', h._problem, m.problem) AS problem,
+                             row_number() OVER (PARTITION BY r._row ORDER BY h.entered_at, h.position, h._row) AS place
+                      FROM pg_temp._crm_deals_history AS h
+                      JOIN pg_temp._crm_deals_rows AS r
+                        ON r.external_id = h.external_id
+                       AND (h.organization IS NULL OR h.organization = r.organization)
+                      LEFT JOIN pg_temp._crm_deals_stages AS m ON m.pipeline_id = r.pipeline_id AND m.stage = h.stage
+                      WHERE r._problem IS NULL) AS e
+                WINDOW deal AS (PARTITION BY e._row ORDER BY e.place)) AS e) AS e
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_steps() IS
     'Internal: lists the rows of the history, in the order of each deal.';

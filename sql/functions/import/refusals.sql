@@ -84,7 +84,7 @@ BEGIN
               JOIN pg_temp._crm_deals_pipelines AS p ON p._place = s._place
               LEFT JOIN LATERAL (SELECT ROW(d.*)::crm_deals.deal AS deal FROM crm_deals.deal AS d
                                  WHERE d.id = r.id AND NOT r._is_new OFFSET 0) AS d ON true
-              WHERE r.stage_id IS NOT NULL AND jsonb_typeof(r.custom_fields) = 'object'
+              WHERE r._problem IS NULL AND r.stage_id IS NOT NULL AND jsonb_typeof(r.custom_fields) = 'object'
                 AND ($1 IS NULL OR r._row = ANY ($1)) OFFSET 0) AS j
         WHERE r._row = j._row AND j.problem IS NOT NULL
         $query$, crm_deals_internal.import_stated_deal())
