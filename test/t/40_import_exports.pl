@@ -206,5 +206,23 @@ for my $how (sort keys %written)
 is($status, 2, 'a file of another system is an error');
 like($errors, qr/header/, 'that says what is missing');
 
+# ----------
+# Exports of other shapes
+# ----------
+
+my ($header, $row) = split /\n/, 'Record ID,Deal Name,Deal Stage,Pipeline,Amount,Create Date,Associated Company,'
+	. "Associated Company (Primary)\n7,Pumps,Contract Sent,Sales Pipeline,100,2025-01-02 10:00,One Ltd;Two Ltd,Two Ltd";
+new_database('shapes');
+write_file($file, "$header\n$row,,\n");
+($status, $said, $errors) = run_import('shapes', $file, '--as', 'hubspot');
+is("$status " . counts($said), '0 1 created', 'an export without a closing date, and with empty cells at the end')
+	or diag $said, $errors;
+is($node->safe_psql('shapes', 'SELECT account_label FROM crm_deals.deal_overview'), 'Two Ltd',
+	'the primary company is the account');
+write_file($file, "$header\n$row\n" . $row =~ s/100/1,000/r . "\n");
+($status, $said, $errors) = run_import('shapes', $file, '--as', 'hubspot');
+is($status, 2, 'a row with more cells than the header is an error');
+like($errors, qr/row 2 .* has 9 cells, but the header has 8/, 'that names the row');
+
 $node->stop;
 done_testing();

@@ -64,8 +64,9 @@ const importOf = {
 export async function importRows(client, mapping, columns, settings) {
     const values = [columns, mapping.formats, settings.dryRun, settings.actor];
     if (mapping.into === 'deals') {
-        const { create_accounts: createAccounts = true, lost_reason: lostReason, closed_at_from: closedAtFrom } = mapping;
-        values.push(createAccounts, settings.lostReason ?? lostReason, closedAtFrom);
+        const { create_accounts: createAccounts = true, lost_reason: lostReason } = mapping;
+        const hasClosing = Object.values(columns).includes(mapping.closed_at_from);
+        values.push(createAccounts, settings.lostReason ?? lostReason, hasClosing ? mapping.closed_at_from : null);
     }
     const { rows } = await client.query(importOf[mapping.into], values);
     return rows;

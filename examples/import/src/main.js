@@ -71,7 +71,7 @@ try {
     const settings = readArguments(process.argv.slice(2));
     process.exitCode = settings ? await main(settings) : 0;
 } catch (error) {
-    const { message, detail, hint } = error;
+    const { message, detail, hint } = error.errors?.[0] ?? error;
     const report = ['error: ' + message, detail, hint].filter(Boolean).join('\n');
     console.error(error instanceof UsageError ? message : report);
     process.exitCode = 2;

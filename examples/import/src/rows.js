@@ -47,9 +47,19 @@ export class Rows {
         return named || this.mapping.into !== 'deals' ? undefined : this.mapping.pipeline?.name;
     }
 
+    // Of the headers for one column, the one that the mapping names first counts.
+    isFirst(header, column) {
+        const rivals = Object.keys(this.mapping.columns).filter((name) => this.mapping.columns[name] === column);
+        const found = rivals.find((name) => this.header.some((other) => folded(other) === folded(name)));
+        return folded(found) === folded(header);
+    }
+
     // What the database is told: every column of the export has a name there, or is left out.
     columns() {
-        const columns = this.names.map((name, i) => [name, columnOf(this.mapping, this.header[i]) ?? null]);
+        const columns = this.names.map((name, i) => {
+            const column = columnOf(this.mapping, this.header[i]);
+            return [name, column && this.isFirst(this.header[i], column) ? column : null];
+        });
         return Object.fromEntries(this.pipeline() ? [...columns, [pipelineColumn, 'pipeline']] : columns);
     }
 
@@ -63,6 +73,13 @@ export class Rows {
         return filled > (this.mapping.titles ? 1 : 0) && !sameRecord(record, this.header);
     }
 
+    // A value with a delimiter that is not in quotes moves the cells behind it, and the last ones would be lost.
+    checkWidth(record, number) {
+        if (record.slice(this.names.length).every((cell) => cell.trim() === '')) return;
+        throw new Error(`row ${number} of ${this.file.path} has ${record.length} cells, but the header has `
+            + `${this.names.length}: put values with a "${this.file.delimiter}" into quotes`);
+    }
+
     clean(cell, i) {
         const prefix = this.mapping.prefixes[this.header[i]];
         return prefix && cell.startsWith(prefix) ? cell.slice(prefix.length) : cell;
@@ -70,10 +87,13 @@ export class Rows {
 
     async *[Symbol.asyncIterator]() {
         let begun = false;
+        let number = 0;
         for await (const record of this.file.records()) {
             if (!begun) {
                 begun = isHeader(this.mapping, record);
             } else if (this.isRow(record)) {
+                number += 1;
+                this.checkWidth(record, number);
                 yield this.names.map((_, i) => record[i] ?? '');
             }
         }
