@@ -278,7 +278,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT coalesce(nullif(concat_ws(' AND ',
         CASE WHEN isfinite(from_day) THEN format('%s >= %L::date', expression, from_day) END,
-        CASE WHEN isfinite(to_day) THEN format('%s < %L::date', expression, to_day + 1) END), ''), 'true')
+        CASE WHEN to_day = '5874897-12-31' THEN format('%s IS NOT NULL', expression) -- no day comes after it
+             WHEN isfinite(to_day) THEN format('%s < %L::date', expression, to_day + 1) END), ''), 'true')
 $$;
 COMMENT ON FUNCTION crm_deals_internal.within_days(text, date, date) IS
     'Internal: returns the condition that a date or a moment is in a range of days.';

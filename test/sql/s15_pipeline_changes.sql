@@ -437,4 +437,8 @@ SELECT is((SELECT concat_ws(' ', r.scans - :scans, r.events - :events BETWEEN 10
           'section 11: the log is read from the first moment on');
 COMMIT;
 SELECT t.drop_roles('regress_crm_alice') AS none \gset
+SELECT set_eq($$SELECT * FROM crm_deals.pipeline_changes('yesterday', close_to => '5874897-12-31')$$,
+              $$SELECT * FROM crm_deals.pipeline_changes('yesterday', close_to => '5874897-12-30')$$,
+              'section 15: the last day that there is ends a range');
+
 SELECT * FROM finish();
