@@ -214,6 +214,7 @@ rehearse_import(FunctionCallInfo fcinfo, const ImportKind *kind)
 	CurrentResourceOwner = owner;
 }
 
+/* Imports what the arguments give; a rehearsal leaves nothing behind. */
 static Datum
 import(FunctionCallInfo fcinfo, const ImportKind *kind)
 {

@@ -383,7 +383,9 @@ read_day(const char **at, const char *end, DateOrder order, Moment *moment)
 		digits[i] = read_digits(at, end, 4, &value[i]);
 		if (digits[i] == 0)
 			return false;
-		if (i == 0 ? (sign = skip_one_of(at, end, "-./")) == '\0' : i == 1 && skip_one_of(at, end, (char[]) {sign, '\0'}) == '\0')
+		if (i == 0)
+			sign = skip_one_of(at, end, "-./");
+		if (sign == '\0' || (i == 1 && skip_one_of(at, end, (char[]) {sign, '\0'}) == '\0'))
 			return false;
 	}
 	moment->is_iso = sign == '-' && digits[0] == 4 && digits[1] == 2 && digits[2] == 2;

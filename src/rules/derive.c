@@ -510,13 +510,15 @@ static void
 judge_probability(const DealRow *old, const Stage *stage, List **broken)
 {
 	BrokenRule *rule;
+	char	   *percent;
 
 	if (old == NULL || deal_status(old) != stage->status)
 		return;
+	percent = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(stage->probability)));
 	rule = broken_rule("probability", "deal_probability", DEAL_PROBABILITY,
-					   psprintf("a deal that is %s keeps the probability of its stage", deal_status_name(stage->status)),
-					   psprintf("Stage \"%s\" has %s per cent.", stage->name,
-								DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(stage->probability)))));
+					   psprintf("a deal that is %s keeps the probability of its stage",
+								deal_status_name(stage->status)),
+					   psprintf("Stage \"%s\" has %s per cent.", stage->name, percent));
 	rule->hint = "Reopen the deal to give it another probability.";
 	*broken = lappend(*broken, rule);
 }
@@ -589,8 +591,8 @@ derive_stamps(const DealRow *old, DealRow *new, const Stage *stage, TimestampTz 
 	Datum		moment = TimestampTzGetDatum(now);
 
 	if (old == NULL && deal_isnull(new, DEAL_CREATED_AT))
-		deal_set(new, DEAL_CREATED_AT,
-				 TimestampTzGetDatum(deal_isnull(new, DEAL_CLOSED_AT) ? now : Min(now, deal_time(new, DEAL_CLOSED_AT))));
+		deal_set(new, DEAL_CREATED_AT, deal_isnull(new, DEAL_CLOSED_AT) ? moment
+				 : TimestampTzGetDatum(Min(now, deal_time(new, DEAL_CLOSED_AT))));
 	if (old == NULL || context_restores(context) ||
 		(context_imports(context) && stated(old, new, DEAL_STAGE_ENTERED_AT)))
 	{

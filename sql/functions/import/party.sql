@@ -7,8 +7,8 @@
 -- ----------
 
 -- A field is what a table of parties holds; "name" is the column of the source that gives it, "value" the expression
--- that is written: "s" is the row of the source, "r" what was found for it. "reading" is that of import_known_columns(),
--- or "key" for a key of ours.
+-- that is written: "s" is the row of the source, "r" what was found for it. "reading" is that of
+-- import_known_columns(), or "key" for a key of ours.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_party_fields(entity text)
 RETURNS TABLE (field text, name text, reading text, value text)
@@ -41,10 +41,11 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_party_fields(text) IS
     'Internal: lists the fields of accounts, contacts or leads, and the columns of a source that give them.';
 
--- "columns" maps each field that the table has to the column that holds it.
+-- "columns" maps each field that the table has to the column that holds it. "fields_there" is the expression of the
+-- custom fields of "t", a row of the table.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_party(entity text, OUT relation regclass, OUT key_column text,
-                                                OUT key_type text, OUT columns jsonb)
+                                                OUT key_type text, OUT columns jsonb, OUT fields_there text)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -57,6 +58,8 @@ BEGIN
     ELSE
         SELECT h.* INTO relation, key_column, key_type, columns FROM crm_deals_internal.host(entity) AS h;
     END IF;
+    fields_there := coalesce('coalesce(t.' || quote_ident(columns ->> 'custom_fields') || '::jsonb, ''{}'')',
+                             '''{}''::jsonb');
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_party(text) IS
@@ -127,15 +130,16 @@ BEGIN
     FROM (SELECT f.field, f.name
           FROM crm_deals_internal.import_party_fields(entity) AS f
           WHERE f.name = ANY (given)
-             OR f.field = 'custom_fields' AND EXISTS (SELECT FROM unnest(given) AS g (name) WHERE g.name ~ '^custom_fields')
+             OR f.field = 'custom_fields'
+                AND EXISTS (SELECT FROM unnest(given) AS g (name) WHERE g.name ~ '^custom_fields')
              OR f.field = 'name') AS m
     WHERE NOT party.columns ? m.field AND NOT (m.field = ANY (names) AND party.columns ?| names);
     IF missing IS NOT NULL THEN
         RAISE EXCEPTION 'table % has no column for: %', party.relation, missing
             USING ERRCODE = '55000',
                   DETAIL = format('Imported are the columns to which install() has mapped the fields of %ss.', entity),
-                  HINT = format('Name the column with install(columns => ''{"%s": {"%s": "..."}}''), or leave the field '
-                                'out: map its header to null in the argument "columns".', entity, example);
+                  HINT = format('Name the column with install(columns => ''{"%s": {"%s": "..."}}''), or leave the '
+                                'field out: map its header to null in the argument "columns".', entity, example);
     END IF;
 END
 $$;

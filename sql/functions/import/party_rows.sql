@@ -42,7 +42,8 @@ COMMENT ON FUNCTION crm_deals_internal.import_place_parties() IS
 -- Those that are there
 -- ----------
 
--- The table is read once and joined by hashes: the planner may know nothing of it, and a host's table may have no index.
+-- The table is read once and joined by hashes: the planner may know nothing of it, and a host's table may have no
+-- index.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_find_parties(entity text, chosen bigint[]) RETURNS void
 LANGUAGE plpgsql
@@ -56,8 +57,8 @@ BEGIN
     SELECT * INTO party FROM crm_deals_internal.import_party(entity);
     DELETE FROM pg_temp._crm_deals_found AS f WHERE chosen IS NULL OR f._row = ANY (chosen);
     EXECUTE format(
-        'WITH wanted AS MATERIALIZED (SELECT DISTINCT s.external_id, s.organization FROM pg_temp._crm_deals_source AS s '
-        '                             WHERE s.external_id IS NOT NULL), '
+        'WITH wanted AS MATERIALIZED (SELECT DISTINCT s.external_id, s.organization '
+        '                             FROM pg_temp._crm_deals_source AS s WHERE s.external_id IS NOT NULL), '
         'named AS (SELECT w.external_id, w.organization, array_agg(t.%1$I ORDER BY t.%1$I) AS keys '
         '          FROM %2$s AS t JOIN wanted AS w ON %3$s AND %4$s GROUP BY w.external_id, w.organization) '
         'INSERT INTO pg_temp._crm_deals_found (_row, id, problem) '
@@ -112,22 +113,23 @@ DECLARE
 BEGIN
     SELECT * INTO party FROM crm_deals_internal.import_party(entity);
     EXECUTE format($query$
-        INSERT INTO pg_temp._crm_deals_rows (_row, _problem, _is_new, _again, id, external_id, organization, custom_fields)
+        INSERT INTO pg_temp._crm_deals_rows (_row, _problem, _is_new, _again, id, external_id, organization,
+                                             custom_fields)
         SELECT j._row, j.problem, j.is_new, false, j.id, j.external_id, j.organization,
                crm_deals_internal.import_merged(
                    CASE WHEN NOT j.is_new AND $2 THEN j.there ELSE coalesce(j.custom_fields, '{}') END,
                    CASE WHEN j._fields IS NOT NULL
                         THEN crm_deals_internal.import_fields(j._fields, j.organization, $3) END)
-        FROM (SELECT s._row, nullif(concat_ws(chr(10), s._problem, f.problem), '') AS problem, f.id IS NULL AS is_new, f.id,
-                     s.external_id, s.organization, s.custom_fields, s._fields, coalesce(t.there, '{}') AS there
+        FROM (SELECT s._row, nullif(concat_ws(chr(10), s._problem, f.problem), '') AS problem, f.id IS NULL AS is_new,
+                     f.id, s.external_id, s.organization, s.custom_fields, s._fields, coalesce(t.there, '{}') AS there
               FROM pg_temp._crm_deals_source AS s
               JOIN pg_temp._crm_deals_found AS f ON f._row = s._row
-              LEFT JOIN LATERAL (SELECT %s AS there FROM %s AS t WHERE t.%I = f.id OFFSET 0) AS t ON f.id IS NOT NULL
+              LEFT JOIN LATERAL (SELECT %s AS there FROM %s AS t WHERE t.%I = f.id OFFSET 0) AS t
+                     ON f.id IS NOT NULL
               WHERE $1 IS NULL OR s._row = ANY ($1)
               ORDER BY s._row
               OFFSET 0) AS j
-        $query$, coalesce('t.' || quote_ident(party.columns ->> 'custom_fields') || '::jsonb', 'NULL::jsonb'), party.relation,
-                 party.key_column)
+        $query$, party.fields_there, party.relation, party.key_column)
     USING chosen, 'custom_fields' <> ALL (given), entity;
     ANALYZE pg_temp._crm_deals_rows;
 END
@@ -240,7 +242,8 @@ BEGIN
                  WHEN NOT isfinite(j.converted_at) THEN 'A date is not finite.' END), '')
     FROM (SELECT x._row, l.status AS old_status, l.converted_at AS old_converted_at, s.status AS word,
                  CASE WHEN s.status IS NULL THEN coalesce(l.status, 'new')
-                      ELSE (SELECT w.word FROM unnest('{new,working,qualified,disqualified,converted}'::text[]) AS w (word)
+                      ELSE (SELECT w.word
+                            FROM unnest('{new,working,qualified,disqualified,converted}'::text[]) AS w (word)
                             WHERE w.word = lower(crm_deals_internal.import_folded(s.status))) END AS status,
                  coalesce(s.converted_at, l.converted_at) AS converted_at
           FROM pg_temp._crm_deals_rows AS x
@@ -301,16 +304,15 @@ BEGIN
         FROM (SELECT r._row, nullif(concat_ws(chr(10),
                   CASE WHEN (r._is_new OR $3) AND num_nonnulls(%1$s) = 0 THEN $4 END,
                   CASE WHEN jsonb_typeof(r.custom_fields) <> 'object' THEN 'custom_fields is not an object.'
-                       ELSE crm_deals_internal.import_wrong_fields($2, r.organization, t.there, r.custom_fields) END), '')
-                  AS problem
+                       ELSE crm_deals_internal.import_wrong_fields($2, r.organization, t.there, r.custom_fields)
+                       END), '') AS problem
               FROM pg_temp._crm_deals_rows AS r
               JOIN pg_temp._crm_deals_source AS s ON s._row = r._row
-              LEFT JOIN LATERAL (SELECT %2$s AS there FROM %3$s AS t WHERE t.%4$I = r.id OFFSET 0) AS t ON NOT r._is_new
+              LEFT JOIN LATERAL (SELECT %2$s AS there FROM %3$s AS t WHERE t.%4$I = r.id OFFSET 0) AS t
+                     ON NOT r._is_new
               WHERE $1 IS NULL OR r._row = ANY ($1)) AS j
         WHERE r._row = j._row AND j.problem IS NOT NULL
-        $query$, needed.texts, coalesce('coalesce(t.' || quote_ident(party.columns ->> 'custom_fields') || '::jsonb, ''{}'')',
-                                        '''{}''::jsonb'),
-                 party.relation, party.key_column)
+        $query$, needed.texts, party.fields_there, party.relation, party.key_column)
     USING chosen, entity, entity = 'account' AND 'name' = ANY (given), needed.message;
 END
 $$;

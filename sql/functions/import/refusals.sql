@@ -12,7 +12,8 @@ DECLARE
     gives_name boolean := 'name' = ANY (given);
     gives_account boolean := 'account_id' = ANY (given);
     gives_contact boolean := 'primary_contact_id' = ANY (given);
-    gives_owner boolean := 'owner_id' = ANY (given) AND (SELECT h.host FROM crm_deals_internal.host('owner') AS h) IS NOT NULL;
+    gives_owner boolean := 'owner_id' = ANY (given)
+                           AND (SELECT h.host FROM crm_deals_internal.host('owner') AS h) IS NOT NULL;
 BEGIN
     UPDATE pg_temp._crm_deals_rows AS r
     SET _problem = concat_ws(E'\n', r._problem, j.problem)
@@ -77,7 +78,7 @@ AS $$
 BEGIN
     EXECUTE format($query$
         UPDATE pg_temp._crm_deals_rows AS r
-        SET _problem = concat_ws(E'\n', r._problem, j.problem)
+        SET _problem = j.problem
         FROM (SELECT r._row, crm_deals_internal.import_broken_rules(d.deal, %s) AS problem
               FROM pg_temp._crm_deals_rows AS r
               JOIN pg_temp._crm_deals_source AS s ON s._row = r._row
