@@ -458,34 +458,34 @@ COMMENT ON FUNCTION crm_deals.import_deals(regclass, regclass, boolean, boolean,
     'unchanged, flagged or rejected. A dry run returns the same and changes nothing.';
 
 -- access: write
-CREATE FUNCTION crm_deals.import_accounts(source regclass DEFAULT NULL, actor text DEFAULT NULL, columns jsonb DEFAULT NULL,
-                                          formats jsonb DEFAULT NULL, dry_run boolean DEFAULT false,
-                                          rows jsonb DEFAULT NULL)
+CREATE FUNCTION crm_deals.import_accounts(source regclass DEFAULT NULL, actor text DEFAULT NULL,
+                                          columns jsonb DEFAULT NULL, formats jsonb DEFAULT NULL,
+                                          dry_run boolean DEFAULT false, rows jsonb DEFAULT NULL)
 RETURNS TABLE (row_number bigint, external_id text, outcome text, id text, detail text)
 LANGUAGE c VOLATILE COST 1000000 AS 'MODULE_PATHNAME', 'crm_deals_import_accounts';
 COMMENT ON FUNCTION crm_deals.import_accounts(regclass, text, jsonb, jsonb, boolean, jsonb) IS
-    'Imports accounts from a table or from JSON. Returns an outcome for each row: created, updated, unchanged or rejected. '
-    'A dry run returns the same and changes nothing.';
+    'Imports accounts from a table or from JSON. Returns an outcome for each row: created, updated, unchanged or '
+    'rejected. A dry run returns the same and changes nothing.';
 
 -- access: write
-CREATE FUNCTION crm_deals.import_contacts(source regclass DEFAULT NULL, actor text DEFAULT NULL, columns jsonb DEFAULT NULL,
-                                          formats jsonb DEFAULT NULL, dry_run boolean DEFAULT false,
-                                          rows jsonb DEFAULT NULL)
+CREATE FUNCTION crm_deals.import_contacts(source regclass DEFAULT NULL, actor text DEFAULT NULL,
+                                          columns jsonb DEFAULT NULL, formats jsonb DEFAULT NULL,
+                                          dry_run boolean DEFAULT false, rows jsonb DEFAULT NULL)
 RETURNS TABLE (row_number bigint, external_id text, outcome text, id text, detail text)
 LANGUAGE c VOLATILE COST 1000000 AS 'MODULE_PATHNAME', 'crm_deals_import_contacts';
 COMMENT ON FUNCTION crm_deals.import_contacts(regclass, text, jsonb, jsonb, boolean, jsonb) IS
-    'Imports contacts from a table or from JSON. Returns an outcome for each row: created, updated, unchanged or rejected. '
-    'A dry run returns the same and changes nothing.';
+    'Imports contacts from a table or from JSON. Returns an outcome for each row: created, updated, unchanged or '
+    'rejected. A dry run returns the same and changes nothing.';
 
 -- access: write
-CREATE FUNCTION crm_deals.import_leads(source regclass DEFAULT NULL, actor text DEFAULT NULL, columns jsonb DEFAULT NULL,
-                                       formats jsonb DEFAULT NULL, dry_run boolean DEFAULT false,
-                                       rows jsonb DEFAULT NULL)
+CREATE FUNCTION crm_deals.import_leads(source regclass DEFAULT NULL, actor text DEFAULT NULL,
+                                       columns jsonb DEFAULT NULL, formats jsonb DEFAULT NULL,
+                                       dry_run boolean DEFAULT false, rows jsonb DEFAULT NULL)
 RETURNS TABLE (row_number bigint, external_id text, outcome text, id text, detail text)
 LANGUAGE c VOLATILE COST 1000000 AS 'MODULE_PATHNAME', 'crm_deals_import_leads';
 COMMENT ON FUNCTION crm_deals.import_leads(regclass, text, jsonb, jsonb, boolean, jsonb) IS
-    'Imports leads from a table or from JSON. Returns an outcome for each row: created, updated, unchanged or rejected. '
-    'A dry run returns the same and changes nothing.';
+    'Imports leads from a table or from JSON. Returns an outcome for each row: created, updated, unchanged or '
+    'rejected. A dry run returns the same and changes nothing.';
 
 -- access: owner
 CREATE FUNCTION crm_deals.load_sample() RETURNS void

@@ -276,10 +276,12 @@ BEGIN
     SELECT e.deal_id, max(e.id), max(e.version), (array_agg(e.kind ORDER BY e.version DESC))[1], max(e.merged_into),
            (array_agg(e.from_status::text ORDER BY e.version))[1],
            crm_deals_internal.folded_changes(array_agg(r.readable ORDER BY e.version)),
-           nullif(concat_ws(' ', string_agg(CASE WHEN e.kind = 'merged' AND e.id <= crm_deals_internal.last_session_event()
-                                          THEN 'Release 0.1 merged it, and did not record what moved.'
-                                          ELSE r.uncertain END, ' ' ORDER BY e.version),
-                     crm_deals_internal.pruned_import(e.deal_id, min(e.version), bool_or(e.origin = 'import'))), ''),
+           nullif(concat_ws(
+               ' ',
+               string_agg(CASE WHEN e.kind = 'merged' AND e.id <= crm_deals_internal.last_session_event()
+                               THEN 'Release 0.1 merged it, and did not record what moved.' ELSE r.uncertain END,
+                          ' ' ORDER BY e.version),
+               crm_deals_internal.pruned_import(e.deal_id, min(e.version), bool_or(e.origin = 'import'))), ''),
            bool_and(e.actor = actor AND e.session_user_name = session_user)
     FROM crm_deals.deal_event AS f
     JOIN crm_deals.deal_event AS e ON e.transaction = f.transaction AND e.id >= f.id
@@ -452,7 +454,8 @@ BEGIN
             USING ERRCODE = '42501',
                   DETAIL = 'Level write may undo a batch that is wholly its own, and of which no deal has changed '
                            'since. '
-                           || CASE WHEN is_own IS NOT TRUE THEN 'This batch has events of another actor or session user.'
+                           || CASE WHEN is_own IS NOT TRUE
+                                   THEN 'This batch has events of another actor or session user.'
                                    ELSE format('Deal %s has changed.', changed_deal) END,
                   HINT = 'A role of level manager may undo every batch.';
     END IF;

@@ -36,8 +36,8 @@ BEGIN
                                  crm_deals_internal.stages_of(pipeline_id, ARRAY['open']), condition);
     END IF;
 
-    -- Deals are summed by day first, since many deals have few days; then the month is found once for each day. What was
-    -- won is converted at the rate of its day.
+    -- Deals are summed by day first, since many deals have few days; then the month is found once for each day. What
+    -- was won is converted at the rate of its day.
     RETURN QUERY EXECUTE format($query$
         WITH part AS %8$s MATERIALIZED (
             SELECT d.expected_close_date AS day, %1$s AS raw, d.currency, count(*) AS deals, sum(d.amount) AS amount,

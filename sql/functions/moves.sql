@@ -110,7 +110,8 @@ BEGIN
     RETURN QUERY
     WITH judged AS MATERIALIZED (
         SELECT f.id, f.source, f.target,
-               CASE WHEN f.target IS NULL THEN format('stage_exists: Stage "%s" does not exist in its pipeline.', to_stage)
+               CASE WHEN f.target IS NULL
+                    THEN format('stage_exists: Stage "%s" does not exist in its pipeline.', to_stage)
                     WHEN f.target <> f.source
                     THEN (SELECT string_agg(b.rule || ': ' || b.detail, E'\n')
                           FROM crm_deals_internal.broken_rules(f.locked, f.target, lost_reason, overrides) AS b)

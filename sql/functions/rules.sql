@@ -173,7 +173,8 @@ COMMENT ON FUNCTION crm_deals_internal.target_organization() IS
 CREATE FUNCTION crm_deals_internal.target_rules() RETURNS trigger
 LANGUAGE c AS 'MODULE_PATHNAME', 'crm_deals_target_rules';
 COMMENT ON FUNCTION crm_deals_internal.target_rules() IS
-    'Trigger: refuses a target that overlaps another, of a wrong currency or of another organization than its pipeline.';
+    'Trigger: refuses a target that overlaps another, of a wrong currency or of another organization than its '
+    'pipeline.';
 
 -- access: public
 CREATE FUNCTION crm_deals_internal.check_trigger_table(called_for oid, belongs_to text) RETURNS void

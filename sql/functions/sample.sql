@@ -139,7 +139,8 @@ DECLARE
 BEGIN
     CREATE TEMPORARY TABLE crm_deals_sample_history ON COMMIT DROP AS
     SELECT format('S-%s', d.number) AS external_id, t.stage,
-           (CURRENT_DATE - d.began + (t.step - 1) * (d.began - coalesce(d.over, 1)) / t.steps + time '10:00')::timestamptz
+           (CURRENT_DATE - d.began + (t.step - 1) * (d.began - coalesce(d.over, 1)) / t.steps
+            + time '10:00')::timestamptz
                AS entered_at,
            sellers[1 + d.seller % cardinality(sellers)] AS actor, t.step
     FROM crm_deals_internal.sample_deals() AS d
@@ -156,9 +157,11 @@ BEGIN
            concat_ws(': ', customers[1 + (d.customer - 1) % cardinality(customers)], d.product) AS name,
            customers[1 + (d.customer - 1) % cardinality(customers)] AS account,
            sellers[1 + d.seller % cardinality(sellers)] AS owner, d.region AS "custom_fields.region",
-           (CURRENT_DATE - d.began + time '10:00')::timestamptz AS created_at, CURRENT_DATE + d.due AS expected_close_date,
+           (CURRENT_DATE - d.began + time '10:00')::timestamptz AS created_at,
+           CURRENT_DATE + d.due AS expected_close_date,
            CASE WHEN d.ended IS NOT NULL THEN last.entered_at END AS closed_at,
-           CASE d.ended WHEN 'lost' THEN (ARRAY['price', 'competitor', 'no budget'])[1 + d.number % 3] END AS lost_reason
+           CASE d.ended WHEN 'lost' THEN (ARRAY['price', 'competitor', 'no budget'])[1 + d.number % 3] END
+               AS lost_reason
     FROM crm_deals_internal.sample_deals() AS d
     CROSS JOIN LATERAL (SELECT h.stage, h.entered_at
                         FROM pg_temp.crm_deals_sample_history AS h
@@ -200,7 +203,8 @@ BEGIN
         SELECT a.id, v.first, v.last, lower(format('%s.%s@customer%s.example', v.first, v.last, a.place))
         FROM (SELECT d.account_id AS id, row_number() OVER (ORDER BY min(d.id)) AS place
               FROM crm_deals.deal AS d WHERE d.account_id IS NOT NULL GROUP BY d.account_id) AS a
-        JOIN unnest($1, ARRAY['Berg', 'Khan', 'Silva', 'Novak', 'Jensen', 'Rossi', 'Dubois', 'Kowalski', 'Sato', 'Moore'])
+        JOIN unnest($1, ARRAY['Berg', 'Khan', 'Silva', 'Novak', 'Jensen', 'Rossi', 'Dubois', 'Kowalski', 'Sato',
+                              'Moore'])
              WITH ORDINALITY AS v (first, last, place) ON v.place = a.place
         $write$, ARRAY['Ada', 'Imran', 'Rita', 'Petr', 'Lars', 'Giulia', 'Marc', 'Ewa', 'Yuki', 'Grace']);
     PERFORM crm_deals_internal.write_as_caller(callers_path, $write$

@@ -265,8 +265,10 @@ columns_of_fields(Jsonb *fields, const char *prefix)
 /* The custom fields: those that are given one by one are put into the others; a null takes one out. */
 #define EACH_CUSTOM_FIELD(condition) \
 	" FROM pg_catalog.jsonb_each($4) AS k (key, value)" \
-	" WHERE pg_catalog.starts_with(k.key, '" CUSTOM_FIELDS_PREFIX "') AND k.value OPERATOR(pg_catalog." condition ") 'null'"
-#define KEY_OF_CUSTOM_FIELD "pg_catalog.substr(k.key, pg_catalog.length('" CUSTOM_FIELDS_PREFIX "') OPERATOR(pg_catalog.+) 1)"
+	" WHERE pg_catalog.starts_with(k.key, '" CUSTOM_FIELDS_PREFIX "')" \
+	" AND k.value OPERATOR(pg_catalog." condition ") 'null'"
+#define KEY_OF_CUSTOM_FIELD \
+	"pg_catalog.substr(k.key, pg_catalog.length('" CUSTOM_FIELDS_PREFIX "') OPERATOR(pg_catalog.+) 1)"
 #define CUSTOM_FIELDS_WITH_FIELDS \
 	"coalesce(f.custom_fields, d.custom_fields)" \
 	" OPERATOR(pg_catalog.-) ARRAY(SELECT " KEY_OF_CUSTOM_FIELD EACH_CUSTOM_FIELD("=") ")" \

@@ -73,9 +73,9 @@ BEGIN
     FROM pg_class AS c
     WHERE c.relnamespace = pg_my_temp_schema()
       AND c.relname IN ('_crm_deals_source', '_crm_deals_history', '_crm_deals_pipelines', '_crm_deals_accounts',
-                        '_crm_deals_owners', '_crm_deals_contacts', '_crm_deals_stages', '_crm_deals_found', '_crm_deals_rows',
-                        '_crm_deals_steps', '_crm_deals_new', '_crm_deals_changes', '_crm_deals_written',
-                        '_crm_deals_statements');
+                        '_crm_deals_owners', '_crm_deals_contacts', '_crm_deals_stages', '_crm_deals_found',
+                        '_crm_deals_rows', '_crm_deals_steps', '_crm_deals_new', '_crm_deals_changes',
+                        '_crm_deals_written', '_crm_deals_statements');
     IF taken IS NOT NULL THEN
         RAISE EXCEPTION 'names that an import needs are taken: %', taken
             USING ERRCODE = '55006', DETAIL = 'They are free unless an import is at work in this session.',
@@ -159,12 +159,14 @@ BEGIN
     PERFORM crm_deals_internal.import_settle(given, lost_reason, read_formats ->> 'time_zone', NULL);
     PERFORM crm_deals_internal.import_make_views(given);
     PERFORM crm_deals_internal.import_write_all(gates, callers_path);
-    PERFORM crm_deals_internal.import_write_again(given, create_accounts, lost_reason, read_formats ->> 'time_zone', gates, callers_path);
+    PERFORM crm_deals_internal.import_write_again(given, create_accounts, lost_reason, read_formats ->> 'time_zone',
+                                                  gates, callers_path);
     RETURN QUERY
     SELECT r.row_number, r.external_id, r.outcome, r.deal_id, r.detail FROM crm_deals_internal.import_result() AS r;
     PERFORM crm_deals_internal.import_drop();
 END
 $$;
-COMMENT ON FUNCTION crm_deals_internal.import_deals(regclass, regclass, boolean, boolean, jsonb, jsonb, text, text, jsonb,
+COMMENT ON FUNCTION crm_deals_internal.import_deals(regclass, regclass, boolean, boolean, jsonb, jsonb, text, text,
+                                                    jsonb,
                                                     text) IS
     'Internal: does the work of import_deals() in its write context.';

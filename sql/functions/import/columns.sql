@@ -285,10 +285,12 @@ BEGIN
     FOREACH entity IN ARRAY ARRAY['pipeline', 'stage', 'account', 'primary_contact', 'contact', 'owner'] LOOP
         IF given @> ARRAY[entity, entity || '_id'] THEN
             RAISE EXCEPTION 'the source has both % and %_id', entity, entity
-                USING ERRCODE = '42701', HINT = 'Map one of them to null in the argument "columns": that leaves it out.';
+                USING ERRCODE = '42701',
+                      HINT = 'Map one of them to null in the argument "columns": that leaves it out.';
         END IF;
     END LOOP;
 END
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_check_references(text[]) IS
-    'Internal: refuses a source that has two columns for the pipeline, the stage, the account, the contact or the owner.';
+    'Internal: refuses a source that has two columns for the pipeline, the stage, the account, the contact or the '
+    'owner.';

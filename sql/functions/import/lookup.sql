@@ -194,7 +194,8 @@ COMMENT ON FUNCTION crm_deals_internal.import_names_wanted(text, text) IS
     'Internal: lists the accounts, contacts or owners that the rows name.';
 
 -- A contact of the row's account goes before any other. Something of the row's organization goes before something of
--- none; a row of no organization can mean any. "c" is a row of the host's table by one of its names, "w" what is wanted.
+-- none; a row of no organization can mean any. "c" is a row of the host's table by one of its names, "w" what is
+-- wanted.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_name_rank(host regclass, columns jsonb) RETURNS text
 LANGUAGE sql STABLE
@@ -257,7 +258,8 @@ DECLARE
 BEGIN
     EXECUTE format('CREATE TEMPORARY TABLE pg_temp.%I ON COMMIT DROP AS '
                    'SELECT NULL::text AS name, NULL::text AS organization, NULL::text AS account, '
-                   'NULL::text AS problem, NULL::boolean AS is_missing, d.%I AS key FROM crm_deals.deal AS d WHERE false',
+                   'NULL::text AS problem, NULL::boolean AS is_missing, d.%I AS key '
+                   'FROM crm_deals.deal AS d WHERE false',
                    staging, CASE entity WHEN 'account' THEN 'account_id' WHEN 'contact' THEN 'primary_contact_id'
                                         ELSE 'owner' END);
     RETURN staging;
@@ -279,7 +281,8 @@ AS $$
                                  THEN ' With create_accounts => true it is created.' ELSE '' END)
                 WHEN cardinality(keys) > 1
                 THEN format('%s "%s" is ambiguous: it can be %s. Name it by its external id, or give its key in a '
-                            'column that "columns" maps to %s.', initcap(entity), name, array_to_string(keys[:20], ', '),
+                            'column that "columns" maps to %s.', initcap(entity), name,
+                            array_to_string(keys[:20], ', '),
                             CASE WHEN entity = 'contact' AND imported = 'deal' THEN 'primary_contact_id'
                                  ELSE entity || '_id' END) END
 $$;

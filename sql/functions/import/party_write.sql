@@ -5,7 +5,8 @@
 -- ----------
 
 -- The columns that the source gives, and the expressions of their values: those of something new, or of a change. A
--- change keeps what it was found by, and when it was made. A host's contact with one column for the whole name gets that.
+-- change keeps what it was found by, and when it was made. A host's contact with one column for the whole name gets
+-- that.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_party_values(entity text, given text[], of_change boolean)
 RETURNS TABLE (name text, value text)
@@ -35,9 +36,9 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_party_values(text, text[], boolean) IS
     'Internal: lists the columns to write for accounts, contacts or leads, and the expressions of their values.';
 
--- "differs" compares byte by byte: a type of the user's may have no equality. So a number is compared as the column would
--- hold it: 5 as 5.00 in a column of numeric(10,2). Texts keep their length: one that is too long is refused and not cut.
--- In JSON 5 and 5.0 are the same.
+-- "differs" compares byte by byte: a type of the user's may have no equality. So a number is compared as the column
+-- would hold it: 5 as 5.00 in a column of numeric(10,2). Texts keep their length: one that is too long is refused and
+-- not cut. In JSON 5 and 5.0 are the same.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_party_columns_written(entity text, given text[], of_change boolean)
 RETURNS TABLE (name text, value text, differs text)
@@ -57,8 +58,8 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_party_columns_written(text, text[], boolean) IS
     'Internal: does the same, with the values in the types of the columns, and in which rows they are a change.';
 
--- "changed" finds, of the rows from $1 to $2, those that the UPDATE would change. The INSERT numbers the new keys in the
--- order of the rows.
+-- "changed" finds, of the rows from $1 to $2, those that the UPDATE would change. The INSERT numbers the new keys in
+-- the order of the rows.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_prepare_parties(entity text, given text[]) RETURNS void
 LANGUAGE plpgsql
@@ -135,7 +136,8 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.import_insert_parties(bigint, bigint, text) IS
     'Internal: inserts the new accounts, contacts or leads of these rows.';
 
--- Those that are already as the source says are not touched. A source that gives nothing but external_id changes nothing.
+-- Those that are already as the source says are not touched. A source that gives nothing but external_id changes
+-- nothing.
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_update_parties(low bigint, high bigint, callers_path text) RETURNS void
 LANGUAGE plpgsql
@@ -216,8 +218,8 @@ COMMENT ON FUNCTION crm_deals_internal.import_party_result() IS
 -- Triggers of the user's that write deals or activities find the actor in the setting. If the import fails, the end of
 -- the (sub)transaction puts it back.
 -- access: write
-CREATE FUNCTION crm_deals_internal.import_parties(entity text, source regclass, actor text, columns jsonb, formats jsonb,
-                                                  rows jsonb, callers_path text)
+CREATE FUNCTION crm_deals_internal.import_parties(entity text, source regclass, actor text, columns jsonb,
+                                                  formats jsonb, rows jsonb, callers_path text)
 RETURNS TABLE (row_number bigint, external_id text, outcome text, id text, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp

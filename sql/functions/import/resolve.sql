@@ -1,8 +1,9 @@
 -- What is to be done with each row: which deal it means, and the keys of its stage, its account and its owner.
 --
--- The planner may believe that there are no deals, for example if deal was analysed while it was empty. So each row looks
--- its deal up: a LATERAL query with OFFSET 0, which the planner cannot turn round. Rows of new deals look nothing up: the
--- condition stands inside the query. src/functions/import.c sees to it that the primary key is used in any table.
+-- The planner may believe that there are no deals, for example if deal was analysed while it was empty. So each row
+-- looks its deal up: a LATERAL query with OFFSET 0, which the planner cannot turn round. Rows of new deals look nothing
+-- up: the condition stands inside the query. src/functions/import.c sees to it that the primary key is used in any
+-- table.
 
 -- access: write
 CREATE FUNCTION crm_deals_internal.import_make_tables() RETURNS void
@@ -100,9 +101,9 @@ COMMENT ON FUNCTION crm_deals_internal.import_find_deals(bigint[]) IS
 -- The stage of a row follows from what it says:
 --
 --   a stage, and its status or none           that stage
---   an open stage and a closed status         the first stage of that status; the open one is the deal's last open stage
+--   an open stage and a closed status         the first stage of that status; the open one is the last open stage
 --   a status alone                            the first stage of it; a deal that has it stays
---   nothing                                   a deal stays; in another pipeline it goes to the first stage of its status
+--   nothing                                   a deal stays; in another pipeline: the first stage of its status
 --
 -- "d" is the deal that is there, "t" the stage named, "w" the status meant.
 -- access: write

@@ -62,7 +62,8 @@ SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('A deal that is %s needs a closing time, which is not made up: give closed_at%s.', status,
                   CASE WHEN '_closed_at_from' = ANY (given) THEN ', or fill the column that closed_at_from names'
-                       WHEN 'expected_close_date' = ANY (given) THEN ', or pass closed_at_from => ''expected_close_date'''
+                       WHEN 'expected_close_date' = ANY (given)
+                       THEN ', or pass closed_at_from => ''expected_close_date'''
                        ELSE ', or a history' END)
 $$;
 COMMENT ON FUNCTION crm_deals_internal.import_no_closing_time(text, text[]) IS

@@ -161,7 +161,8 @@ LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
-        WHEN reading = 'number' AND source_type = 'value' AND ambiguity IS NOT NULL AND name NOT LIKE 'custom_fields.%' THEN
+        WHEN reading = 'number' AND source_type = 'value' AND ambiguity IS NOT NULL
+             AND name NOT LIKE 'custom_fields.%' THEN
             crm_deals_internal.import_converted_value('NULL', v.json, type, reading, source_type, careful, formats)
         WHEN ambiguity IS NOT NULL THEN format('NULL::%s', type)
         WHEN name LIKE 'custom_fields.%' AND reading <> 'field' THEN
@@ -197,7 +198,8 @@ AS $$
                                replace(l.label, '%', '%%'),
                                coalesce(' with formats => ' || quote_literal(nullif(l.formats, '{}')), '')),
                         '_raw.' || name) AS message
-          FROM (SELECT ltrim(name, '_'), jsonb_strip_nulls(CASE reading WHEN 'number' THEN formats - '{date,time_zone}'::text[]
+          FROM (SELECT ltrim(name, '_'),
+                       jsonb_strip_nulls(CASE reading WHEN 'number' THEN formats - '{date,time_zone}'::text[]
                                                            ELSE formats - '{decimal,thousands,time_zone}'::text[] END)
                ) AS l (label, formats)) AS v
 $$;
@@ -244,7 +246,8 @@ BEGIN
                       CASE c.reading WHEN 'number' THEN 'number' ELSE 'moment' END, c.name) AS readings
         FROM (SELECT c.place - 1 AS place, d.*
               FROM jsonb_array_elements(columns) WITH ORDINALITY AS c (value, place),
-                   jsonb_to_record(c.value) AS d (name text, type text, reading text, source_type text, value text)) AS c
+                   jsonb_to_record(c.value)
+                       AS d (name text, type text, reading text, source_type text, value text)) AS c
         WHERE CASE WHEN c.reading = 'number' THEN formats ->> 'decimal' IS NULL
                    ELSE c.reading IN ('day', 'moment', 'closing') AND formats ->> 'date' IS NULL END
           AND NOT crm_deals_internal.import_is_exact(c.reading, c.source_type)
@@ -252,7 +255,8 @@ BEGIN
         query := format('FROM (SELECT row_number() OVER () AS _row, %s FROM %s OFFSET 0) AS r',
                         judged.raw, crm_deals_internal.import_from(source));
         EXECUTE format('SELECT bit_and(%s) %s', judged.readings, query)
-                || CASE WHEN judged.name LIKE 'custom_fields.%' THEN format(' WHERE %s <> 0', judged.readings) ELSE '' END
+                || CASE WHEN judged.name LIKE 'custom_fields.%' THEN format(' WHERE %s <> 0', judged.readings)
+                        ELSE '' END
         INTO readings
         USING rows;
         IF readings & 1 = 0 THEN
@@ -342,21 +346,24 @@ AS $$
 DECLARE
     listed record;
 BEGIN
-    SELECT string_agg(', ' || crm_deals_internal.import_raw(c.name, c.type, c.reading, c.source_type, c.value), '') AS raw,
+    SELECT string_agg(', ' || crm_deals_internal.import_raw(c.name, c.type, c.reading, c.source_type, c.value), '')
+               AS raw,
            string_agg(format(', %s AS %I', crm_deals_internal.import_converted(
                                  c.name, c.type, c.reading, c.source_type, c.ambiguity, careful, formats), c.name)
                       || CASE WHEN c.may_fail THEN format(', r.%I AS %I', c.name, '_raw.' || c.name) ELSE '' END
                       || CASE WHEN c.may_fail AND c.source_type = 'value' THEN format(', r.%I', '_json.' || c.name)
                               ELSE '' END
                       || CASE WHEN c.reading <> 'closing' THEN ''
-                              ELSE ', ' || crm_deals_internal.import_is_day(c.name, c.source_type, formats ->> 'date') END,
+                              ELSE ', ' || crm_deals_internal.import_is_day(c.name, c.source_type, formats ->> 'date')
+                              END,
                       '') AS converted,
            string_agg(', ' || crm_deals_internal.import_value_problem(
                           c.name, c.type, c.reading, c.source_type, c.ambiguity, formats), '')
                FILTER (WHERE c.may_fail) AS problems,
            array_agg(c.name) FILTER (WHERE c.name LIKE 'custom_fields.%') AS fields
     INTO listed
-    FROM (SELECT d.*, CASE WHEN d.source_type = 'value' THEN d.name NOT LIKE 'custom_fields.%' OR d.ambiguity IS NOT NULL
+    FROM (SELECT d.*, CASE WHEN d.source_type = 'value'
+                           THEN d.name NOT LIKE 'custom_fields.%' OR d.ambiguity IS NOT NULL
                            WHEN crm_deals_internal.import_is_exact(d.reading, d.source_type) THEN careful
                            WHEN d.reading = 'cast' THEN careful AND d.type <> d.source_type
                            WHEN d.name LIKE 'custom_fields.%' THEN d.ambiguity IS NOT NULL

@@ -42,10 +42,12 @@ AS $$
                  ('amount', 's.amount', '{amount}'), ('currency', 's.currency', '{currency}'),
                  ('probability', 'CASE WHEN r.closed_at IS NULL THEN s.probability END', '{probability}'),
                  ('closed_at', 'r.closed_at', '{closed_at,pipeline,pipeline_id,stage,stage_id,status}'),
-                 ('stage_entered_at', 'r.stage_entered_at', '{stage_entered_at,pipeline,pipeline_id,stage,stage_id,status}'),
+                 ('stage_entered_at', 'r.stage_entered_at',
+                  '{stage_entered_at,pipeline,pipeline_id,stage,stage_id,status}'),
                  ('expected_close_date', 's.expected_close_date', '{expected_close_date}'),
                  ('lost_reason', 'r.lost_reason', '{lost_reason,pipeline,pipeline_id,stage,stage_id,status}'),
-                 ('owner', 'r.owner', '{owner,owner_id}'), ('source', 's.source', '{source}'), ('notes', 's.notes', '{notes}')
+                 ('owner', 'r.owner', '{owner,owner_id}'), ('source', 's.source', '{source}'),
+                 ('notes', 's.notes', '{notes}')
          ) AS a (name, value, columns)
     WHERE a.columns && given
     UNION ALL

@@ -47,7 +47,8 @@ DECLARE
     host record;
     name_column text;
     organization_column text;
-    wanted CONSTANT text := '(SELECT r._row, crm_deals_internal.import_folded(s.account) AS name, r._account_organization AS organization '
+    wanted CONSTANT text := '(SELECT r._row, crm_deals_internal.import_folded(s.account) AS name, '
+        'r._account_organization AS organization '
         'FROM pg_temp._crm_deals_rows AS r '
         'JOIN pg_temp._crm_deals_source AS s ON s._row = r._row '
         'WHERE r._row BETWEEN $1 AND $2 AND r._creates_account AND r._problem IS NULL AND NOT r._again)';
@@ -136,7 +137,8 @@ BEGIN
         PERFORM crm_deals_internal.import_as(next.actor);
         PERFORM crm_deals_internal.write_as_caller(callers_path, $write$
             UPDATE crm_deals.deal AS d
-            SET (stage_id, updated_at, amount, lost_reason, closed_at, probability, stage_entered_at, last_open_stage_id)
+            SET (stage_id, updated_at, amount, lost_reason, closed_at, probability, stage_entered_at,
+                 last_open_stage_id)
                 = (SELECT f.stage_id, f.entered_at,
                           coalesce(f.amount, CASE WHEN f.is_last THEN s.amount END, d.amount),
                           CASE WHEN f.is_last THEN r.lost_reason ELSE coalesce(f.lost_reason, d.lost_reason) END,
@@ -204,8 +206,8 @@ BEGIN
             FROM crm_deals_internal.import_changed(low, high, change.differs) AS c
             WHERE r._row = c._row AND c.version = r._version;
         END IF;
-        -- A closing time or probability that the deal had before it moved is no statement of the UPDATE that moves it. The
-        -- source does state it: hence once more.
+        -- A closing time or probability that the deal had before it moved is no statement of the UPDATE that moves it.
+        -- The source does state it: hence once more.
         changed := ARRAY(SELECT c.id FROM crm_deals_internal.import_changed(low, high, change.differs) AS c);
     END LOOP;
 END
@@ -324,7 +326,8 @@ BEGIN
     END IF;
     IF low = high THEN
         PERFORM crm_deals_internal.import_refuse_row(
-            low, failure.problem, may_repeat AND failure.constraint_name ~ '^(deal|account|contact|lead)_external_id$' IS TRUE);
+            low, failure.problem,
+            may_repeat AND failure.constraint_name ~ '^(deal|account|contact|lead)_external_id$' IS TRUE);
     ELSE
         PERFORM crm_deals_internal.import_write(low, middle, false, may_repeat, callers_path);
         PERFORM crm_deals_internal.import_write(middle + 1, high, false, may_repeat, callers_path);

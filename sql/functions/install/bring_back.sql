@@ -288,8 +288,8 @@ $$;
 COMMENT ON FUNCTION crm_deals_internal.missing_objects(jsonb, jsonb, jsonb) IS
     'Internal: returns what is missing, each with the command that makes it, or NULL.';
 
--- In 0.1 a closed stage could have any probability. Its deals follow, as with any change of a stage. install() keeps the
--- session's NOTICEs back, but not this one.
+-- In 0.1 a closed stage could have any probability. Its deals follow, as with any change of a stage. install() keeps
+-- the session's NOTICEs back, but not this one.
 -- access: owner
 CREATE FUNCTION crm_deals_internal.correct_stage_probabilities() RETURNS void
 LANGUAGE plpgsql
